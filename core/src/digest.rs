@@ -1,0 +1,147 @@
+//! Digests: BLAKE3 in hex, canonical JSON, and the token-wise digest that is blind to comments and layout.
+
+use serde_json::Value;
+
+/// BLAKE3 of `bytes` in hex.
+pub fn blake3_hex(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}
+
+/// JSON with sorted keys and no blanks: one text for one value.
+pub fn canonical_json(value: &Value) -> String {
+    let mut out = String::new();
+    write_canonical(value, &mut out);
+    out
+}
+
+fn write_canonical(value: &Value, out: &mut String) {
+    match value {
+        Value::Array(items) => {
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                write_canonical(item, out);
+            }
+            out.push(']');
+        }
+        Value::Object(map) => {
+            let mut keys: Vec<&String> = map.keys().collect();
+            keys.sort();
+            out.push('{');
+            for (i, key) in keys.into_iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                out.push_str(&Value::String(key.clone()).to_string());
+                out.push(':');
+                write_canonical(&map[key], out);
+            }
+            out.push('}');
+        }
+        scalar => out.push_str(&scalar.to_string()),
+    }
+}
+
+/// Digest of a file that is blind to what does not change its meaning.
+///
+/// SQL (`.sql`) is compared token by token: comments, line endings and blanks between tokens do not count.
+/// Any other file is compared with line endings and trailing blanks normalised.
+pub fn token_digest(path: &str, bytes: &[u8]) -> String {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return blake3_hex(bytes);
+    };
+    let mut hasher = blake3::Hasher::new();
+    if path.to_ascii_lowercase().ends_with(".sql") {
+        for token in sql_tokens(text) {
+            hasher.update(&(token.len() as u64).to_le_bytes());
+            hasher.update(token.as_bytes());
+        }
+    } else {
+        for line in text.trim_end().lines() {
+            hasher.update(line.trim_end().as_bytes());
+            hasher.update(b"\n");
+        }
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// The tokens of an SQL text, comments and blanks left out. Strings and quoted names stay whole.
+pub(crate) fn sql_tokens(text: &str) -> Vec<&str> {
+    let bytes = text.as_bytes();
+    let mut tokens = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let start = at;
+        match bytes[at] {
+            b if b.is_ascii_whitespace() => {
+                at += 1;
+                continue;
+            }
+            b'-' if bytes.get(at + 1) == Some(&b'-') => {
+                at = find(bytes, at, b"\n").unwrap_or(bytes.len());
+                continue;
+            }
+            b'/' if bytes.get(at + 1) == Some(&b'*') => {
+                at = find(bytes, at + 2, b"*/").map_or(bytes.len(), |end| end + 2);
+                continue;
+            }
+            quote @ (b'\'' | b'"' | b'`') => at = quoted_end(bytes, at + 1, quote),
+            b'[' => at = find(bytes, at, b"]").map_or(bytes.len(), |end| end + 1),
+            b if is_word(b) => {
+                while at < bytes.len() && is_word(bytes[at]) {
+                    at += 1;
+                }
+            }
+            _ => at += 1,
+        }
+        tokens.push(&text[start..at]);
+    }
+    tokens
+}
+
+fn is_word(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b == b'_' || b == b'$' || b >= 0x80
+}
+
+fn find(bytes: &[u8], from: usize, what: &[u8]) -> Option<usize> {
+    bytes.get(from..)?.windows(what.len()).position(|w| w == what).map(|p| from + p)
+}
+
+fn quoted_end(bytes: &[u8], mut at: usize, quote: u8) -> usize {
+    while at < bytes.len() {
+        if bytes[at] == quote {
+            if bytes.get(at + 1) != Some(&quote) {
+                return at + 1;
+            }
+            at += 1;
+        }
+        at += 1;
+    }
+    bytes.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_and_line_endings_do_not_change_a_digest() {
+        let a = "CREATE TABLE t (a TEXT); -- note\n";
+        let b = "/* x */ CREATE  TABLE t(a TEXT) ;\r\n\r\n";
+        assert_eq!(token_digest("x.sql", a.as_bytes()), token_digest("x.sql", b.as_bytes()));
+    }
+
+    #[test]
+    fn a_changed_literal_changes_a_digest() {
+        let a = token_digest("x.sql", b"INSERT INTO t VALUES ('a  b')");
+        assert_ne!(a, token_digest("x.sql", b"INSERT INTO t VALUES ('a b')"));
+        assert_ne!(a, token_digest("x.sql", b"INSERT INTO t VALUES ('a  b--')"));
+    }
+
+    #[test]
+    fn multibyte_text_is_cut_at_character_boundaries() {
+        assert_eq!(sql_tokens("é='ü' --ö\n[ä b]"), ["é", "=", "'ü'", "[ä b]"]);
+    }
+}

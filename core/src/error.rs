@@ -1,0 +1,112 @@
+//! What can go wrong inside a step or a target, with what to do next.
+//!
+//! Owns one error type. The runner decides from its [`StepErrorKind`] which exit code and which remedy follow.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use thiserror::Error;
+
+/// A failure of a step or of a target.
+#[derive(Debug, Error)]
+#[error("{message}")]
+pub struct StepError {
+    kind: StepErrorKind,
+    message: String,
+    help: Option<String>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// Which sort of failure it is; the runner's reaction follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StepErrorKind {
+    /// The step tried and failed.
+    Failed,
+    /// Something of another shape is in the way; nothing was written.
+    Conflict,
+    /// The target is missing, unreadable, encrypted, corrupt or read-only.
+    Unavailable,
+    /// Another runner took over: this one may not write any more.
+    Fenced,
+    /// The target is busy longer than we may wait.
+    Busy,
+    /// A defect of ours.
+    Internal,
+}
+
+impl StepError {
+    /// An error of `kind`; `message` is a lowercase fragment, user text in backticks.
+    pub fn new(kind: StepErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), help: None, source: None }
+    }
+
+    /// The step tried and failed.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(StepErrorKind::Failed, message)
+    }
+
+    /// Something of another shape is in the way.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StepErrorKind::Conflict, message)
+    }
+
+    /// The target cannot be used.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(StepErrorKind::Unavailable, message)
+    }
+
+    /// A defect of ours.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(StepErrorKind::Internal, message)
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Keeps the cause.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Which sort of failure.
+    pub fn kind(&self) -> StepErrorKind {
+        self.kind
+    }
+
+    /// What to do next, if that is known.
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// The message followed by every cause, joined by ": ".
+    pub fn chain(&self) -> String {
+        let mut text = self.message.clone();
+        let mut next = StdError::source(self);
+        while let Some(cause) = next {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            next = cause.source();
+        }
+        text
+    }
+}
+
+impl fmt::Display for StepErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Failed => "failed",
+            Self::Conflict => "conflict",
+            Self::Unavailable => "unavailable",
+            Self::Fenced => "fenced",
+            Self::Busy => "busy",
+            Self::Internal => "internal",
+        })
+    }
+}

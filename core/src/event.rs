@@ -1,0 +1,173 @@
+//! What reporters see: the only thing that a display or a machine reader of a run depends on.
+//!
+//! Every event carries its index; `RunStarted` carries the whole step list, so that a late reader needs nothing else.
+
+use serde::Serialize;
+
+use crate::Verdict;
+
+/// One thing that happened in a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Event {
+    /// From 0, without gaps, in one run.
+    pub index: u64,
+    /// RFC 3339, UTC.
+    pub at: String,
+    /// What happened.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum EventKind {
+    /// A command began its work.
+    RunStarted {
+        /// "apply", "rollback".
+        command: String,
+        /// The plan's name.
+        plan: String,
+        /// The run's id.
+        run: String,
+        /// All steps of the plan in order: (phase, id, kind).
+        steps: Vec<(String, String, String)>,
+        /// Whether an interrupted run is being continued.
+        resumed: bool,
+    },
+    /// A phase began.
+    PhaseStarted {
+        /// Its name.
+        phase: String,
+    },
+    /// A step does not apply here.
+    StepSkipped {
+        /// The step's id.
+        step: String,
+        /// Why.
+        why: String,
+    },
+    /// A step began.
+    StepStarted {
+        /// The step's id.
+        step: String,
+    },
+    /// How far a step has come.
+    StepProgress {
+        /// The step's id.
+        step: String,
+        /// Units done.
+        done: u64,
+        /// Units in all, where known.
+        total: Option<u64>,
+        /// "rows", "bytes".
+        unit: String,
+    },
+    /// A line for people.
+    StepNote {
+        /// The step's id.
+        step: String,
+        /// The line.
+        text: String,
+    },
+    /// A step is applied, verified and recorded.
+    StepDone {
+        /// The step's id.
+        step: String,
+        /// What it came to.
+        figures: StepFigures,
+    },
+    /// A step waits.
+    StepWaiting {
+        /// The step's id.
+        step: String,
+        /// For what.
+        why: String,
+    },
+    /// A step stopped at a checkpoint.
+    StepStopped {
+        /// The step's id.
+        step: String,
+        /// Where.
+        at: String,
+    },
+    /// A step failed.
+    StepFailed {
+        /// The step's id.
+        step: String,
+        /// What is wrong.
+        error: String,
+        /// What to do next.
+        help: Option<String>,
+    },
+    /// Unwinding began.
+    UnwindStarted {
+        /// "phase schema", "step x", "start".
+        to: String,
+        /// Steps that will be undone, in that order.
+        steps: Vec<String>,
+    },
+    /// A step is rolled back.
+    StepRolledBack {
+        /// The step's id.
+        step: String,
+        /// Seconds it took.
+        seconds: f64,
+    },
+    /// A step could not be rolled back.
+    StepStuck {
+        /// The step's id.
+        step: String,
+        /// What is wrong.
+        error: String,
+    },
+    /// A step was verified (by `verify`).
+    StepVerified {
+        /// The step's id.
+        step: String,
+        /// What was found.
+        verdict: Verdict,
+    },
+    /// The command ended.
+    RunFinished {
+        /// How.
+        outcome: Outcome,
+        /// The next command for a person, where there is one.
+        next: Option<String>,
+    },
+}
+
+/// What a step came to.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct StepFigures {
+    /// Seconds from start to record.
+    pub seconds: f64,
+    /// Rows written.
+    pub rows: Option<u64>,
+    /// Bytes written.
+    pub bytes: Option<u64>,
+    /// True when all was there already.
+    pub already: bool,
+    /// Lines for people.
+    pub notes: Vec<String>,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// All asked for is done.
+    Done,
+    /// There was nothing to do.
+    NothingToDo,
+    /// A step failed, and what the plan says was rolled back.
+    FailedRolledBack,
+    /// A step failed and nothing was undone.
+    FailedPaused,
+    /// A rollback failed: a person is needed.
+    Stuck,
+    /// A step waits.
+    Waiting,
+    /// Stopped by the operator.
+    Interrupted,
+}

@@ -1,0 +1,12 @@
+//! What a journal may say, and what follows from it.
+//!
+//! Owns the [`Record`]s, the state machine [`StepState::next`] and the fold of a whole journal. Knows nothing of
+//! where records are stored or how they are hashed together: that is the runner's journal store.
+
+mod fold;
+mod record;
+mod state;
+
+pub use fold::{PlanState, RunState, StepRecord};
+pub use record::{Entry, GroupMember, Record, Resolution, RunCommand, StoredStep};
+pub use state::{IllegalTransition, StepState};

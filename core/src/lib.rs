@@ -1,0 +1,41 @@
+//! The contract of Cutover: what a plan is, what a step promises, what a journal may say.
+//!
+//! This crate owns the words (plan, phase, step, target, receipt, journal, ledger), the plan compiler, the
+//! registry that step crates add themselves to, and the state machine that every journal is folded through.
+//! It knows no terminal, no store and no async runtime: those belong to the runner, which lends its services
+//! to a step through [`StepContext`].
+//!
+//! A step author needs three things from here: [`MigrationStep`] (apply, verify, rollback), [`StepKind`]
+//! (its persistent name and its typed configuration) and [`register_step!`].
+
+mod context;
+mod digest;
+mod error;
+mod event;
+// pub mod journal;
+pub mod plan;
+mod registry;
+mod step;
+mod suggest;
+mod target;
+
+pub use async_trait::async_trait;
+#[doc(hidden)]
+pub use inventory;
+
+pub use context::{Host, Progress, StepContext, StepInfo, Targets};
+pub use digest::{blake3_hex, canonical_json, token_digest};
+pub use error::{StepError, StepErrorKind};
+pub use event::{Event, EventKind, Outcome, StepFigures};
+pub use registry::{
+    BuildContext, BuildError, BuildStep, BuildTarget, ConfigSource, Layer, Registry, RegistryError, StepDescriptor,
+    StepKind, TargetDescriptor, TargetKind, TargetSpec,
+};
+pub use step::{
+    Access, Action, Applied, Change, Checkpoint, Effects, MigrationStep, Receipt, Reversal, Standing, Use, Verdict,
+};
+pub use suggest::closest;
+pub use target::{
+    Assessment, Depth, Fingerprint, Ledger, LedgerEntry, PartPrint, RestoreOptions, Restored, SnapshotFile,
+    SnapshotManifest, Target,
+};

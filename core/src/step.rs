@@ -1,0 +1,288 @@
+//! The step contract: what a step says of itself, and the three things it must do.
+//!
+//! Owns [`MigrationStep`] and the values that pass between a step and the runner. Knows nothing of how steps
+//! are found (see `registry`) or run (the runner's business).
+
+use std::fmt;
+
+use async_trait::async_trait;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{StepContext, StepError};
+
+/// One verified, reversible change.
+///
+/// `apply`, `verify` and `rollback` are required. The rest have defaults that promise nothing they cannot hold.
+///
+/// The rules that the testkit's conformance check holds every kind to:
+/// - `describe` is pure: no I/O, the same answer each time.
+/// - `apply` and `rollback` are idempotent: a crash may replay either of them.
+/// - `rollback` also undoes a partial apply, and tolerates that nothing happened.
+/// - a receipt lists only what *this* step made: a column that was there before is not ours to drop.
+/// - `inspect` and `verify` are read-only.
+#[async_trait]
+pub trait MigrationStep: fmt::Debug + Send + Sync {
+    /// What apply will change, as data. Plan output is made of it.
+    fn describe(&self) -> Vec<Change>;
+
+    /// The targets this step touches. Ordering, locks and rollback points follow from it.
+    fn uses(&self) -> Vec<Use> {
+        Vec::new()
+    }
+
+    /// How this step is undone.
+    fn reversal(&self) -> Reversal {
+        Reversal::Inverse
+    }
+
+    /// Whether all effects stay inside the targets and the root.
+    fn effects(&self) -> Effects {
+        Effects::Contained
+    }
+
+    /// The target in whose single transaction the whole of apply happens, if there is one.
+    ///
+    /// Adjacent steps that name the same target run, and are verified, inside one transaction.
+    fn transactional(&self) -> Option<&str> {
+        None
+    }
+
+    /// Ids of earlier steps whose effect this one undoes by design (thaw after freeze, contract after expand).
+    fn supersedes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Bytes that the ledger's SHA-256 `checksum` is taken of: the script for scripts; by default the configuration.
+    fn checksum_source(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Where the world stands with regard to this step. Read-only.
+    async fn inspect(&self, cx: &StepContext) -> Result<Standing, StepError> {
+        let _ = cx;
+        Ok(Standing::Unknown)
+    }
+
+    /// Makes the change. Idempotent.
+    async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError>;
+
+    /// Proves that the change is there. Read-only.
+    async fn verify(&self, cx: &StepContext) -> Result<Verdict, StepError>;
+
+    /// Undoes the change, given what apply said it made (or intended to make). Idempotent.
+    async fn rollback(&self, cx: &StepContext, receipt: Option<&Receipt>) -> Result<(), StepError>;
+}
+
+/// One line of a plan: an object and what happens to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// What happens.
+    pub action: Action,
+    /// The object, in the target's own words: "table health_reports", "index idx_a on t(a, b)".
+    pub object: String,
+    /// More for the reader: columns, row counts, a command line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+impl Change {
+    /// A change of `object`.
+    pub fn new(action: Action, object: impl Into<String>) -> Self {
+        Self { action, object: object.into(), detail: None }
+    }
+
+    /// Adds a detail.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+}
+
+/// What happens to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// It is made: shown as `+`.
+    Create,
+    /// It is changed in place: shown as `~`.
+    Alter,
+    /// It is taken away or set aside: shown as `-`.
+    Remove,
+    /// It is only looked at: shown as `?`.
+    Check,
+    /// A program outside runs: shown as `!`.
+    Run,
+}
+
+impl Action {
+    /// The one-character mark in plan output.
+    pub fn mark(self) -> char {
+        match self {
+            Action::Create => '+',
+            Action::Alter => '~',
+            Action::Remove => '-',
+            Action::Check => '?',
+            Action::Run => '!',
+        }
+    }
+}
+
+/// A target that a step touches, and how.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Use {
+    /// The target's name in the plan.
+    pub target: String,
+    /// Read or write.
+    pub access: Access,
+}
+
+impl Use {
+    /// The step only reads `target`.
+    pub fn read(target: impl Into<String>) -> Self {
+        Self { target: target.into(), access: Access::Read }
+    }
+
+    /// The step writes `target`.
+    pub fn write(target: impl Into<String>) -> Self {
+        Self { target: target.into(), access: Access::Write }
+    }
+}
+
+/// How a target is touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// Only looked at.
+    Read,
+    /// Changed.
+    Write,
+}
+
+/// How a step is undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reversal {
+    /// By the step's own rollback: what others wrote since stays.
+    Inverse,
+    /// By restoring the named target from the snapshot taken before the step.
+    Restore(String),
+    /// Not at all; the plan must say why that is accepted.
+    Irreversible,
+}
+
+/// Where a step's effects end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Effects {
+    /// In the targets and the root.
+    Contained,
+    /// Beyond them: commands, mail, networks. A rehearsal does not run such a step.
+    External,
+}
+
+/// Where the world stands with regard to a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// The step cannot tell by looking.
+    Unknown,
+    /// Nothing of it is there.
+    Pending,
+    /// All of it is there.
+    Applied,
+    /// Some of it is there.
+    Partial(String),
+    /// Something is in its way; the text names the object and the remedy.
+    Conflict(String),
+}
+
+/// What apply came to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Applied {
+    /// It changed something; the receipt says what.
+    Changed(Receipt),
+    /// All was there already; the receipt lists what of it is ours (often nothing).
+    AlreadyApplied(Receipt),
+    /// It cannot go on yet, for this reason. The run ends as *waiting* and the same command comes back.
+    Waiting(String),
+    /// It stopped at a checkpoint because a stop was requested; what is done so far is durable.
+    Stopped(Checkpoint),
+}
+
+/// Where a stopped step will go on from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// For people: "4500 of 12000 rows".
+    pub at: String,
+}
+
+/// What verify found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The change is there.
+    Holds,
+    /// It is not, or not as declared: one line per difference.
+    Broken(Vec<String>),
+    /// A later step (named) has undone it by design.
+    Superseded(String),
+}
+
+/// What apply made, and only that; what rollback is given.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The step kind's own document.
+    pub body: Value,
+    /// Rows written, where that has a meaning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// Bytes written, where that has a meaning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Lines for people: what was moved, defaulted, kept or dropped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl Receipt {
+    /// A receipt whose body is `value`.
+    pub fn of(value: &impl Serialize) -> Result<Self, StepError> {
+        let body = serde_json::to_value(value)
+            .map_err(|e| StepError::internal("a receipt could not be written as JSON").caused_by(e))?;
+        Ok(Self { body, ..Self::default() })
+    }
+
+    /// An empty receipt: this step made nothing.
+    pub fn nothing() -> Self {
+        Self { body: Value::Null, ..Self::default() }
+    }
+
+    /// Adds the number of rows written.
+    #[must_use]
+    pub fn with_rows(mut self, rows: u64) -> Self {
+        self.rows = Some(rows);
+        self
+    }
+
+    /// Adds the number of bytes written.
+    #[must_use]
+    pub fn with_bytes(mut self, bytes: u64) -> Self {
+        self.bytes = Some(bytes);
+        self
+    }
+
+    /// Adds a line for people.
+    #[must_use]
+    pub fn with_note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// The body as the kind's own type. A receipt of another shape is an internal error that says so.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, StepError> {
+        T::deserialize(&self.body).map_err(|e| StepError::internal("a receipt has an unknown shape").caused_by(e))
+    }
+}
