@@ -36,6 +36,9 @@ pub trait Host: fmt::Debug + Send + Sync {
     /// Makes an intent durable before the step writes. A store without transactions needs it.
     async fn intend(&self, cx: &StepContext, receipt: &Receipt) -> Result<(), StepError>;
 
+    /// The receipt of an applied step of the same plan (a baseline taken by an earlier step, say).
+    async fn receipt_of(&self, plan: &str, step: &str) -> Result<Option<Receipt>, StepError>;
+
     /// Whether a stop was requested (Ctrl-C).
     fn stop_requested(&self) -> bool;
 
@@ -209,6 +212,11 @@ impl StepContext {
     /// finds it in [`StepInfo::intent`].
     pub async fn intend(&self, receipt: &Receipt) -> Result<(), StepError> {
         self.0.host.intend(self, receipt).await
+    }
+
+    /// The receipt of an applied step of the same plan: a baseline taken by an earlier step, say.
+    pub async fn receipt_of(&self, step: &str) -> Result<Option<Receipt>, StepError> {
+        self.0.host.receipt_of(&self.0.info.plan, step).await
     }
 
     /// Whether the operator asked to stop; a long step then returns [`Applied::Stopped`](crate::Applied::Stopped).

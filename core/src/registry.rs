@@ -92,6 +92,13 @@ pub trait TargetKind: Target + Sized + 'static {
     /// The target's `with` table.
     type Config: DeserializeOwned + JsonSchema;
 
+    /// The paths (relative to the root) that belong to the target; no other target may claim one of them, a folder
+    /// above or a file below. By default its `path`.
+    fn claims(config: &Self::Config, spec: &TargetSpec) -> Vec<String> {
+        let _ = config;
+        vec![spec.path.clone()]
+    }
+
     /// Makes the target. Opens nothing yet.
     fn build(config: Self::Config, spec: &TargetSpec, path: PathBuf) -> Result<Self, BuildError>;
 }
@@ -185,6 +192,8 @@ pub struct TargetDescriptor {
     pub version: &'static str,
     /// JSON Schema of the configuration.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
+    /// See [`TargetKind::claims`].
+    pub claims: fn(ConfigSource<'_>, &TargetSpec) -> Result<Vec<String>, BuildError>,
     /// Makes a target at an absolute path.
     pub build: BuildTarget,
 }
@@ -200,6 +209,7 @@ impl TargetDescriptor {
             krate,
             version,
             schema: |generator| generator.subschema_for::<K::Config>(),
+            claims: |source, spec| Ok(K::claims(&source.read()?, spec)),
             build: |source, spec, path| Ok(Arc::new(K::build(source.read()?, spec, path)?)),
         }
     }
