@@ -1,1 +1,18 @@
-//! wip
+//! SQLite for Cutover: the target kind `sqlite` and the steps that change, copy and check such a database.
+//!
+//! [`SqliteTarget`] owns every connection; a step reaches a database only through its `read`, `change`, `reverse`
+//! and `batch`. One step kind is one file. Nothing here knows the runner, its journal or how a plan is written.
+
+pub mod sql;
+pub mod target;
+
+mod backfill;
+mod check;
+mod columns;
+mod export;
+mod indexes;
+mod rows;
+mod script;
+mod tables;
+
+pub use target::SqliteTarget;

@@ -1,0 +1,55 @@
+//! SQL as text: quoting of names, tokens, and errors of SQLite in our words.
+//!
+//! Owns what every step kind needs to write SQL safely. Knows no connection and no target.
+
+use cutover_core::{StepError, StepErrorKind};
+use rusqlite::ErrorCode;
+
+mod tokens;
+
+pub use tokens::{normalised, tokens};
+
+/// `name` as an SQL identifier, whatever it holds.
+pub fn quote_ident(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// `text` as an SQL string literal. For values that cannot be bound (DDL, dumps); bind everything else.
+pub fn quote_text(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// An error of SQLite while `doing` something ("while creating table `t`"): its kind follows from SQLite's own code.
+pub fn sqlite_error(error: rusqlite::Error, doing: &str) -> StepError {
+    let code = error.sqlite_error_code();
+    let (kind, help) = match code {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
+            StepErrorKind::Busy,
+            Some("another program holds a lock on this database; end its transaction and run again"),
+        ),
+        Some(ErrorCode::ReadOnly) => {
+            (StepErrorKind::Unavailable, Some("make the file and its folder writable for this user, then run again"))
+        }
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => (
+            StepErrorKind::Unavailable,
+            Some("check that the file exists and that this user may open it and its folder"),
+        ),
+        Some(ErrorCode::NotADatabase) => (
+            StepErrorKind::Unavailable,
+            Some("the file is encrypted or no SQLite database; decrypt it, or name the right file in `path`"),
+        ),
+        Some(ErrorCode::DatabaseCorrupt) => (
+            StepErrorKind::Unavailable,
+            Some(
+                "the database is damaged; put back a good copy or repair it with `sqlite3 FILE .recover`, then run again",
+            ),
+        ),
+        Some(ErrorCode::DiskFull) => (StepErrorKind::Failed, Some("free some disk space, then run again")),
+        _ => (StepErrorKind::Failed, None),
+    };
+    let built = StepError::new(kind, format!("{doing}: {error}"));
+    match help {
+        Some(help) => built.with_help(help),
+        None => built,
+    }
+}

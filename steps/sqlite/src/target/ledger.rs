@@ -1,0 +1,85 @@
+//! The ledger of a SQLite target: rows of what was applied, and the group transaction around several steps.
+
+use cutover_core::{Ledger, LedgerEntry, Receipt, StepContext, StepError, async_trait};
+
+use super::SqliteTarget;
+use super::bookkeeping::{self, Outcome};
+use super::session::ForeignKeys;
+
+#[async_trait]
+impl Ledger for SqliteTarget {
+    async fn entries(&self, cx: &StepContext, plan: &str) -> Result<Vec<LedgerEntry>, StepError> {
+        let (ledger, plan) = (self.session.ledger.clone(), plan.to_owned());
+        self.read(cx, move |conn| bookkeeping::entries(conn, &ledger, &plan)).await
+    }
+
+    async fn epoch(&self, cx: &StepContext) -> Result<u64, StepError> {
+        self.read(cx, bookkeeping::epoch).await
+    }
+
+    async fn fence(&self, cx: &StepContext) -> Result<(), StepError> {
+        self.transaction(cx, ForeignKeys::On, |_, _| Ok(())).await
+    }
+
+    async fn begin(&self, cx: &StepContext) -> Result<(), StepError> {
+        let session = self.session();
+        let epoch = cx.info().epoch;
+        cx.blocking(move || {
+            session.begin(|conn| {
+                bookkeeping::create(conn, &session.ledger)?;
+                bookkeeping::check_epoch(conn, epoch)
+            })
+        })
+        .await
+    }
+
+    async fn savepoint(&self, cx: &StepContext) -> Result<(), StepError> {
+        let session = self.session();
+        cx.blocking(move || session.control("SAVEPOINT cutover_step")).await
+    }
+
+    async fn undo(&self, cx: &StepContext) -> Result<(), StepError> {
+        let session = self.session();
+        cx.blocking(move || session.control("ROLLBACK TO cutover_step; RELEASE cutover_step")).await
+    }
+
+    async fn commit(&self, cx: &StepContext) -> Result<(), StepError> {
+        let session = self.session();
+        cx.blocking(move || {
+            if !session.in_group() {
+                return Err(StepError::internal("no group is open"));
+            }
+            session.end("COMMIT")
+        })
+        .await
+    }
+
+    async fn abort(&self, cx: &StepContext) -> Result<(), StepError> {
+        let session = self.session();
+        cx.blocking(move || session.end("ROLLBACK")).await
+    }
+
+    async fn record_failure(&self, cx: &StepContext, message: &str) -> Result<(), StepError> {
+        let message = message.to_owned();
+        self.transaction(cx, ForeignKeys::On, move |conn, at| {
+            bookkeeping::record(conn, &at.ledger, &at.step, at.now, Outcome::Failure(&message))
+        })
+        .await
+    }
+
+    async fn adopt(&self, cx: &StepContext, receipt: &Receipt) -> Result<(), StepError> {
+        let receipt = receipt.clone();
+        self.transaction(cx, ForeignKeys::On, move |conn, at| {
+            bookkeeping::record(conn, &at.ledger, &at.step, at.now, Outcome::Success(&receipt))
+        })
+        .await
+    }
+
+    async fn forget(&self, cx: &StepContext) -> Result<(), StepError> {
+        if self.recorded_row(cx).await?.is_none() {
+            return Ok(());
+        }
+        self.transaction(cx, ForeignKeys::On, |conn, at| bookkeeping::erase(conn, &at.ledger, &at.step).map(|_| ()))
+            .await
+    }
+}

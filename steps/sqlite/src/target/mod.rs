@@ -1,0 +1,200 @@
+//! The target kind `sqlite`: one database file, its connections, its ledger.
+//!
+//! Owns [`SqliteTarget`] and the only ways to its database: [`read`](SqliteTarget::read),
+//! [`change`](SqliteTarget::change), [`reverse`](SqliteTarget::reverse) and [`batch`](SqliteTarget::batch).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cutover_core::{
+    Assessment, BuildError, Depth, Fingerprint, Ledger, LedgerEntry, Receipt, RestoreOptions, Restored,
+    SnapshotManifest, StepContext, StepError, StepInfo, Target, TargetKind, TargetSpec, async_trait, register_target,
+};
+use jiff::Timestamp;
+use rusqlite::Connection;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub mod bookkeeping;
+mod connect;
+mod ledger;
+mod session;
+
+use session::{ForeignKeys, Session};
+
+/// A SQLite database of a plan.
+#[derive(Debug)]
+pub struct SqliteTarget {
+    name: String,
+    session: Arc<Session>,
+}
+
+/// A SQLite target has no configuration beyond `path` and `ledger`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SqliteConfig {}
+
+register_target!(SqliteTarget);
+
+impl TargetKind for SqliteTarget {
+    const KIND: &'static str = "sqlite";
+    const SUMMARY: &'static str = "a SQLite database file";
+    const EXAMPLE: &'static str = "kind = \"sqlite\"\npath = \"data/app.db\"\nledger = \"cutover_ledger\"\n";
+    const FACTS: &'static [&'static str] =
+        &["table:NAME", "column:TABLE.NAME", "index:NAME", "trigger:NAME", "view:NAME", "empty"];
+    type Config = SqliteConfig;
+
+    fn build(_config: SqliteConfig, spec: &TargetSpec, path: PathBuf) -> Result<Self, BuildError> {
+        let ledger = spec.ledger.clone().unwrap_or_else(|| bookkeeping::DEFAULT_LEDGER.to_owned());
+        Ok(Self { name: spec.name.clone(), session: Arc::new(Session::new(path, ledger)) })
+    }
+}
+
+/// What a transaction knows of the step it is for.
+#[derive(Debug)]
+pub(crate) struct At {
+    pub(crate) ledger: String,
+    pub(crate) step: StepInfo,
+    pub(crate) now: Timestamp,
+}
+
+impl SqliteTarget {
+    /// Read-only work. Inside an open group it sees the group's uncommitted changes.
+    pub async fn read<T, F>(&self, cx: &StepContext, work: F) -> Result<T, StepError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StepError> + Send + 'static,
+    {
+        let session = self.session();
+        cx.blocking(move || session.read(work)).await
+    }
+
+    /// The only way to write: opens the transaction (a savepoint inside an open group), checks and raises the epoch,
+    /// runs `work`, writes the ledger row with the receipt, commits. An error undoes all of it.
+    pub async fn change<F>(&self, cx: &StepContext, work: F) -> Result<Receipt, StepError>
+    where
+        F: FnOnce(&Connection) -> Result<Receipt, StepError> + Send + 'static,
+    {
+        self.transaction(cx, ForeignKeys::On, move |conn, at| {
+            let receipt = work(conn)?;
+            bookkeeping::record(conn, &at.ledger, &at.step, at.now, bookkeeping::Outcome::Success(&receipt))?;
+            Ok(receipt)
+        })
+        .await
+    }
+
+    /// The reverse of a change: same transaction rules, foreign keys off; runs `work` and deletes the ledger row of
+    /// the step. Without a row to delete and without rows that `work` changes, nothing is written.
+    pub async fn reverse<F>(&self, cx: &StepContext, work: F) -> Result<(), StepError>
+    where
+        F: FnOnce(&Connection) -> Result<(), StepError> + Send + 'static,
+    {
+        self.transaction(cx, ForeignKeys::Off, move |conn, at| {
+            work(conn)?;
+            bookkeeping::clear_cursor(conn, &at.step)?;
+            bookkeeping::erase(conn, &at.ledger, &at.step).map(|_| ())
+        })
+        .await
+    }
+
+    /// One batch of a long change: a transaction with the epoch check and without a ledger row. `work` may use
+    /// [`bookkeeping::cursor`] and [`bookkeeping::set_cursor`].
+    pub async fn batch<T, F>(&self, cx: &StepContext, work: F) -> Result<T, StepError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StepError> + Send + 'static,
+    {
+        self.transaction(cx, ForeignKeys::On, move |conn, _| work(conn)).await
+    }
+
+    /// The ledger's own row of this step (what a crash left), if any.
+    pub async fn recorded(&self, cx: &StepContext) -> Result<Option<LedgerEntry>, StepError> {
+        self.recorded_row(cx).await
+    }
+
+    async fn recorded_row(&self, cx: &StepContext) -> Result<Option<LedgerEntry>, StepError> {
+        let (ledger, step) = (self.session.ledger.clone(), cx.info().clone());
+        self.read(cx, move |conn| bookkeeping::entry(conn, &ledger, &step)).await
+    }
+
+    async fn transaction<T, F>(&self, cx: &StepContext, keys: ForeignKeys, work: F) -> Result<T, StepError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection, &At) -> Result<T, StepError> + Send + 'static,
+    {
+        let session = self.session();
+        let at = At { ledger: session.ledger.clone(), step: cx.info().clone(), now: cx.now() };
+        cx.blocking(move || {
+            let grouped = session.in_group();
+            session.transaction(keys, |conn| {
+                if !grouped {
+                    bookkeeping::create(conn, &at.ledger)?;
+                    bookkeeping::check_epoch(conn, at.step.epoch)?;
+                }
+                work(conn, &at)
+            })
+        })
+        .await
+    }
+
+    fn session(&self) -> Arc<Session> {
+        Arc::clone(&self.session)
+    }
+}
+
+#[async_trait]
+impl Target for SqliteTarget {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        <Self as TargetKind>::KIND
+    }
+
+    fn path(&self) -> &Path {
+        &self.session.path
+    }
+
+    async fn assess(&self, _cx: &StepContext) -> Result<Assessment, StepError> {
+        Err(StepError::internal("not there yet"))
+    }
+
+    async fn fingerprint(&self, _cx: &StepContext, _depth: Depth) -> Result<Fingerprint, StepError> {
+        Err(StepError::internal("not there yet"))
+    }
+
+    async fn snapshot(&self, _cx: &StepContext, _into: &Path) -> Result<SnapshotManifest, StepError> {
+        Err(StepError::internal("not there yet"))
+    }
+
+    async fn restore(
+        &self,
+        _cx: &StepContext,
+        _from: &SnapshotManifest,
+        _options: &RestoreOptions,
+    ) -> Result<Restored, StepError> {
+        Err(StepError::internal("not there yet"))
+    }
+
+    async fn measure(&self, _cx: &StepContext, _query: &str) -> Result<f64, StepError> {
+        Err(StepError::internal("not there yet"))
+    }
+
+    async fn holds(&self, _cx: &StepContext, _fact: &str) -> Result<bool, StepError> {
+        Err(StepError::internal("not there yet"))
+    }
+
+    fn ledger(&self) -> Option<&dyn Ledger> {
+        Some(self)
+    }
+
+    async fn close(&self, cx: &StepContext) -> Result<(), StepError> {
+        let session = self.session();
+        cx.blocking(move || {
+            session.close();
+            Ok(())
+        })
+        .await
+    }
+}
