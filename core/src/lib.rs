@@ -12,7 +12,7 @@ mod context;
 mod digest;
 mod error;
 mod event;
-// pub mod journal;
+pub mod journal;
 pub mod plan;
 mod registry;
 mod step;

@@ -1,0 +1,296 @@
+//! The fold of a journal: every state that anybody asks for is made here, from records, and nowhere else.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::{Entry, IllegalTransition, Record, Resolution, RunCommand, StepState, StoredStep};
+use crate::Receipt;
+
+/// What a journal says of one plan.
+#[derive(Debug, Clone, Default)]
+pub struct PlanState {
+    /// Every step that was ever begun, skipped or adopted, by id.
+    pub steps: BTreeMap<String, StepRecord>,
+    /// The last run, if there was one.
+    pub run: Option<RunState>,
+    /// Number of the last record that was folded.
+    pub last_seq: u64,
+}
+
+/// What a journal says of one step.
+#[derive(Debug, Clone, Default)]
+pub struct StepRecord {
+    /// Where it stands.
+    pub state: StepState,
+    /// The step as it was when it last began.
+    pub stored: StoredStep,
+    /// What it made.
+    pub receipt: Option<Receipt>,
+    /// What it intended, while that is all that is known.
+    pub intent: Option<Receipt>,
+    /// Number of the record that made it applied (0: never); the order of unwinding.
+    pub applied_seq: u64,
+    /// When it last changed its state.
+    pub at: Option<Timestamp>,
+    /// Seconds of its last apply.
+    pub seconds: Option<f64>,
+    /// The last error, or why it waits or was skipped.
+    pub message: Option<String>,
+    /// What to do about the error.
+    pub help: Option<String>,
+}
+
+/// What a journal says of the last run.
+#[derive(Debug, Clone)]
+pub struct RunState {
+    /// Its id.
+    pub id: String,
+    /// Its epoch.
+    pub epoch: u64,
+    /// What it does.
+    pub command: RunCommand,
+    /// Digest of the plan that it runs.
+    pub plan_digest: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// The unwinding that it is in, if any: where to, whether by failure, and the steps in order.
+    pub unwinding: Option<(String, bool, Vec<String>)>,
+    /// How it ended; none while it is open (running, waiting for its resumption, or killed).
+    pub outcome: Option<String>,
+}
+
+impl PlanState {
+    /// Folds the records of one plan. An illegal transition is an error that names the record.
+    pub fn fold<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<Self, (u64, IllegalTransition)> {
+        let mut state = Self::default();
+        for entry in entries {
+            state.push(entry).map_err(|e| (entry.seq, e))?;
+        }
+        Ok(state)
+    }
+
+    /// Folds one more record. On an error nothing has changed.
+    pub fn push(&mut self, entry: &Entry) -> Result<(), IllegalTransition> {
+        let record = &entry.record;
+        match record {
+            Record::RunStarted { command, plan_digest, .. } => {
+                self.run = Some(RunState {
+                    id: entry.run.clone(),
+                    epoch: entry.epoch,
+                    command: *command,
+                    plan_digest: plan_digest.clone(),
+                    started: entry.at,
+                    unwinding: None,
+                    outcome: None,
+                });
+            }
+            Record::UnwindStarted { to, failure, steps } => {
+                if let Some(run) = &mut self.run {
+                    run.unwinding = Some((to.clone(), *failure, steps.clone()));
+                }
+            }
+            Record::RunFinished { outcome } => {
+                if let Some(run) = &mut self.run {
+                    run.outcome = Some(outcome.clone());
+                }
+            }
+            Record::GroupStarted { members, .. } => {
+                for member in members {
+                    self.state_of(&member.step.id).next(record)?;
+                }
+                for member in members {
+                    self.step(&member.step.id, entry, |s| {
+                        s.stored = member.step.clone();
+                        s.begin();
+                    })?;
+                }
+            }
+            Record::GroupAborted { steps } => {
+                for step in steps {
+                    self.state_of(step).next(record)?;
+                }
+                for step in steps {
+                    self.step(step, entry, |_| {})?;
+                }
+            }
+            Record::StepSkipped { step, why } => self.step(step, entry, |s| s.message = Some(why.clone()))?,
+            Record::StepStarted { step } => self.step(&step.id, entry, |s| {
+                s.stored = step.clone();
+                s.begin();
+            })?,
+            Record::StepIntent { step, receipt } => self.step(step, entry, |s| s.intent = Some(receipt.clone()))?,
+            Record::StepApplied { step, receipt, seconds, .. } => self.step(step, entry, |s| {
+                s.receipt = Some(receipt.clone());
+                s.seconds = Some(*seconds);
+                s.applied_seq = entry.seq;
+                s.message = None;
+                s.help = None;
+            })?,
+            Record::StepFailed { step, error, help, receipt } => self.step(step, entry, |s| {
+                s.message = Some(error.clone());
+                s.help.clone_from(help);
+                s.receipt = receipt.clone().or_else(|| s.receipt.take());
+                s.applied_seq = entry.seq;
+            })?,
+            Record::StepWaiting { step, why } => self.step(step, entry, |s| s.message = Some(why.clone()))?,
+            Record::StepStopped { step, at } => self.step(step, entry, |s| s.message = Some(at.clone()))?,
+            Record::RollbackStarted { step } => self.step(step, entry, |_| {})?,
+            Record::StepRolledBack { step, .. } => self.step(step, entry, |s| {
+                s.receipt = None;
+                s.intent = None;
+                s.applied_seq = 0;
+            })?,
+            Record::RollbackFailed { step, error, help } => self.step(step, entry, |s| {
+                s.message = Some(error.clone());
+                s.help.clone_from(help);
+            })?,
+            Record::StepResolved { step, resolution, note, receipt } => self.step(step, entry, |s| {
+                s.message = Some(note.clone());
+                s.help = None;
+                match resolution {
+                    Resolution::Applied => {
+                        s.receipt = receipt.clone().or_else(|| s.receipt.take()).or_else(|| s.intent.take());
+                        s.applied_seq = entry.seq;
+                    }
+                    Resolution::RolledBack => {
+                        s.receipt = None;
+                        s.intent = None;
+                        s.applied_seq = 0;
+                    }
+                }
+            })?,
+            Record::StepAccepted { step, .. } => self.step(&step.id, entry, |s| {
+                // Rollback still uses what ran; only what counts as unchanged moves.
+                s.stored.digest.clone_from(&step.digest);
+                s.stored.checksum.clone_from(&step.checksum);
+            })?,
+            Record::StepAdopted { step, receipt, .. } => self.step(&step.id, entry, |s| {
+                s.stored = step.clone();
+                s.receipt = Some(receipt.clone());
+                s.applied_seq = entry.seq;
+                s.message = None;
+            })?,
+            Record::StepLost { step, why } => self.step(step, entry, |s| {
+                s.receipt = None;
+                s.intent = None;
+                s.applied_seq = 0;
+                s.message = Some(why.clone());
+            })?,
+        }
+        self.last_seq = entry.seq;
+        Ok(())
+    }
+
+    /// Where a step stands; pending when the journal does not know it.
+    pub fn state_of(&self, step: &str) -> StepState {
+        self.steps.get(step).map_or(StepState::Pending, |s| s.state)
+    }
+
+    /// Ids of the steps that may have effects, the one that was applied last first.
+    pub fn unwinding_order(&self) -> Vec<String> {
+        let mut steps: Vec<_> = self.steps.iter().filter(|(_, s)| s.state.may_have_effects()).collect();
+        // What began but never became applied is the newest of all.
+        steps.sort_by_key(|(_, s)| std::cmp::Reverse(if s.applied_seq == 0 { u64::MAX } else { s.applied_seq }));
+        steps.into_iter().map(|(id, _)| id.clone()).collect()
+    }
+
+    fn step(&mut self, id: &str, entry: &Entry, change: impl FnOnce(&mut StepRecord)) -> Result<(), IllegalTransition> {
+        let next = self.state_of(id).next(&entry.record)?;
+        let record = self.steps.entry(id.to_owned()).or_default();
+        record.state = next;
+        record.at = Some(entry.at);
+        change(record);
+        Ok(())
+    }
+}
+
+impl StepRecord {
+    fn begin(&mut self) {
+        self.message = None;
+        self.help = None;
+        self.receipt = None;
+        if self.state == StepState::Started {
+            self.intent = None;
+        }
+        self.applied_seq = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entry(seq: u64, record: Record) -> Entry {
+        Entry { seq, at: Timestamp::UNIX_EPOCH, run: "r".into(), epoch: 1, plan: "p".into(), record }
+    }
+
+    fn record(n: u8, step: String) -> Record {
+        let stored = StoredStep { id: step.clone(), ..StoredStep::default() };
+        let receipt = Receipt::nothing();
+        match n {
+            0 => Record::StepSkipped { step, why: String::new() },
+            1 => Record::StepStarted { step: stored },
+            2 => Record::StepIntent { step, receipt },
+            3 => Record::StepApplied { step, receipt, already: false, seconds: 0.0 },
+            4 => Record::StepFailed { step, error: String::new(), help: None, receipt: None },
+            5 => Record::StepWaiting { step, why: String::new() },
+            6 => Record::StepStopped { step, at: String::new() },
+            7 => Record::RollbackStarted { step },
+            8 => Record::StepRolledBack { step, seconds: 0.0 },
+            9 => Record::RollbackFailed { step, error: String::new(), help: None },
+            10 => Record::GroupAborted { steps: vec![step] },
+            _ => Record::StepLost { step, why: String::new() },
+        }
+    }
+
+    proptest! {
+        /// Whatever is written, a refused record changes nothing, and a step without effects holds no receipt.
+        #[test]
+        fn a_refused_record_changes_nothing(moves in prop::collection::vec((0u8..12, 0u8..3), 0..60)) {
+            let mut state = PlanState::default();
+            for (seq, (kind, step)) in moves.into_iter().enumerate() {
+                let before = format!("{state:?}");
+                let refused = state.push(&entry(seq as u64 + 1, record(kind, format!("s{step}")))).is_err();
+                if refused {
+                    prop_assert_eq!(before, format!("{:?}", state));
+                }
+                for step in state.steps.values().filter(|s| s.state == StepState::RolledBack) {
+                    prop_assert!(step.receipt.is_none() || step.applied_seq == 0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_retry_after_a_crash_keeps_the_intent() {
+        let mut state = PlanState::default();
+        let intent = Receipt::nothing().with_note("before-image");
+        let start = || record(1, "a".into());
+        state.push(&entry(1, start())).unwrap();
+        state.push(&entry(2, Record::StepIntent { step: "a".into(), receipt: intent.clone() })).unwrap();
+        state.push(&entry(3, start())).unwrap();
+        assert_eq!(state.steps["a"].intent, Some(intent));
+        assert_eq!(state.state_of("a"), StepState::Intended);
+    }
+
+    #[test]
+    fn an_applied_step_cannot_start_again() {
+        let mut state = PlanState::default();
+        state.push(&entry(1, record(1, "a".into()))).unwrap();
+        state.push(&entry(2, record(3, "a".into()))).unwrap();
+        let refused = state.push(&entry(3, record(1, "a".into()))).unwrap_err();
+        assert_eq!(refused.to_string(), "record `step-started` cannot follow for a step that is applied");
+    }
+
+    #[test]
+    fn what_began_last_is_undone_first() {
+        let mut state = PlanState::default();
+        for (seq, (kind, step)) in [(1, "a"), (3, "a"), (1, "b"), (3, "b"), (1, "c")].into_iter().enumerate() {
+            state.push(&entry(seq as u64 + 1, record(kind, step.into()))).unwrap();
+        }
+        assert_eq!(state.unwinding_order(), ["c", "b", "a"]);
+    }
+}

@@ -1,0 +1,245 @@
+//! The records of a journal: intents and outcomes, in the order they became durable.
+//!
+//! A record is written as JSON with a `record` tag. Adding a variant or an optional field keeps the version;
+//! anything else raises the journal's version (the store upgrades older ones and refuses newer ones).
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Receipt;
+
+/// One record as stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// From 1, without gaps.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// The run that wrote it.
+    pub run: String,
+    /// That run's epoch.
+    pub epoch: u64,
+    /// The plan it is about.
+    pub plan: String,
+    /// What it says.
+    pub record: Record,
+}
+
+/// What became durable.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Record {
+    /// A command that writes began.
+    RunStarted {
+        /// Which.
+        command: RunCommand,
+        /// Digest of the plan as it was then.
+        plan_digest: String,
+        /// Login name of the operator.
+        operator: String,
+        /// Host name.
+        host: String,
+        /// Process id.
+        pid: u32,
+        /// Version of this program.
+        version: String,
+    },
+    /// A step's condition did not hold.
+    StepSkipped {
+        /// Step id.
+        step: String,
+        /// The condition, in words.
+        why: String,
+    },
+    /// Durable before the step's first side effect.
+    StepStarted {
+        /// The step as it is about to run; rollback is made of this.
+        step: StoredStep,
+    },
+    /// Durable before the first side effect of any of them: one transaction for all.
+    GroupStarted {
+        /// The target whose transaction it is.
+        target: String,
+        /// The members in order.
+        members: Vec<GroupMember>,
+    },
+    /// The group's transaction was undone whole: nothing of it ever happened.
+    GroupAborted {
+        /// The members that had begun or waited.
+        steps: Vec<String>,
+    },
+    /// What the step is about to write, with what was there before.
+    StepIntent {
+        /// Step id.
+        step: String,
+        /// Good enough for a rollback.
+        receipt: Receipt,
+    },
+    /// Applied and verified.
+    StepApplied {
+        /// Step id.
+        step: String,
+        /// What it made.
+        receipt: Receipt,
+        /// True when all was there already.
+        already: bool,
+        /// Seconds from start to here.
+        seconds: f64,
+    },
+    /// Apply or verify failed.
+    StepFailed {
+        /// Step id.
+        step: String,
+        /// What is wrong.
+        error: String,
+        /// What to do.
+        help: Option<String>,
+        /// What apply had made, when verify failed.
+        receipt: Option<Receipt>,
+    },
+    /// The step waits for something outside.
+    StepWaiting {
+        /// Step id.
+        step: String,
+        /// For what.
+        why: String,
+    },
+    /// The step stopped at a checkpoint on request.
+    StepStopped {
+        /// Step id.
+        step: String,
+        /// Where.
+        at: String,
+    },
+    /// Unwinding began: these steps, in this order. A run that has this stays unwinding.
+    UnwindStarted {
+        /// "phase schema", "step x", "start".
+        to: String,
+        /// Whether a failure (and not the operator) asked for it.
+        failure: bool,
+        /// Step ids in the order of undoing.
+        steps: Vec<String>,
+    },
+    /// Durable before a rollback's first side effect.
+    RollbackStarted {
+        /// Step id.
+        step: String,
+    },
+    /// The step's effects are gone.
+    StepRolledBack {
+        /// Step id.
+        step: String,
+        /// Seconds it took.
+        seconds: f64,
+    },
+    /// The rollback failed: a person is needed.
+    RollbackFailed {
+        /// Step id.
+        step: String,
+        /// What is wrong.
+        error: String,
+        /// What to do.
+        help: Option<String>,
+    },
+    /// A person's claim about a step, proven by inspection.
+    StepResolved {
+        /// Step id.
+        step: String,
+        /// The claim.
+        resolution: Resolution,
+        /// Why.
+        note: String,
+        /// What a later rollback gets.
+        receipt: Option<Receipt>,
+    },
+    /// A deliberate edit of an applied step.
+    StepAccepted {
+        /// The step as it is now.
+        step: StoredStep,
+        /// Why.
+        note: String,
+    },
+    /// Taken as applied without running: adopted by inspection, or known from a ledger after the journal was lost.
+    StepAdopted {
+        /// The step.
+        step: StoredStep,
+        /// What a later rollback gets.
+        receipt: Receipt,
+        /// "inspection" or "ledger".
+        source: String,
+    },
+    /// The store's ledger does not have a step that the journal had as applied: the ledger is the truth.
+    StepLost {
+        /// Step id.
+        step: String,
+        /// In words.
+        why: String,
+    },
+    /// The command ended.
+    RunFinished {
+        /// How: the kebab-case name of an outcome.
+        outcome: String,
+    },
+}
+
+/// Commands that write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunCommand {
+    /// Forward.
+    Apply,
+    /// Back.
+    Rollback,
+    /// `accept`, `resolve`, `baseline`.
+    Administer,
+}
+
+/// What a person claims of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resolution {
+    /// It is there.
+    Applied,
+    /// It is gone.
+    RolledBack,
+}
+
+/// A member of a group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GroupMember {
+    /// The step as it is about to run.
+    pub step: StoredStep,
+}
+
+/// A step as it was when it ran: enough to build it again without the plan file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct StoredStep {
+    /// Step id.
+    pub id: String,
+    /// Registered kind.
+    pub kind: String,
+    /// Phase name.
+    pub phase: String,
+    /// Its target, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Its unit, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// Configuration: variables resolved, secrets not.
+    pub config: Value,
+    /// The plan's variables then.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub vars: BTreeMap<String, Value>,
+    /// Plan files by path: BLAKE3 of their stored content.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
+    /// Token-wise digest.
+    pub digest: String,
+    /// SHA-256 of script or configuration.
+    pub checksum: String,
+}
