@@ -10,6 +10,7 @@
 
 mod context;
 mod digest;
+pub mod disk;
 mod error;
 mod event;
 pub mod journal;

@@ -1,0 +1,222 @@
+//! Files written so that a crash leaves the old one or the new one, and paths that stay inside a folder.
+//!
+//! Owns the few file operations that every step without a transactional store needs. Knows nothing of steps, targets
+//! or formats. Blocking: call it inside [`StepContext::blocking`](crate::StepContext::blocking).
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::StepError;
+use crate::plan::is_inside;
+
+/// Mode of the files that are ours: the owner alone reads and writes them.
+pub const PRIVATE_FILE: u32 = 0o600;
+
+/// End of the name of a file that is being written; whoever finds one may overwrite it.
+pub const PARTIAL_SUFFIX: &str = ".cutover-partial";
+
+/// An error of `doing` ("cannot read") to `path`, with its cause.
+pub fn io_error(doing: &str, path: &Path, cause: io::Error) -> StepError {
+    let error = match cause.kind() {
+        io::ErrorKind::NotFound => StepError::unavailable(format!("{doing} `{}`: it is not there", path.display())),
+        io::ErrorKind::PermissionDenied => StepError::unavailable(format!("{doing} `{}`", path.display()))
+            .with_help("check the owner and the mode of the file and of its folder"),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            StepError::failed(format!("{doing} `{}`", path.display())).with_help("free some space, then run again")
+        }
+        _ => StepError::failed(format!("{doing} `{}`", path.display())),
+    };
+    error.caused_by(cause)
+}
+
+/// Replaces `path` by `bytes` in one move: temporary file, fsync, rename, fsync of the folder.
+pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StepError> {
+    let partial = partial_name(path)?;
+    let written = write_partial(&partial, bytes, mode).and_then(|()| fs::rename(&partial, path));
+    if let Err(cause) = written {
+        // The old file is whole; a leftover of ours is only litter.
+        let _ = fs::remove_file(&partial);
+        return Err(io_error("cannot write", path, cause));
+    }
+    sync_parent(path)
+}
+
+/// Where [`write_atomic`] prepares `path`.
+fn partial_name(path: &Path) -> Result<PathBuf, StepError> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| StepError::internal(format!("`{}` is no file name", path.display())))?
+        .to_string_lossy();
+    Ok(path.with_file_name(format!(".{name}{PARTIAL_SUFFIX}")))
+}
+
+fn write_partial(partial: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    match fs::remove_file(partial) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(partial)?;
+    file.write_all(bytes)?;
+    // The umask may have taken bits away that the file had before.
+    file.set_permissions(Permissions::from_mode(mode))?;
+    file.sync_all()
+}
+
+/// Makes a new private file, written and fsynced. Present already with the same bytes: nothing to do.
+pub fn write_once(path: &Path, bytes: &[u8]) -> Result<(), StepError> {
+    match fs::read(path) {
+        Ok(present) if present == bytes => Ok(()),
+        _ => write_atomic(path, bytes, PRIVATE_FILE),
+    }
+}
+
+/// Makes `folder` and what is missing above it, each 0700, and makes the names durable.
+///
+/// Returns the folders that were made, outermost first.
+pub fn private_dir(folder: &Path) -> Result<Vec<PathBuf>, StepError> {
+    let mut missing = Vec::new();
+    let mut at = folder;
+    while !at.is_dir() {
+        missing.push(at.to_owned());
+        match at.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => at = parent,
+            _ => break,
+        }
+    }
+    missing.reverse();
+    for dir in &missing {
+        match fs::DirBuilder::new().mode(0o700).create(dir) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(io_error("cannot make", dir, e)),
+            _ => sync_parent(dir)?,
+        }
+    }
+    Ok(missing)
+}
+
+/// Makes the names in the folder of `path` durable.
+pub fn sync_parent(path: &Path) -> Result<(), StepError> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
+        _ => sync_dir(Path::new(".")),
+    }
+}
+
+/// Makes the names in `folder` durable.
+pub fn sync_dir(folder: &Path) -> Result<(), StepError> {
+    File::open(folder).and_then(|dir| dir.sync_all()).map_err(|e| io_error("cannot make durable", folder, e))
+}
+
+/// Size and BLAKE3 (hex) of a file, read in pieces.
+pub fn hash_file(path: &Path) -> Result<(u64, String), StepError> {
+    let mut file = File::open(path).map_err(|e| io_error("cannot read", path, e))?;
+    copy_hashed(&mut file, &mut io::sink()).map_err(|e| io_error("cannot read", path, e))
+}
+
+/// Copies a file to a new private one, fsynced, hashing what is read. The destination must not be there.
+pub fn copy_file(from: &Path, to: &Path) -> Result<(u64, String), StepError> {
+    let mut source = File::open(from).map_err(|e| io_error("cannot read", from, e))?;
+    let copied = OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(to).and_then(|mut file| {
+        let result = copy_hashed(&mut source, &mut file)?;
+        file.sync_all()?;
+        Ok(result)
+    });
+    copied.map_err(|e| io_error("cannot write", to, e))
+}
+
+fn copy_hashed(from: &mut impl Read, to: &mut impl Write) -> io::Result<(u64, String)> {
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 256 * 1024];
+    let mut bytes = 0;
+    loop {
+        let n = match from.read(&mut buffer) {
+            Ok(0) => return Ok((bytes, hasher.finalize().to_hex().to_string())),
+            Ok(n) => n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(e),
+        };
+        hasher.update(&buffer[..n]);
+        to.write_all(&buffer[..n])?;
+        bytes += n as u64;
+    }
+}
+
+/// `path` inside `folder`, refused when it is absolute, has `..`, or leads out through a symbolic link.
+///
+/// What exists of it is resolved; the last name too when `follow` is set (else a link there stays a link).
+pub fn inside(folder: &Path, path: &str, follow: bool) -> Result<PathBuf, StepError> {
+    let out = || {
+        StepError::failed(format!("`{path}` leaves the folder `{}`", folder.display()))
+            .with_help("name a path inside it: relative, without `..`, and not through a link that leads out")
+    };
+    let relative = Path::new(path);
+    if !is_inside(relative) {
+        return Err(out());
+    }
+    let folder = folder.canonicalize().map_err(|e| io_error("cannot open", folder, e))?;
+    let wanted: PathBuf = folder.join(relative).components().collect();
+    let resolve = match (follow, wanted.parent()) {
+        (false, Some(parent)) if wanted != folder => parent.to_owned(),
+        _ => wanted.clone(),
+    };
+    let mut existing = resolve.as_path();
+    let mut rest = Vec::new();
+    let real = loop {
+        match existing.canonicalize() {
+            Ok(real) => break real,
+            // A dangling link would be followed by whoever creates the file.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && !existing.is_symlink() => {
+                let (Some(name), Some(parent)) = (existing.file_name(), existing.parent()) else { return Err(out()) };
+                rest.push(name.to_owned());
+                existing = parent;
+            }
+            Err(e) => return Err(io_error("cannot open", existing, e)),
+        }
+    };
+    if !real.starts_with(&folder) {
+        return Err(out());
+    }
+    let mut full = real;
+    full.extend(rest.iter().rev());
+    if resolve != wanted
+        && let Some(name) = wanted.file_name()
+    {
+        full.push(name);
+    }
+    Ok(full)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_leads_out_is_refused_and_one_that_stays_is_resolved() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        fs::create_dir_all(root.join("a")).unwrap();
+        fs::write(root.join("a/f"), "x").unwrap();
+        std::os::unix::fs::symlink(dir.path(), root.join("out")).unwrap();
+        std::os::unix::fs::symlink("a/f", root.join("in")).unwrap();
+        for bad in ["../x", "/etc/passwd", "a/../../x", "out/new", "", "out"] {
+            assert!(inside(&root, bad, true).is_err(), "{bad} was accepted");
+        }
+        let real = root.canonicalize().unwrap();
+        assert_eq!(inside(&root, "in", true).unwrap(), real.join("a/f"));
+        assert_eq!(inside(&root, "in", false).unwrap(), real.join("in"));
+        assert_eq!(inside(&root, "a/new/deep", true).unwrap(), real.join("a/new/deep"));
+        assert_eq!(inside(&root, ".", true).unwrap(), real);
+    }
+
+    #[test]
+    fn an_atomic_write_keeps_the_given_mode_and_leaves_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        fs::write(dir.path().join(format!(".f{PARTIAL_SUFFIX}")), "left by a crash").unwrap();
+        write_atomic(&path, b"new", 0o664).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o664);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}
