@@ -9,6 +9,8 @@ pub mod target;
 mod backfill;
 mod check;
 mod columns;
+mod declared;
+mod done;
 mod export;
 mod indexes;
 mod rows;

@@ -1,0 +1,206 @@
+//! What SQLite makes of a declaration, found out in empty in-memory databases.
+//!
+//! Owns the three questions asked there: what a script of tables and indexes declares, what an index declares on a
+//! real table, and which column a definition adds.
+
+use cutover_core::{BuildError, StepError};
+use rusqlite::Connection;
+
+use super::{Column, Index, Kind, Statement, Table, column_names, object, text};
+use crate::sql::{quote_ident, sqlite_error, tokens};
+
+/// Tables and indexes as a script declares them, in its order.
+#[derive(Debug, Clone)]
+pub(crate) struct Declarations(pub(crate) Vec<(Statement, Declared)>);
+
+/// One declared object.
+#[derive(Debug, Clone)]
+pub(crate) enum Declared {
+    /// A table.
+    Table(Table),
+    /// An index.
+    Index(Index),
+}
+
+impl Declarations {
+    /// What the statements declare: tables, and indexes on these tables only.
+    pub(crate) fn of(statements: Vec<Statement>) -> Result<Self, BuildError> {
+        let conn = memory().map_err(|e| BuildError::at("", e.to_string()))?;
+        let mut all = Vec::new();
+        for statement in statements {
+            let at = |e: &dyn std::fmt::Display| BuildError::at(&statement.field, format!("`{}`: {e}", statement.name));
+            if let Kind::Index { table } = &statement.kind
+                && object(&conn, table).map_err(|e| at(&e))?.is_none()
+            {
+                return Err(at(&format!("its table `{table}` is not declared before it"))
+                    .with_help("declare the table first, or use a `sqlite.indexes` step for a table that exists"));
+            }
+            conn.execute_batch(&statement.sql).map_err(|e| at(&Plain(e)))?;
+            let declared = match &statement.kind {
+                Kind::Table => Table::read(&conn, &statement.name).map_err(|e| at(&e))?.map(Declared::Table),
+                Kind::Index { .. } => Index::read(&conn, &statement.name).map_err(|e| at(&e))?.map(Declared::Index),
+            };
+            let declared = declared.ok_or_else(|| at(&"SQLite made something else of it"))?;
+            all.push((statement, declared));
+        }
+        Ok(Self(all))
+    }
+}
+
+/// What an index declares on the table that it names, as the table is now.
+#[derive(Debug)]
+pub(super) enum OnTable {
+    /// There is no such table.
+    NoTable(String),
+    /// The table lacks these columns.
+    NoColumns(String, Vec<String>),
+    /// This.
+    Index(Index),
+}
+
+/// What `statement` declares in the database of `conn`.
+pub(super) fn declared_index(conn: &Connection, statement: &Statement) -> Result<OnTable, StepError> {
+    let Kind::Index { table } = &statement.kind else {
+        return Err(StepError::internal(format!("`{}` is not an index", statement.name)));
+    };
+    let Some(found) = object(conn, table)?.filter(|o| o.kind == "table") else {
+        return Ok(OnTable::NoTable(table.clone()));
+    };
+    let columns = column_names(conn, table)?;
+    let all = tokens(&statement.sql);
+    let (inner, _) = text::parentheses(&all).unwrap_or_default();
+    let missing: Vec<String> = text::parts(inner)
+        .into_iter()
+        .filter_map(plain_column)
+        .filter(|name| !columns.iter().any(|c| text::same_name(c, name)))
+        .collect();
+    if !missing.is_empty() {
+        return Ok(OnTable::NoColumns(table.clone(), missing));
+    }
+    let copy = memory().map_err(|e| sqlite_error(e, "opening an in-memory database"))?;
+    copy.execute_batch(&found.sql)
+        .map_err(|e| sqlite_error(e, &format!("copying the definition of table `{table}`")))?;
+    if let Err(e) = copy.execute_batch(&statement.sql) {
+        return match unknown_column(&e) {
+            Some(name) => Ok(OnTable::NoColumns(table.clone(), vec![name])),
+            None => Err(sqlite_error(e, &format!("index `{}`", statement.name))),
+        };
+    }
+    let declared = Index::read(&copy, &statement.name)?;
+    declared.map(OnTable::Index).ok_or_else(|| StepError::internal(format!("index `{}` was not made", statement.name)))
+}
+
+/// Whether SQLite can parse the statement of an index whose table it does not know yet.
+pub(crate) fn check_index_syntax(statement: &Statement) -> Result<(), BuildError> {
+    let at = |e: rusqlite::Error| BuildError::at(&statement.field, format!("`{}`: {}", statement.name, Plain(e)));
+    let conn = memory().map_err(at)?;
+    match conn.execute_batch(&statement.sql) {
+        Err(e) if !e.to_string().contains("no such table") => Err(at(e)),
+        _ => Ok(()),
+    }
+}
+
+/// A column as `ALTER TABLE ... ADD COLUMN` makes it.
+#[derive(Debug, Clone)]
+pub(crate) struct AddedColumn {
+    /// The definition as written.
+    pub(crate) sql: String,
+    /// What it declares.
+    pub(crate) column: Column,
+    /// The foreign keys that come with it.
+    pub(crate) rules: Vec<String>,
+}
+
+/// What one column definition adds to `table`. Definitions that SQLite refuses for a table with rows are errors.
+pub(crate) fn added_column(field: &str, table: &str, definition: &str) -> Result<AddedColumn, BuildError> {
+    let at = |why: &dyn std::fmt::Display| BuildError::at(field, format!("`{definition}`: {why}"));
+    if tokens(definition).contains(&";") {
+        return Err(at(&"a column definition holds no semicolon"));
+    }
+    // The column may refer to others of its table, which is not known here: those that SQLite misses are supplied.
+    let mut others = vec!["cutover other".to_owned()];
+    loop {
+        let conn = memory().map_err(|e| at(&Plain(e)))?;
+        let list = others.iter().map(|o| quote_ident(o)).collect::<Vec<_>>().join(", ");
+        let name = quote_ident(table);
+        conn.execute_batch(&format!("CREATE TABLE {name} ({list}); INSERT INTO {name} DEFAULT VALUES;"))
+            .map_err(|e| at(&Plain(e)))?;
+        match conn.execute_batch(&add_sql(table, definition)) {
+            Ok(()) => {}
+            Err(e) => match unknown_column(&e) {
+                Some(other) if others.len() < 64 && !others.contains(&other) => {
+                    others.push(other);
+                    continue;
+                }
+                _ => return Err(refused(at(&Plain(e)))),
+            },
+        }
+        let found = Table::read(&conn, table).map_err(|e| at(&e))?;
+        let Some(column) = found.as_ref().and_then(|t| t.columns.get(others.len())).cloned() else {
+            return Err(at(&"it adds no column"));
+        };
+        let rules = found.map(|t| t.rules_of(&column.name)).unwrap_or_default();
+        return Ok(AddedColumn { sql: definition.trim().to_owned(), column, rules });
+    }
+}
+
+/// The statement that adds a column.
+pub(crate) fn add_sql(table: &str, definition: &str) -> String {
+    format!("ALTER TABLE {} ADD COLUMN {definition}", quote_ident(table))
+}
+
+/// Adds the remedy to SQLite's reasons for refusing a column.
+fn refused(error: BuildError) -> BuildError {
+    let remedies = [
+        ("PRIMARY KEY", "a key cannot be added to a table; make a new table with it in a `sqlite.script` step"),
+        ("UNIQUE", "add the column without UNIQUE, then a unique index in a `sqlite.indexes` step"),
+        ("NOT NULL", "give it a constant default other than NULL, or leave NOT NULL out"),
+        ("non-constant default", "add it without the default, then fill it in a `sqlite.script` step"),
+        ("REFERENCES", "leave the default out, or let the column not refer to another table"),
+        ("STORED", "make the generated column VIRTUAL"),
+    ];
+    // SQLite's reasons: "Cannot add a ... column", "cannot add a STORED column".
+    let reason =
+        error.message.to_lowercase().find("cannot add a ").and_then(|i| error.message.get(i..)).map(str::to_owned);
+    match reason.and_then(|r| remedies.iter().find(|(word, _)| r.contains(word))) {
+        Some((_, remedy)) => error.with_help(*remedy),
+        None => error,
+    }
+}
+
+/// An index term that is a column's name and nothing more than an order or a collation.
+fn plain_column(term: &[&str]) -> Option<String> {
+    let (name, rest) = term.split_first()?;
+    let plain = rest.iter().all(|t| t.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
+    let is_name = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b >= 0x80 || b"_\"`[".contains(&b));
+    let known =
+        matches!(rest.first().map(|t| t.to_ascii_lowercase()).as_deref(), None | Some("asc" | "desc" | "collate"));
+    (plain && is_name && known).then(|| text::unquoted(name))
+}
+
+fn unknown_column(error: &rusqlite::Error) -> Option<String> {
+    let text = match error {
+        rusqlite::Error::SqlInputError { msg, .. } | rusqlite::Error::SqliteFailure(_, Some(msg)) => msg.as_str(),
+        _ => return None,
+    };
+    let name = text.split("no such column: ").nth(1)?;
+    Some(name.split(" in ").next().unwrap_or(name).trim_matches('"').to_owned())
+}
+
+fn memory() -> rusqlite::Result<Connection> {
+    Connection::open_in_memory()
+}
+
+/// An SQLite error without the statement around it.
+struct Plain(rusqlite::Error);
+
+impl std::fmt::Display for Plain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            rusqlite::Error::SqlInputError { msg, .. } | rusqlite::Error::SqliteFailure(_, Some(msg)) => {
+                f.write_str(msg)
+            }
+            other => write!(f, "{other}"),
+        }
+    }
+}

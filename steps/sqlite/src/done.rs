@@ -1,0 +1,106 @@
+//! What the ledger says that a step has done already, and the plan's variables as SQL parameters.
+//!
+//! Owns the two questions that every step kind asks before it acts. Writes nothing.
+
+use std::collections::BTreeMap;
+
+use cutover_core::{Receipt, Standing, StepContext, StepError, StepErrorKind, Verdict, closest};
+use rusqlite::Statement;
+use rusqlite::types::Value as SqlValue;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::SqliteTarget;
+use crate::sql::sqlite_error;
+
+impl SqliteTarget {
+    /// The receipt of this very step, when the ledger has it as applied: apply has nothing left to do then.
+    pub(crate) async fn done(&self, cx: &StepContext) -> Result<Option<Receipt>, StepError> {
+        let entry = self.recorded(cx).await?.filter(|e| e.success && e.digest == cx.info().digest);
+        Ok(entry.map(|e| e.receipt.unwrap_or_default()))
+    }
+
+    /// What there is to undo: the given receipt, else the one that a crash left in the ledger.
+    pub(crate) async fn to_undo(
+        &self,
+        cx: &StepContext,
+        receipt: Option<&Receipt>,
+    ) -> Result<Option<Receipt>, StepError> {
+        let known = match receipt {
+            Some(receipt) => Some(receipt.clone()),
+            None => self.recorded(cx).await?.filter(|e| e.success).map(|e| e.receipt.unwrap_or_default()),
+        };
+        Ok(known)
+    }
+}
+
+/// Binds the plan's variables to the named parameters of `statement`. A parameter that is no variable is an error;
+/// those in `own` are left to the caller.
+pub(crate) fn bind_vars(
+    statement: &mut Statement<'_>,
+    vars: &BTreeMap<String, Value>,
+    own: &[&str],
+) -> Result<(), StepError> {
+    for i in 1..=statement.parameter_count() {
+        let name = statement.parameter_name(i).unwrap_or("?").to_owned();
+        let plain = name.trim_start_matches([':', '@', '$']);
+        if own.contains(&plain) {
+            continue;
+        }
+        let Some(value) = vars.get(plain) else {
+            let error = StepError::failed(format!(
+                "the SQL has a parameter `{name}`, but the plan has no variable of that name"
+            ));
+            return Err(match closest(plain, vars.keys().map(String::as_str)) {
+                Some(near) => error.with_help(format!("did you mean `:{near}`?")),
+                None => error.with_help("declare it under `[vars]`, or give it with `--var NAME=VALUE`"),
+            });
+        };
+        statement.raw_bind_parameter(i, to_sql(value)).map_err(|e| sqlite_error(e, &format!("binding `{name}`")))?;
+    }
+    Ok(())
+}
+
+/// A JSON value as SQLite stores it: truth as 1 and 0, lists and tables as JSON text.
+pub(crate) fn to_sql(value: &Value) -> SqlValue {
+    match value {
+        Value::Null => SqlValue::Null,
+        Value::Bool(b) => SqlValue::Integer(i64::from(*b)),
+        Value::Number(n) => match n.as_i64() {
+            Some(whole) => SqlValue::Integer(whole),
+            None => n.as_f64().map_or_else(|| SqlValue::Text(n.to_string()), SqlValue::Real),
+        },
+        Value::String(s) => SqlValue::Text(s.clone()),
+        list_or_table => SqlValue::Text(list_or_table.to_string()),
+    }
+}
+
+/// The body of a receipt; an empty receipt is an empty body.
+pub(crate) fn body<T: DeserializeOwned + Default>(receipt: &Receipt) -> Result<T, StepError> {
+    if receipt.body.is_null() { Ok(T::default()) } else { receipt.read() }
+}
+
+/// [`Verdict::Holds`] without differences.
+pub(crate) fn verdict(differences: Vec<String>) -> Verdict {
+    if differences.is_empty() { Verdict::Holds } else { Verdict::Broken(differences) }
+}
+
+/// A conflict found while looking is a standing, with its remedy; any other error stays one.
+pub(crate) fn conflict_standing(error: StepError) -> Result<Standing, StepError> {
+    if error.kind() != StepErrorKind::Conflict {
+        return Err(error);
+    }
+    Ok(Standing::Conflict(match error.help() {
+        Some(help) => format!("{}; {help}", error.chain()),
+        None => error.chain(),
+    }))
+}
+
+/// The standing of a step of `all` objects of which `missing` are not there.
+pub(crate) fn standing(missing: usize, all: usize, what: impl FnOnce() -> String) -> Standing {
+    match missing {
+        0 => Standing::Applied,
+        n if n == all => Standing::Pending,
+        _ => Standing::Partial(what()),
+    }
+}
