@@ -1,0 +1,1 @@
+//! The conformance check itself is sabotaged here.
