@@ -5,9 +5,13 @@
 use cutover_core::{StepError, StepErrorKind};
 use rusqlite::ErrorCode;
 
+mod bind;
+mod statements;
 mod tokens;
 
-pub use tokens::{normalised, tokens};
+pub use bind::{bind_vars, sql_value};
+pub use statements::{Statement, refusal, split};
+pub use tokens::{joined, normalised, same_sql, tokens};
 
 /// `name` as an SQL identifier, whatever it holds.
 pub fn quote_ident(name: &str) -> String {
@@ -20,6 +24,7 @@ pub fn quote_text(text: &str) -> String {
 }
 
 /// An error of SQLite while `doing` something ("while creating table `t`"): its kind follows from SQLite's own code.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 pub fn sqlite_error(error: rusqlite::Error, doing: &str) -> StepError {
     let code = error.sqlite_error_code();
     let (kind, help) = match code {

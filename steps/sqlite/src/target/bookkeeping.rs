@@ -197,9 +197,14 @@ pub(crate) fn record(
         .map_err(|e| sqlite_error(e, "while writing the ledger"))
 }
 
-/// Deletes the row of `step`. Whether there was one.
+/// Whether a change or a batch of `step` was ever committed and not undone: its row, or its cursor.
+pub(crate) fn has_traces(conn: &Connection, ledger: &str, step: &StepInfo) -> Result<bool, StepError> {
+    Ok(entry(conn, ledger, step)?.is_some_and(|e| e.success) || cursor(conn, step)?.is_some())
+}
+
+/// Deletes the row of `step`, if it says that the step succeeded; a recorded failure stays. Whether there was one.
 pub(crate) fn erase(conn: &Connection, ledger: &str, step: &StepInfo) -> Result<bool, StepError> {
-    conn.prepare_cached(&format!("DELETE FROM {} WHERE plan = ?1 AND step = ?2", quote_ident(ledger)))
+    conn.prepare_cached(&format!("DELETE FROM {} WHERE plan = ?1 AND step = ?2 AND success = 1", quote_ident(ledger)))
         .and_then(|mut s| s.execute([&step.plan, &step.id]))
         .map(|rows| rows > 0)
         .map_err(|e| sqlite_error(e, "while writing the ledger"))

@@ -45,18 +45,12 @@ impl Ledger for SqliteTarget {
 
     async fn commit(&self, cx: &StepContext) -> Result<(), StepError> {
         let session = self.session();
-        cx.blocking(move || {
-            if !session.in_group() {
-                return Err(StepError::internal("no group is open"));
-            }
-            session.end("COMMIT")
-        })
-        .await
+        cx.blocking(move || session.commit()).await
     }
 
     async fn abort(&self, cx: &StepContext) -> Result<(), StepError> {
         let session = self.session();
-        cx.blocking(move || session.end("ROLLBACK")).await
+        cx.blocking(move || session.abort()).await
     }
 
     async fn record_failure(&self, cx: &StepContext, message: &str) -> Result<(), StepError> {

@@ -15,10 +15,15 @@ use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+mod assess;
 pub mod bookkeeping;
+mod catalog;
 mod connect;
+mod facts;
+mod fingerprint;
 mod ledger;
 mod session;
+mod watch;
 
 use session::{ForeignKeys, Session};
 
@@ -83,12 +88,17 @@ impl SqliteTarget {
         .await
     }
 
-    /// The reverse of a change: same transaction rules, foreign keys off; runs `work` and deletes the ledger row of
-    /// the step. Without a row to delete and without rows that `work` changes, nothing is written.
+    /// The reverse of a change: same transaction rules, foreign keys off; runs `work`, forgets the step's cursor and
+    /// deletes its ledger row. When the database holds neither row nor cursor of the step, nothing of it was ever
+    /// committed: then `work` does not run and nothing is written.
     pub async fn reverse<F>(&self, cx: &StepContext, work: F) -> Result<(), StepError>
     where
         F: FnOnce(&Connection) -> Result<(), StepError> + Send + 'static,
     {
+        let (ledger, step) = (self.session.ledger.clone(), cx.info().clone());
+        if !self.read(cx, move |conn| bookkeeping::has_traces(conn, &ledger, &step)).await? {
+            return Ok(());
+        }
         self.transaction(cx, ForeignKeys::Off, move |conn, at| {
             work(conn)?;
             bookkeeping::clear_cursor(conn, &at.step)?;
@@ -156,12 +166,14 @@ impl Target for SqliteTarget {
         &self.session.path
     }
 
-    async fn assess(&self, _cx: &StepContext) -> Result<Assessment, StepError> {
-        Err(StepError::internal("not there yet"))
+    async fn assess(&self, cx: &StepContext) -> Result<Assessment, StepError> {
+        let session = self.session();
+        cx.blocking(move || session.read(|conn| assess::assess(conn, &session.path, &session.ledger))).await
     }
 
-    async fn fingerprint(&self, _cx: &StepContext, _depth: Depth) -> Result<Fingerprint, StepError> {
-        Err(StepError::internal("not there yet"))
+    async fn fingerprint(&self, cx: &StepContext, depth: Depth) -> Result<Fingerprint, StepError> {
+        let (ledger, inner) = (self.session.ledger.clone(), cx.clone());
+        self.read(cx, move |conn| fingerprint::of(conn, &ledger, depth, Some(&inner))).await
     }
 
     async fn snapshot(&self, _cx: &StepContext, _into: &Path) -> Result<SnapshotManifest, StepError> {
@@ -177,12 +189,19 @@ impl Target for SqliteTarget {
         Err(StepError::internal("not there yet"))
     }
 
-    async fn measure(&self, _cx: &StepContext, _query: &str) -> Result<f64, StepError> {
-        Err(StepError::internal("not there yet"))
+    async fn measure(&self, cx: &StepContext, query: &str) -> Result<f64, StepError> {
+        let (query, inner) = (query.to_owned(), cx.clone());
+        self.read(cx, move |conn| facts::measure(conn, &query, inner.vars())).await
     }
 
-    async fn holds(&self, _cx: &StepContext, _fact: &str) -> Result<bool, StepError> {
-        Err(StepError::internal("not there yet"))
+    async fn holds(&self, cx: &StepContext, fact: &str) -> Result<bool, StepError> {
+        let (ledger, fact) = (self.session.ledger.clone(), fact.to_owned());
+        self.read(cx, move |conn| facts::holds(conn, &ledger, &fact)).await
+    }
+
+    async fn change_counter(&self, cx: &StepContext) -> Result<Option<u64>, StepError> {
+        let session = self.session();
+        cx.blocking(move || session.change_counter().map(Some)).await
     }
 
     fn ledger(&self) -> Option<&dyn Ledger> {

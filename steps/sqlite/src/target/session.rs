@@ -4,12 +4,13 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cutover_core::StepError;
 use rusqlite::Connection;
 
 use super::connect;
+use super::watch::Watch;
 use crate::sql::sqlite_error;
 
 /// What a target shares with the closures that work on it.
@@ -20,6 +21,7 @@ pub(crate) struct Session {
     reader: Mutex<Option<Connection>>,
     writer: Mutex<Option<Connection>>,
     group: AtomicBool,
+    watch: Mutex<Watch>,
 }
 
 /// Whether a transaction enforces foreign keys.
@@ -31,7 +33,14 @@ pub(crate) enum ForeignKeys {
 
 impl Session {
     pub(crate) fn new(path: PathBuf, ledger: String) -> Self {
-        Self { path, ledger, reader: Mutex::default(), writer: Mutex::default(), group: AtomicBool::new(false) }
+        Self {
+            path,
+            ledger,
+            reader: Mutex::default(),
+            writer: Mutex::default(),
+            group: AtomicBool::new(false),
+            watch: Mutex::default(),
+        }
     }
 
     /// Whether a group transaction is open.
@@ -43,8 +52,16 @@ impl Session {
     pub(crate) fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StepError>) -> Result<T, StepError> {
         if self.in_group() {
             let slot = self.lock_writer();
-            return work(opened(slot.as_ref())?);
+            return work(self.group_connection(slot.as_ref())?);
         }
+        self.read_committed(work)
+    }
+
+    /// Runs `work` on the reader: an open group's changes are not seen.
+    pub(crate) fn read_committed<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StepError>,
+    ) -> Result<T, StepError> {
         let mut slot = lock(&self.reader);
         let conn = match slot.take() {
             Some(conn) => conn,
@@ -64,20 +81,42 @@ impl Session {
             if keys == ForeignKeys::Off {
                 return Err(StepError::internal("a reversal was asked for inside an open group"));
             }
-            let conn = opened(slot.as_ref())?;
+            let conn = self.group_connection(slot.as_ref())?;
             return bracket(conn, "SAVEPOINT cutover_change", "RELEASE cutover_change", UNDO_CHANGE, work);
         }
-        let conn = match slot.take() {
-            Some(conn) => conn,
-            None => connect::writer(&self.path)?,
-        };
-        let conn = slot.insert(conn);
+        let conn = self.open_writer(&mut slot)?;
         set_foreign_keys(conn, keys)?;
         let result = bracket(conn, "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", work);
         if keys == ForeignKeys::Off {
             set_foreign_keys(conn, ForeignKeys::On)?;
         }
+        if result.is_ok() {
+            connect::checkpoint_on_close(conn)?;
+        }
         result
+    }
+
+    /// Runs `work` on the writer, outside any transaction.
+    pub(crate) fn exclusive<T>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, StepError>,
+    ) -> Result<T, StepError> {
+        let mut slot = self.lock_writer();
+        if self.in_group() {
+            return Err(StepError::internal("a restore was asked for inside an open group"));
+        }
+        let conn = self.open_writer(&mut slot)?;
+        work(conn)
+    }
+
+    /// A number that moves when another connection commits. Our own commits do not move it.
+    pub(crate) fn change_counter(&self) -> Result<u64, StepError> {
+        let writer = self.lock_writer();
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        match writer.as_ref() {
+            Some(conn) => watch.look(true, conn),
+            None => self.read_committed(|conn| watch.look(false, conn)),
+        }
     }
 
     /// Opens the group and runs `first` in it.
@@ -86,11 +125,7 @@ impl Session {
         if self.in_group() {
             return Err(StepError::internal("a group is open already"));
         }
-        let conn = match slot.take() {
-            Some(conn) => conn,
-            None => connect::writer(&self.path)?,
-        };
-        let conn = slot.insert(conn);
+        let conn = self.open_writer(&mut slot)?;
         set_foreign_keys(conn, ForeignKeys::On)?;
         run(conn, "BEGIN IMMEDIATE")?;
         if let Err(e) = first(conn) {
@@ -107,18 +142,29 @@ impl Session {
         if !self.in_group() {
             return Err(StepError::internal("no group is open"));
         }
-        run(opened(slot.as_ref())?, sql)
+        run(self.group_connection(slot.as_ref())?, sql)
     }
 
-    /// Ends the group by `sql`. Without an open group it does nothing.
-    pub(crate) fn end(&self, sql: &str) -> Result<(), StepError> {
+    /// Makes the open group durable. When that fails the group stays open, to be undone.
+    pub(crate) fn commit(&self) -> Result<(), StepError> {
         let slot = self.lock_writer();
         if !self.in_group() {
-            return Ok(());
+            return Err(StepError::internal("no group is open"));
         }
-        run(opened(slot.as_ref())?, sql)?;
+        let conn = self.group_connection(slot.as_ref())?;
+        run(conn, "COMMIT")?;
         self.group.store(false, Ordering::SeqCst);
-        Ok(())
+        connect::checkpoint_on_close(conn)
+    }
+
+    /// Undoes the open group. Without one it does nothing.
+    pub(crate) fn abort(&self) -> Result<(), StepError> {
+        let slot = self.lock_writer();
+        let open = self.group.swap(false, Ordering::SeqCst);
+        match slot.as_ref() {
+            Some(conn) if open && !conn.is_autocommit() => run(conn, "ROLLBACK"),
+            _ => Ok(()),
+        }
     }
 
     /// Closes both connections; an open group is undone.
@@ -127,6 +173,32 @@ impl Session {
         *writer = None;
         self.group.store(false, Ordering::SeqCst);
         *lock(&self.reader) = None;
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner).closed();
+    }
+
+    fn open_writer<'a>(&self, slot: &'a mut Option<Connection>) -> Result<&'a mut Connection, StepError> {
+        let conn = match slot.take() {
+            Some(conn) => conn,
+            None => {
+                let conn = connect::writer(&self.path)?;
+                let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+                watch.look(true, &conn)?;
+                if let Some(reader) = lock(&self.reader).as_ref() {
+                    watch.hand_over(reader)?;
+                }
+                conn
+            }
+        };
+        Ok(slot.insert(conn))
+    }
+
+    /// The connection of the open group. SQLite itself undoes a transaction on some errors (disk full, I/O).
+    fn group_connection<'a>(&self, slot: Option<&'a Connection>) -> Result<&'a Connection, StepError> {
+        match slot {
+            Some(conn) if !conn.is_autocommit() => Ok(conn),
+            _ => Err(StepError::failed("the group's transaction was undone by an earlier error")
+                .with_help("nothing of the group was kept; run the same command again")),
+        }
     }
 
     /// The writer's slot. A panic inside earlier work closed its transaction with its connection.
@@ -156,7 +228,8 @@ fn bracket<T>(
     run(conn, open)?;
     let result = work(conn).and_then(|value| run(conn, keep).map(|()| value));
     if result.is_err() && !conn.is_autocommit() {
-        run(conn, undo)?;
+        // What went wrong first is what matters; a failed undo shows again at the next use of the connection.
+        run(conn, undo).or_else(|e| if conn.is_autocommit() { Ok(()) } else { Err(e) })?;
     }
     result
 }
@@ -167,10 +240,6 @@ fn run(conn: &Connection, sql: &str) -> Result<(), StepError> {
 
 fn set_foreign_keys(conn: &Connection, keys: ForeignKeys) -> Result<(), StepError> {
     run(conn, if keys == ForeignKeys::On { "PRAGMA foreign_keys = ON" } else { "PRAGMA foreign_keys = OFF" })
-}
-
-fn opened(slot: Option<&Connection>) -> Result<&Connection, StepError> {
-    slot.ok_or_else(|| StepError::internal("the group's connection is gone"))
 }
 
 fn lock(slot: &Mutex<Option<Connection>>) -> MutexGuard<'_, Option<Connection>> {

@@ -1,0 +1,204 @@
+//! The digest of a database's logical content.
+//!
+//! The schema part holds every object of the user by its tokenised SQL, which says all that `table_xinfo`,
+//! `index_xinfo` and the foreign-key list say, and `user_version`. `ALTER TABLE … ADD COLUMN` followed by
+//! `DROP COLUMN` gives the same tokens again.
+//!
+//! The content part holds every row: in key order where the table itself is stored in that order (an integer primary
+//! key, WITHOUT ROWID, virtual tables), else as a multiset, so that implicit rowids do not count.
+//!
+//! Not in it: our ledger and `cutover_state`, `sqlite_stat*`, shadow tables (the virtual table's rows are read), and
+//! `sqlite_sequence`: it remembers which ids were ever handed out, so that AUTOINCREMENT never gives one twice. A
+//! rollback that took rows away again must leave that memory, and is equal all the same.
+
+use std::collections::BTreeMap;
+
+use cutover_core::{Depth, Fingerprint, PartPrint, StepContext, StepError};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row};
+
+use super::catalog::{self, Table};
+use crate::sql::{normalised, quote_ident, sqlite_error};
+
+/// Rows are hashed in runs of about this many bytes: long enough for BLAKE3 to use the whole machine word.
+const RUN: usize = 1 << 17;
+
+/// The fingerprint of what `conn` sees.
+pub(crate) fn of(
+    conn: &Connection,
+    ledger: &str,
+    depth: Depth,
+    cx: Option<&StepContext>,
+) -> Result<Fingerprint, StepError> {
+    let content = match depth {
+        Depth::Schema => None,
+        Depth::Content => Some(content(conn, ledger, cx)?),
+    };
+    Ok(Fingerprint { kind: "sqlite".to_owned(), schema: schema(conn, ledger)?, content })
+}
+
+fn schema(conn: &Connection, ledger: &str) -> Result<BTreeMap<String, String>, StepError> {
+    let doing = "while reading the schema";
+    let shadows = shadow_tables(conn)?;
+    let mut prints = BTreeMap::new();
+    let mut statement = conn
+        .prepare_cached("SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+        .map_err(|e| sqlite_error(e, doing))?;
+    let mut rows = statement.query([]).map_err(|e| sqlite_error(e, doing))?;
+    while let Some(row) = rows.next().map_err(|e| sqlite_error(e, doing))? {
+        let read = |i: usize| row.get::<_, String>(i).map_err(|e| sqlite_error(e, doing));
+        let (kind, name, table) = (read(0)?, read(1)?, read(2)?);
+        let skipped =
+            catalog::is_internal(&name) || catalog::is_ours(&table, ledger) || shadows.binary_search(&table).is_ok();
+        if !skipped {
+            prints.insert(format!("{kind} {name}"), cutover_core::blake3_hex(normalised(&read(3)?).as_bytes()));
+        }
+    }
+    let version: i64 =
+        conn.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(|e| sqlite_error(e, doing))?;
+    prints.insert("user_version".to_owned(), version.to_string());
+    Ok(prints)
+}
+
+fn shadow_tables(conn: &Connection) -> Result<Vec<String>, StepError> {
+    let doing = "while listing the tables";
+    conn.prepare_cached("SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow' ORDER BY name")
+        .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
+        .map_err(|e| sqlite_error(e, doing))
+}
+
+fn content(
+    conn: &Connection,
+    ledger: &str,
+    cx: Option<&StepContext>,
+) -> Result<BTreeMap<String, PartPrint>, StepError> {
+    let tables = catalog::tables(conn, ledger)?;
+    let mut prints = BTreeMap::new();
+    for (done, table) in tables.iter().enumerate() {
+        if let Some(cx) = cx {
+            cx.progress(done as u64, Some(tables.len() as u64), "tables");
+        }
+        if let Some(print) = table_print(conn, table)? {
+            prints.insert(format!("table {}", table.name), print);
+        }
+    }
+    Ok(prints)
+}
+
+/// The print of one table's rows. None for a virtual table whose module is not in this build: its rows then show as
+/// those of its plain tables.
+fn table_print(conn: &Connection, table: &Table) -> Result<Option<PartPrint>, StepError> {
+    let doing = format!("while reading the rows of `{}`", table.name);
+    let name = quote_ident(&table.name);
+    let key = if table.is_virtual { None } else { ordered_key(conn, table)? };
+    let sql = match (&key, table.is_virtual) {
+        (_, true) => format!("SELECT rowid, * FROM {name}"),
+        (Some(key), _) => format!("SELECT * FROM {name} ORDER BY {key}"),
+        (None, _) => format!("SELECT * FROM {name}"),
+    };
+    let mut statement = match conn.prepare(&sql) {
+        Ok(statement) => statement,
+        Err(e) if table.is_virtual && e.to_string().contains("no such module") => return Ok(None),
+        Err(e) => return Err(sqlite_error(e, &doing)),
+    };
+    let columns = statement.column_count();
+    let mut rows = statement.query([]).map_err(|e| sqlite_error(e, &doing))?;
+    let mut print = if key.is_some() { Printer::ordered() } else { Printer::multiset() };
+    while let Some(row) = rows.next().map_err(|e| sqlite_error(e, &doing))? {
+        print.row(row, columns).map_err(|e| sqlite_error(e, &doing))?;
+    }
+    Ok(Some(print.finish()))
+}
+
+/// The columns of the key in whose order the table is stored, as SQL.
+fn ordered_key(conn: &Connection, table: &Table) -> Result<Option<String>, StepError> {
+    let doing = "while reading a primary key";
+    let key: Vec<(String, String)> = conn
+        .prepare_cached("SELECT name, type FROM pragma_table_xinfo(?1) WHERE pk > 0 ORDER BY pk")
+        .and_then(|mut s| s.query_map([&table.name], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
+        .map_err(|e| sqlite_error(e, doing))?;
+    let by_rowid = matches!(key.as_slice(), [(_, kind)] if kind.eq_ignore_ascii_case("INTEGER"));
+    Ok((by_rowid || table.without_rowid)
+        .then(|| key.iter().map(|(name, _)| quote_ident(name)).collect::<Vec<_>>().join(", ")))
+}
+
+/// Hashes rows, in order or as a multiset.
+struct Printer {
+    run: Vec<u8>,
+    hasher: blake3::Hasher,
+    /// Sum of the rows' digests modulo 2^256, low word first; none when the order counts.
+    sum: Option<[u64; 4]>,
+    count: u64,
+}
+
+impl Printer {
+    fn ordered() -> Self {
+        Self { run: Vec::with_capacity(RUN + 4096), hasher: blake3::Hasher::new(), sum: None, count: 0 }
+    }
+
+    fn multiset() -> Self {
+        Self { sum: Some([0; 4]), ..Self::ordered() }
+    }
+
+    fn row(&mut self, row: &Row<'_>, columns: usize) -> rusqlite::Result<()> {
+        for i in 0..columns {
+            push_value(&mut self.run, row.get_ref(i)?);
+        }
+        self.run.push(b'\n');
+        self.count += 1;
+        if let Some(sum) = &mut self.sum {
+            add(sum, blake3::hash(&self.run).as_bytes());
+            self.run.clear();
+        } else if self.run.len() >= RUN {
+            self.hasher.update(&self.run);
+            self.run.clear();
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> PartPrint {
+        match self.sum {
+            Some(sum) => sum.iter().for_each(|word| {
+                self.hasher.update(&word.to_le_bytes());
+            }),
+            None => {
+                self.hasher.update(&self.run);
+            }
+        }
+        PartPrint { digest: self.hasher.finalize().to_hex().to_string(), count: self.count }
+    }
+}
+
+/// A value with its type in front, so that 1, 1.0, '1' and x'31' differ.
+fn push_value(out: &mut Vec<u8>, value: ValueRef<'_>) {
+    let mut bytes = |tag: u8, body: &[u8]| {
+        out.push(tag);
+        out.extend_from_slice(&(body.len() as u64).to_le_bytes());
+        out.extend_from_slice(body);
+    };
+    match value {
+        ValueRef::Text(text) => bytes(b't', text),
+        ValueRef::Blob(blob) => bytes(b'b', blob),
+        ValueRef::Null => out.push(b'n'),
+        ValueRef::Integer(i) => {
+            out.push(b'i');
+            out.extend_from_slice(&i.to_le_bytes());
+        }
+        ValueRef::Real(r) => {
+            out.push(b'r');
+            out.extend_from_slice(&r.to_bits().to_le_bytes());
+        }
+    }
+}
+
+fn add(sum: &mut [u64; 4], digest: &[u8; 32]) {
+    let mut carry = false;
+    for (word, chunk) in sum.iter_mut().zip(digest.chunks_exact(8)) {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(chunk);
+        let (first, over) = word.overflowing_add(u64::from_le_bytes(bytes));
+        let (second, again) = first.overflowing_add(u64::from(carry));
+        *word = second;
+        carry = over || again;
+    }
+}
