@@ -1,0 +1,63 @@
+"""Where the brain's files are and how its programs open them. Reads only; knows every shape of the tiers."""
+
+import json
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / "cortex-brain" / "cache"
+TIERS = {
+    "tier1": "cortex-brain/tier1/conversations.db",
+    "tier2": "cortex-brain/tier2/knowledge_graph.db",
+    "tier3": "cortex-brain/tier3/context.db",
+}
+
+
+def config():
+    """The configuration, of version 1 or 2; an empty one where there is none."""
+    path = ROOT / "cortex.config.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def path_of(tier):
+    """The file of a tier: `CORTEX_TIER1` and so on, else the 2.0 configuration, else where 1.0 keeps it."""
+    declared = config().get("databases", {}).get(tier, {}).get("path", TIERS[tier])
+    return Path(os.environ.get("CORTEX_" + tier.upper()) or ROOT / declared)
+
+
+def reader(tier):
+    """A connection that cannot write; closed at the end of its `with` block."""
+    return closing(sqlite3.connect(path_of(tier).as_uri() + "?mode=ro", uri=True, timeout=30))
+
+
+def writer(tier):
+    """A connection that writes, with foreign keys enforced."""
+    connection = sqlite3.connect(path_of(tier), timeout=30, isolation_level=None)
+    connection.execute("PRAGMA foreign_keys = ON")
+    return closing(connection)
+
+
+def tables(connection):
+    """The names of all tables."""
+    return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def columns(connection, table):
+    """The columns of a table, in order; none where there is no such table."""
+    return [row[0] for row in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))]
+
+
+def has(connection, table, *wanted):
+    """Whether the table is there with all of these columns."""
+    return table in tables(connection) and set(wanted) <= set(columns(connection, table))
+
+
+def active_sessions(connection):
+    """SQL for the ids of the active conversations, in the words of the shape at hand; none where it has none."""
+    if has(connection, "conversations", "status", "agent_id"):
+        return "SELECT conversation_id FROM conversations WHERE status = 'active'"
+    if has(connection, "conversations", "is_active"):
+        return "SELECT conversation_id FROM conversations WHERE is_active = 1"
+    return None
