@@ -1,1 +1,0 @@
-//! The conformance check itself is sabotaged here.
