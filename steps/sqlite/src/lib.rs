@@ -15,6 +15,9 @@ mod export;
 mod indexes;
 mod rows;
 mod script;
+mod sequence;
 mod tables;
+mod value;
+mod written;
 
 pub use target::SqliteTarget;

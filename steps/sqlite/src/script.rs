@@ -1,1 +1,260 @@
-//! The step kind `sqlite.script`.
+//! The step kind `sqlite.script`: SQL files, statement by statement, in the step's one transaction.
+//!
+//! Owns what a script may hold and what the plan says of it. A script cannot be inspected: whether it was applied is
+//! what the ledger says, which was written in the script's own transaction.
+
+use cutover_core::{
+    Action, Applied, BuildContext, BuildError, Change, Layer, MigrationStep, Receipt, Reversal, Standing, StepContext,
+    StepError, StepKind, Use, Verdict, async_trait, register_step,
+};
+use rusqlite::Connection;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::SqliteTarget;
+use crate::sql::{self, Statement, bind_vars, sqlite_error};
+use crate::written::Written;
+
+/// Runs an SQL script in one transaction.
+#[derive(Debug)]
+pub(crate) struct Script {
+    target: String,
+    up: File,
+    down: Option<File>,
+    source: Vec<u8>,
+}
+
+/// The `with` table of `sqlite.script`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScriptConfig {
+    /// The script to run, relative to the plan file. `:name` in it is the plan's variable `name`, bound as a value.
+    /// ATTACH, transaction control, VACUUM and pragmas that change the connection are refused.
+    up: String,
+    /// The script that undoes it, run with foreign keys off. Without it the step is undone by restoring the target
+    /// from the snapshot before it.
+    #[serde(default)]
+    down: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+struct File {
+    path: String,
+    statements: Vec<Statement>,
+}
+
+/// What a script did, in its receipt.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Ran {
+    statements: usize,
+    /// Rows written: kept only where a restore undoes the step and must know them.
+    #[serde(default)]
+    written: Written,
+}
+
+register_step!(Script);
+
+impl StepKind for Script {
+    const KIND: &'static str = "sqlite.script";
+    const SUMMARY: &'static str = "run an SQL script in one transaction";
+    const LAYERS: &'static [Layer] = Layer::ALL;
+    const EXAMPLE: &'static str = "id = \"tags\"\nuse = \"sqlite.script\"\ntarget = \"app\"\nwith = { up = \"sql/tags.sql\", down = \"sql/tags.down.sql\" }\n";
+    type Config = ScriptConfig;
+
+    fn build(config: ScriptConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
+        let target = cx.target_of("sqlite")?;
+        let source = cx.read_file("up", &config.up)?.to_vec();
+        let up = File::read("up", config.up, cx)?;
+        let down = config.down.map(|path| File::read("down", path, cx)).transpose()?;
+        Ok(Self { target, up, down, source })
+    }
+}
+
+impl File {
+    fn read(field: &str, path: String, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
+        let statements = sql::split(&cx.read_text(field, &path)?);
+        if statements.is_empty() {
+            return Err(BuildError::at(field, format!("`{path}` holds no statement")));
+        }
+        for statement in &statements {
+            if let Some(why) = sql::refusal(statement) {
+                return Err(BuildError::at(
+                    field,
+                    format!("`{path}` line {}: `{}` is refused: {why}", statement.line, statement.excerpt()),
+                )
+                .with_help("take the statement out of the script"));
+            }
+        }
+        Ok(Self { path, statements })
+    }
+
+    /// Runs every statement, discarding what queries return.
+    fn run(&self, conn: &Connection, cx: &StepContext) -> Result<(), StepError> {
+        self.statements.iter().try_for_each(|statement| {
+            let doing = || format!("`{}` line {}, `{}`", self.path, statement.line, statement.excerpt());
+            let failed = |e: rusqlite::Error| sqlite_error(e, &doing());
+            let mut prepared = conn.prepare(&statement.sql).map_err(failed)?;
+            bind_vars(&mut prepared, cx.vars()).map_err(|e| {
+                let help = e.help().unwrap_or_default().to_owned();
+                StepError::new(e.kind(), format!("{}: {e}", doing())).with_help(help)
+            })?;
+            let mut rows = prepared.raw_query();
+            while rows.next().map_err(failed)?.is_some() {}
+            Ok(())
+        })
+    }
+}
+
+#[async_trait]
+impl MigrationStep for Script {
+    fn describe(&self) -> Vec<Change> {
+        let mut changes: Vec<Change> = Vec::new();
+        for change in self.up.statements.iter().map(described) {
+            if !changes.contains(&change) {
+                changes.push(change);
+            }
+        }
+        changes
+    }
+
+    fn uses(&self) -> Vec<Use> {
+        vec![Use::write(&self.target)]
+    }
+
+    fn reversal(&self) -> Reversal {
+        match self.down {
+            Some(_) => Reversal::Inverse,
+            None => Reversal::Restore(self.target.clone()),
+        }
+    }
+
+    fn transactional(&self) -> Option<&str> {
+        Some(&self.target)
+    }
+
+    fn checksum_source(&self) -> Option<Vec<u8>> {
+        Some(self.source.clone())
+    }
+
+    async fn inspect(&self, cx: &StepContext) -> Result<Standing, StepError> {
+        Ok(match cx.target::<SqliteTarget>(&self.target)?.recorded(cx).await? {
+            Some(entry) if entry.success => Standing::Applied,
+            _ => Standing::Pending,
+        })
+    }
+
+    async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {
+        let target = cx.target::<SqliteTarget>(&self.target)?;
+        if let Some(entry) = target.recorded(cx).await?.filter(|e| e.success) {
+            if entry.digest == cx.info().digest {
+                return Ok(Applied::AlreadyApplied(entry.receipt.unwrap_or_default()));
+            }
+            return Err(StepError::conflict(format!(
+                "another version of `{}` was applied on {}",
+                self.up.path, entry.applied_at
+            ))
+            .with_help("put the script back as it was and add a new step for what changed, or roll back first"));
+        }
+        let (up, inner) = (self.up.clone(), cx.clone());
+        let recorder = self.down.is_none().then(|| target.recorder());
+        let receipt = target
+            .change(cx, move |conn| {
+                let before = conn.total_changes();
+                let run = || up.run(conn, &inner);
+                let written = match recorder {
+                    Some(recorder) => recorder.record(run)?.1,
+                    None => run().map(|()| Written::default())?,
+                };
+                let ran = Ran { statements: up.statements.len(), written };
+                Ok(Receipt::of(&ran)?.with_rows(conn.total_changes().saturating_sub(before)))
+            })
+            .await?;
+        Ok(Applied::Changed(receipt))
+    }
+
+    async fn verify(&self, cx: &StepContext) -> Result<Verdict, StepError> {
+        let broken = |line: String| Ok(Verdict::Broken(vec![line]));
+        match cx.target::<SqliteTarget>(&self.target)?.recorded(cx).await? {
+            None => broken(format!("the ledger has no row of `{}`", self.up.path)),
+            Some(entry) if !entry.success => {
+                broken(format!("`{}` failed: {}", self.up.path, entry.error_message.unwrap_or_default()))
+            }
+            Some(entry) if entry.digest != cx.info().digest => {
+                broken(format!("the ledger has another version of `{}`", self.up.path))
+            }
+            Some(_) => Ok(Verdict::Holds),
+        }
+    }
+
+    async fn rollback(&self, cx: &StepContext, _receipt: Option<&Receipt>) -> Result<(), StepError> {
+        let target = cx.target::<SqliteTarget>(&self.target)?;
+        match self.down.clone() {
+            Some(down) => {
+                let inner = cx.clone();
+                target.reverse(cx, move |conn| down.run(conn, &inner)).await
+            }
+            None if target.recorded(cx).await?.is_some_and(|e| e.success) => Err(StepError::failed(format!(
+                "`{}` has no down script and is applied still: the target is to be restored from its snapshot",
+                self.up.path
+            ))
+            .with_help("give the step a `down` script, or restore the target from the snapshot taken before it")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A statement as a line of the plan.
+fn described(statement: &Statement) -> Change {
+    let tokens = sql::tokens(&statement.sql);
+    let upper: Vec<String> = tokens.iter().take(8).map(|t| t.to_ascii_uppercase()).collect();
+    let verb = upper.first().map_or("", String::as_str);
+    let named_after = |skip: &[&str]| {
+        let mut at = 1;
+        while upper.get(at).is_some_and(|w| skip.contains(&w.as_str())) {
+            at += 1;
+        }
+        let mut name = tokens.get(at).copied().unwrap_or("?");
+        if tokens.get(at + 1) == Some(&".") {
+            name = tokens.get(at + 2).copied().unwrap_or(name);
+        }
+        name.trim_matches(['"', '`', '[', ']', '\'']).to_owned()
+    };
+    const NOISE: &[&str] = &[
+        "TEMP",
+        "TEMPORARY",
+        "UNIQUE",
+        "VIRTUAL",
+        "TABLE",
+        "INDEX",
+        "TRIGGER",
+        "VIEW",
+        "IF",
+        "NOT",
+        "EXISTS",
+        "OR",
+        "INTO",
+        "FROM",
+        "REPLACE",
+        "IGNORE",
+        "ABORT",
+        "FAIL",
+        "ROLLBACK",
+    ];
+    let object = |action: Action| {
+        let kind = upper.iter().skip(1).find(|w| ["TABLE", "INDEX", "TRIGGER", "VIEW"].contains(&w.as_str()));
+        Change::new(
+            action,
+            format!("{} {}", kind.map_or("object".to_owned(), |k| k.to_ascii_lowercase()), named_after(NOISE)),
+        )
+    };
+    match verb {
+        "CREATE" => object(Action::Create),
+        "DROP" => object(Action::Remove),
+        "ALTER" => object(Action::Alter),
+        "INSERT" | "REPLACE" | "UPDATE" | "DELETE" => {
+            Change::new(Action::Alter, format!("rows of {}", named_after(NOISE))).with_detail(verb.to_ascii_lowercase())
+        }
+        "SELECT" | "EXPLAIN" | "VALUES" => Change::new(Action::Check, "a query").with_detail(statement.excerpt()),
+        _ => Change::new(Action::Alter, statement.excerpt()),
+    }
+}

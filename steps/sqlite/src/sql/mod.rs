@@ -52,9 +52,18 @@ pub fn sqlite_error(error: rusqlite::Error, doing: &str) -> StepError {
         Some(ErrorCode::DiskFull) => (StepErrorKind::Failed, Some("free some disk space, then run again")),
         _ => (StepErrorKind::Failed, None),
     };
-    let built = StepError::new(kind, format!("{doing}: {error}"));
+    let built = StepError::new(kind, format!("{doing}: {}", message(&error)));
     match help {
         Some(help) => built.with_help(help),
         None => built,
+    }
+}
+
+/// What SQLite said, without the statement that rusqlite repeats after it.
+pub fn message(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        rusqlite::Error::SqliteFailure(_, Some(text)) => text.clone(),
+        other => other.to_string(),
     }
 }

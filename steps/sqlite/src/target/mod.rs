@@ -27,6 +27,8 @@ mod watch;
 
 use session::{ForeignKeys, Session};
 
+use crate::written::Recorder;
+
 /// A SQLite database of a plan.
 #[derive(Debug)]
 pub struct SqliteTarget {
@@ -145,6 +147,11 @@ impl SqliteTarget {
             })
         })
         .await
+    }
+
+    /// Says which rows a change writes.
+    pub(crate) fn recorder(&self) -> Recorder {
+        self.session.recorder.clone()
     }
 
     fn session(&self) -> Arc<Session> {

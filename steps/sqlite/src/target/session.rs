@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use super::connect;
 use super::watch::Watch;
 use crate::sql::sqlite_error;
+use crate::written::Recorder;
 
 /// What a target shares with the closures that work on it.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(crate) struct Session {
     writer: Mutex<Option<Connection>>,
     group: AtomicBool,
     watch: Mutex<Watch>,
+    pub(crate) recorder: Recorder,
 }
 
 /// Whether a transaction enforces foreign keys.
@@ -40,6 +42,7 @@ impl Session {
             writer: Mutex::default(),
             group: AtomicBool::new(false),
             watch: Mutex::default(),
+            recorder: Recorder::default(),
         }
     }
 
@@ -180,7 +183,8 @@ impl Session {
         let conn = match slot.take() {
             Some(conn) => conn,
             None => {
-                let conn = connect::writer(&self.path)?;
+                let mut conn = connect::writer(&self.path)?;
+                self.recorder.attach(&mut conn)?;
                 let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
                 watch.look(true, &conn)?;
                 if let Some(reader) = lock(&self.reader).as_ref() {
