@@ -101,6 +101,26 @@ pub(crate) fn sql_tokens(text: &str) -> Vec<&str> {
     tokens
 }
 
+/// The names that an SQL text binds as `:name`. A colon right behind a word ("table:name") binds nothing.
+pub(crate) fn sql_parameters(text: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    let mut before = "";
+    for pair in sql_tokens(text).windows(2) {
+        let &[colon, name] = pair else { continue };
+        let bound = colon == ":" && follows(colon, name) && name.bytes().next().is_some_and(is_word);
+        if bound && !(follows(before, colon) && before.bytes().last().is_some_and(|b| is_word(b) || b == b':')) {
+            names.push(name);
+        }
+        before = colon;
+    }
+    names
+}
+
+/// Whether `second` begins where `first` ends, in one text.
+fn follows(first: &str, second: &str) -> bool {
+    first.as_bytes().as_ptr_range().end == second.as_bytes().as_ptr()
+}
+
 fn is_word(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b == b'_' || b == b'$' || b >= 0x80
 }
@@ -138,6 +158,12 @@ mod tests {
         let a = token_digest("x.sql", b"INSERT INTO t VALUES ('a  b')");
         assert_ne!(a, token_digest("x.sql", b"INSERT INTO t VALUES ('a b')"));
         assert_ne!(a, token_digest("x.sql", b"INSERT INTO t VALUES ('a  b--')"));
+    }
+
+    #[test]
+    fn bound_names_are_found_and_other_colons_are_not() {
+        let sql = "SELECT :a, x::int, 'v :no' -- :no\nWHERE table:b = :since AND y=:é";
+        assert_eq!(sql_parameters(sql), ["a", "since", "é"]);
     }
 
     #[test]

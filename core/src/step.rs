@@ -54,6 +54,11 @@ pub trait MigrationStep: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// The targets that this step takes a snapshot of, which later steps are undone by restoring.
+    fn snapshots(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Bytes that the ledger's SHA-256 `checksum` is taken of: the script for scripts; by default the configuration.
     fn checksum_source(&self) -> Option<Vec<u8>> {
         None

@@ -8,7 +8,7 @@ use serde::Serialize;
 /// One mistake in a plan file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
-    /// A persistent code: "P201".
+    /// A persistent code: "P201". See [`CODES`](super::CODES).
     pub code: &'static str,
     /// Lowercase fragment, user text in backticks.
     pub message: String,
@@ -20,6 +20,107 @@ pub struct Diagnostic {
     pub help: Option<String>,
 }
 
+impl Diagnostic {
+    /// A mistake at `span`.
+    pub(crate) fn at(code: &'static str, span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), span: Some(span), label: None, help: None }
+    }
+
+    /// A mistake that has no place in the file.
+    pub(crate) fn nowhere(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), span: None, label: None, help: None }
+    }
+
+    /// Adds what the caret line says.
+    pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// Adds what to do about it.
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds "did you mean" for the closest of `known`, or else the list of them when it is short.
+    pub(crate) fn suggest<'a>(
+        self,
+        wrong: &str,
+        what: &str,
+        known: impl IntoIterator<Item = &'a str, IntoIter: Clone>,
+    ) -> Self {
+        let known = known.into_iter();
+        if let Some(near) = crate::closest(wrong, known.clone()) {
+            return self.help(format!("did you mean `{near}`?"));
+        }
+        let shown: Vec<String> = known.take(MANY + 1).map(|name| format!("`{name}`")).collect();
+        match shown.len() {
+            0 => self,
+            1..=MANY => self.help(format!("known {what}: {}", shown.join(", "))),
+            _ => self.help(format!("known {what}: {}, and more", shown[..MANY].join(", "))),
+        }
+    }
+}
+
+/// How many known names a help lists.
+const MANY: usize = 12;
+
+/// How many mistakes are kept; the rest is counted.
+const MOST: usize = 200;
+
+/// Collects the mistakes of one compilation.
+#[derive(Debug, Default)]
+pub(crate) struct Diagnostics(Vec<Diagnostic>);
+
+impl Diagnostics {
+    pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
+        self.0.push(diagnostic);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// All of them in order of their place, each once; spans cut to what `source` has.
+    pub(crate) fn into_errors(self, file: &str, source: &str) -> CompileErrors {
+        let mut list = self.0;
+        for span in list.iter_mut().filter_map(|d| d.span.as_mut()) {
+            let start = boundary(source, span.start);
+            *span = start..boundary(source, span.end).max(start);
+        }
+        list.sort_by(|a, b| key(a).cmp(&key(b)));
+        list.dedup();
+        if list.len() > MOST {
+            let more = list.len() - MOST;
+            list.truncate(MOST);
+            list.push(
+                Diagnostic::nowhere(super::codes::MORE, format!("{more} more mistakes are not shown"))
+                    .help("mend the first ones; later ones often follow from them"),
+            );
+        }
+        CompileErrors { file: file.to_owned(), source: source.to_owned(), diagnostics: list }
+    }
+}
+
+fn key(d: &Diagnostic) -> (usize, usize, &str, &str) {
+    let (start, end) = d.span.as_ref().map_or((usize::MAX, 0), |s| (s.start, s.end));
+    (start, end, d.code, &d.message)
+}
+
+/// The character boundary at or before `offset`.
+fn boundary(source: &str, offset: usize) -> usize {
+    let mut offset = offset.min(source.len());
+    while !source.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    offset
+}
+
 /// All mistakes of one plan file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompileErrors {
@@ -27,17 +128,16 @@ pub struct CompileErrors {
     pub file: String,
     /// Its text.
     pub source: String,
-    /// At least one, in order of their place.
+    /// At least one, in order of their place; those without a place come last.
     pub diagnostics: Vec<Diagnostic>,
 }
 
 impl CompileErrors {
     /// Line and column (both from 1, column in characters) of a byte offset.
     pub fn position(&self, offset: usize) -> (usize, usize) {
-        let offset = (0..=offset.min(self.source.len())).rev().find(|o| self.source.is_char_boundary(*o)).unwrap_or(0);
-        let before = &self.source[..offset];
+        let before = &self.source[..boundary(&self.source, offset)];
         let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
+        let column = before.rsplit('\n').next().map_or(0, |l| l.trim_start_matches('\u{feff}').chars().count()) + 1;
         (line, column)
     }
 }
@@ -45,11 +145,15 @@ impl CompileErrors {
 impl fmt::Display for CompileErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, d) in self.diagnostics.iter().enumerate() {
-            let (line, column) = self.position(d.span.as_ref().map_or(0, |s| s.start));
             if i > 0 {
                 f.write_str("\n")?;
             }
-            write!(f, "{}:{line}:{column}: {} [{}]", self.file, d.message, d.code)?;
+            write!(f, "{}:", self.file)?;
+            if let Some(span) = &d.span {
+                let (line, column) = self.position(span.start);
+                write!(f, "{line}:{column}:")?;
+            }
+            write!(f, " {} [{}]", d.message, d.code)?;
         }
         Ok(())
     }

@@ -1,11 +1,25 @@
 //! Plans: the compiled model, the files a plan may read, and the compiler that makes one from the other.
 
+mod build;
+mod codes;
 mod compile;
 mod diagnostic;
+mod draft;
 mod files;
+mod meaning;
 mod model;
+mod order;
+mod placeholder;
+mod reversal;
+mod syntax;
+mod table;
+mod targets;
+mod value;
+mod vars;
 
+pub use codes::CODES;
 pub use compile::{CompileInput, compile};
 pub use diagnostic::{CompileErrors, Diagnostic};
 pub use files::{FolderFiles, NoFiles, PlanFileError, PlanFiles, StoredFiles, is_inside};
 pub use model::{Condition, OnFailure, Phase, Plan, PlanStep};
+pub use placeholder::{UnsetVariable, resolve_env};

@@ -1,0 +1,45 @@
+//! The persistent codes of the compiler's diagnostics. A code keeps its meaning for ever; a retired one is not reused.
+
+macro_rules! codes {
+    ($($name:ident = $code:literal, $meaning:literal;)*) => {
+        $(#[doc = $meaning] pub(crate) const $name: &str = $code;)*
+
+        /// Every code with what it says, in order.
+        pub const CODES: &[(&str, &str)] = &[$(($code, $meaning)),*];
+    };
+}
+
+codes! {
+    SYNTAX = "P101", "the file is not TOML";
+    TOO_LARGE = "P102", "the plan file is too large";
+    TOO_DEEP = "P103", "values are nested too deeply";
+    MORE = "P104", "more mistakes than are shown";
+    UNKNOWN_KEY = "P201", "a key that has no meaning here";
+    WRONG_TYPE = "P202", "a value of the wrong type";
+    MISSING_KEY = "P203", "a key that must be there is not";
+    BAD_VALUE = "P204", "a value that is not among the known ones";
+    BAD_NAME = "P205", "a name with characters that names may not have";
+    BAD_CONFIG = "P206", "a `with` that its kind does not accept";
+    UNKNOWN_VAR = "P207", "a variable that the plan does not declare";
+    UNSET_ENV = "P208", "an environment variable that is not set";
+    BAD_PLACEHOLDER = "P209", "a `${...}` that has no meaning";
+    MISPLACED_PLACEHOLDER = "P210", "a `${...}` outside of `with`";
+    NO_JSON = "P211", "a number that cannot be stored";
+    DUPLICATE_STEP = "P301", "two steps with one id";
+    DUPLICATE_PHASE = "P302", "two phases with one name";
+    UNKNOWN_STEP_KIND = "P303", "a step kind that is not linked in";
+    UNKNOWN_TARGET_KIND = "P304", "a target kind that is not linked in";
+    UNKNOWN_TARGET = "P305", "a target that the plan does not have";
+    UNKNOWN_STEP = "P306", "a step that the plan does not have";
+    LATER_STEP = "P307", "a step that comes later than it must";
+    CYCLE = "P308", "steps that wait for each other";
+    WRONG_LAYER = "P309", "a step kind that does not serve its phase's layer";
+    OVERLAP = "P310", "two targets that share files";
+    OUTSIDE = "P311", "a path that leaves the root";
+    NO_SNAPSHOT = "P312", "a restore without a snapshot before it";
+    WRITER_BETWEEN = "P313", "a restore that would undo another step's change";
+    IRREVERSIBLE = "P314", "a step that cannot be undone, without a reason";
+    NOT_IRREVERSIBLE = "P315", "a reason for what is not the case";
+    BAD_FACT = "P316", "a fact that its target cannot answer";
+    EMPTY = "P317", "a plan or a phase without content";
+}

@@ -1,0 +1,213 @@
+//! `${vars.NAME}` and `${env.NAME}` inside a `with`, and `$${`, which stands for a plain `${`.
+//!
+//! Variables are put in first: that text is what digests and journals hold. Secrets are put in last and only into
+//! what a step is built from. A variable's value is never searched for placeholders: its `${` is escaped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use serde_json::Value;
+use thiserror::Error;
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::codes;
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::{table, value};
+
+/// An environment variable that a configuration names and that is not set.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the environment variable `{0}` is not set")]
+pub struct UnsetVariable(pub String);
+
+/// A stored configuration with its `${env.NAME}` filled in: what a step is built from again.
+pub fn resolve_env(config: &Value, env: &dyn Fn(&str) -> Option<String>) -> Result<Value, UnsetVariable> {
+    Ok(match config {
+        Value::String(text) => {
+            let mut out = String::new();
+            for piece in pieces(text) {
+                match piece {
+                    Piece::Env(name) => out.push_str(&env(name).ok_or_else(|| UnsetVariable(name.to_owned()))?),
+                    Piece::Escaped => out.push_str("${"),
+                    Piece::Text(raw) | Piece::Var(raw) | Piece::Unknown(raw) => out.push_str(raw),
+                }
+            }
+            Value::String(out)
+        }
+        Value::Array(items) => items.iter().map(|item| resolve_env(item, env)).collect::<Result<_, _>>()?,
+        Value::Object(entries) => Value::Object(
+            entries
+                .iter()
+                .map(|(key, value)| Ok((key.clone(), resolve_env(value, env)?)))
+                .collect::<Result<_, UnsetVariable>>()?,
+        ),
+        scalar => scalar.clone(),
+    })
+}
+
+/// A part of a text.
+enum Piece<'t> {
+    Text(&'t str),
+    Var(&'t str),
+    Env(&'t str),
+    Escaped,
+    Unknown(&'t str),
+}
+
+fn pieces(text: &str) -> Vec<Piece<'_>> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        if rest[..at].ends_with('$') {
+            pieces.push(Piece::Text(&rest[..at - 1]));
+            pieces.push(Piece::Escaped);
+            rest = &rest[at + 2..];
+            continue;
+        }
+        pieces.push(Piece::Text(&rest[..at]));
+        let end = rest[at..].find('}').map_or(rest.len(), |end| at + end + 1);
+        let inside = rest[at + 2..end].strip_suffix('}');
+        pieces.push(match inside.and_then(|inside| inside.split_once('.')) {
+            Some(("vars", name)) if !name.is_empty() => Piece::Var(name),
+            Some(("env", name)) if !name.is_empty() => Piece::Env(name),
+            _ => Piece::Unknown(&rest[at..end]),
+        });
+        rest = &rest[end..];
+    }
+    pieces.push(Piece::Text(rest));
+    pieces.retain(|piece| !matches!(piece, Piece::Text("")));
+    pieces
+}
+
+/// Fills placeholders in, and remembers the secrets that it met.
+pub(crate) struct Filler<'a, 'i> {
+    pub(crate) vars: &'a BTreeMap<String, DeValue<'i>>,
+    pub(crate) env: &'a dyn Fn(&str) -> Option<String>,
+    pub(crate) secrets: BTreeSet<String>,
+}
+
+impl<'i> Filler<'_, 'i> {
+    /// `value` with its variables. A text that is exactly one variable takes its type.
+    pub(crate) fn vars(&self, value: Spanned<DeValue<'i>>, d: &mut Diagnostics) -> Spanned<DeValue<'i>> {
+        map_texts(value, &mut |text, span| self.vars_of(text, span, d))
+    }
+
+    fn vars_of(&self, text: &str, span: &Range<usize>, d: &mut Diagnostics) -> Option<Spanned<DeValue<'i>>> {
+        let pieces = pieces(text);
+        if let [Piece::Var(name)] = pieces[..] {
+            let found = value::moved(self.var(name, span, d)?, span);
+            return Some(map_texts(found, &mut |text, span| {
+                Some(Spanned::new(span.clone(), DeValue::String(escaped(text).into())))
+            }));
+        }
+        let mut out = String::new();
+        for piece in pieces {
+            match piece {
+                Piece::Text(raw) => out.push_str(raw),
+                Piece::Escaped => out.push_str("$${"),
+                Piece::Env(name) => out.push_str(&format!("${{env.{name}}}")),
+                Piece::Unknown(raw) => d.push(unknown(raw, span)),
+                Piece::Var(name) => match self.var(name, span, d) {
+                    Some(list @ (DeValue::Array(_) | DeValue::Table(_))) => {
+                        let message = format!("the variable `{name}` cannot be part of a text");
+                        let label = format!("`{name}` is {}", table::kind_of(list));
+                        d.push(Diagnostic::at(codes::BAD_PLACEHOLDER, span.clone(), message).label(label));
+                    }
+                    Some(scalar) => match value::json(scalar) {
+                        Value::String(text) => out.push_str(&escaped(&text)),
+                        other => out.push_str(&other.to_string()),
+                    },
+                    None => {}
+                },
+            }
+        }
+        Some(Spanned::new(span.clone(), DeValue::String(out.into())))
+    }
+
+    fn var(&self, name: &str, span: &Range<usize>, d: &mut Diagnostics) -> Option<&DeValue<'i>> {
+        let found = self.vars.get(name);
+        if found.is_none() {
+            let diagnostic =
+                Diagnostic::at(codes::UNKNOWN_VAR, span.clone(), format!("the plan has no variable `{name}`"));
+            d.push(if self.vars.is_empty() {
+                diagnostic.help(format!("declare it: `[vars]`, then `{name} = ...`"))
+            } else {
+                diagnostic.suggest(name, "variables", self.vars.keys().map(String::as_str))
+            });
+        }
+        found
+    }
+
+    /// `value` with its secrets.
+    pub(crate) fn env(&mut self, value: Spanned<DeValue<'i>>, d: &mut Diagnostics) -> Spanned<DeValue<'i>> {
+        let (env, secrets) = (self.env, &mut self.secrets);
+        map_texts(value, &mut |text, span| {
+            let mut out = String::new();
+            for piece in pieces(text) {
+                match piece {
+                    Piece::Env(name) => match env(name) {
+                        Some(secret) => {
+                            out.push_str(&secret);
+                            secrets.insert(secret);
+                        }
+                        None => {
+                            let error = UnsetVariable(name.to_owned());
+                            d.push(
+                                Diagnostic::at(codes::UNSET_ENV, span.clone(), error.to_string())
+                                    .help(format!("set it before the command: `{name}=... cutover ...`")),
+                            );
+                        }
+                    },
+                    Piece::Escaped => out.push_str("${"),
+                    Piece::Text(raw) | Piece::Var(raw) | Piece::Unknown(raw) => out.push_str(raw),
+                }
+            }
+            Some(Spanned::new(span.clone(), DeValue::String(out.into())))
+        })
+    }
+}
+
+fn unknown(raw: &str, span: &Range<usize>) -> Diagnostic {
+    Diagnostic::at(codes::BAD_PLACEHOLDER, span.clone(), format!("`{raw}` has no meaning"))
+        .help("write `${vars.NAME}` or `${env.NAME}`; `$${` stands for a plain `${`")
+}
+
+fn escaped(text: &str) -> String {
+    text.replace("${", "$${")
+}
+
+/// What becomes of a text at a place.
+type Change<'c, 'i> = dyn FnMut(&str, &Range<usize>) -> Option<Spanned<DeValue<'i>>> + 'c;
+
+/// `value` with every text that holds a `${` replaced by what `change` makes of it; none keeps the text.
+fn map_texts<'i>(value: Spanned<DeValue<'i>>, change: &mut Change<'_, 'i>) -> Spanned<DeValue<'i>> {
+    let span = value.span();
+    let value = match value.into_inner() {
+        DeValue::String(text) if text.contains("${") => match change(&text, &span) {
+            Some(changed) => return changed,
+            None => DeValue::String(text),
+        },
+        DeValue::Array(items) => DeValue::Array(items.into_iter().map(|item| map_texts(item, change)).collect()),
+        DeValue::Table(entries) => {
+            DeValue::Table(entries.into_iter().map(|(key, value)| (key, map_texts(value, change))).collect())
+        }
+        scalar => scalar,
+    };
+    Spanned::new(span, value)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_stored_configuration_gets_its_secrets_back_and_keeps_escaped_text() {
+        let env = |name: &str| (name == "TOKEN").then(|| "s3cret".to_owned());
+        let stored = json!({ "a": ["x ${env.TOKEN}"], "b": "$${env.TOKEN}", "c": 1 });
+        let expected = json!({ "a": ["x s3cret"], "b": "${env.TOKEN}", "c": 1 });
+        assert_eq!(resolve_env(&stored, &env), Ok(expected));
+        assert_eq!(resolve_env(&json!("${env.NONE}"), &env), Err(UnsetVariable("NONE".to_owned())));
+    }
+}

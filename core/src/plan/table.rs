@@ -1,0 +1,183 @@
+//! A reader for one TOML table: takes known keys out by type, and at the end names what is left over.
+//!
+//! Every mistake goes to the diagnostics; the reader then says "not there", so that the walk goes on.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::codes;
+use super::diagnostic::{Diagnostic, Diagnostics};
+
+/// A text with its place.
+pub(crate) type Text = Spanned<String>;
+
+/// One table that is being read.
+pub(crate) struct Table<'i> {
+    entries: DeTable<'i>,
+    /// The table's header, or the whole of it when it is inline.
+    pub(crate) header: Range<usize>,
+    /// "a step", for messages.
+    what: &'static str,
+    known: Vec<&'static str>,
+}
+
+impl<'i> Table<'i> {
+    /// A reader for `value`, which must be a table.
+    pub(crate) fn new(value: Spanned<DeValue<'i>>, what: &'static str, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let header = value.span();
+        match value.into_inner() {
+            DeValue::Table(entries) => Some(Self::of(entries, header, what)),
+            other => {
+                diagnostics.push(wrong_type(header, what, "a table", &other));
+                None
+            }
+        }
+    }
+
+    /// A reader for a table that is already one.
+    pub(crate) fn of(entries: DeTable<'i>, header: Range<usize>, what: &'static str) -> Self {
+        Self { entries, header, what, known: Vec::new() }
+    }
+
+    /// The raw value of `key`.
+    pub(crate) fn take(&mut self, key: &'static str) -> Option<Spanned<DeValue<'i>>> {
+        self.known.push(key);
+        self.entries.remove(key)
+    }
+
+    /// A text.
+    pub(crate) fn text(&mut self, key: &'static str, diagnostics: &mut Diagnostics) -> Option<Text> {
+        let value = self.take(key)?;
+        text(value, key, diagnostics)
+    }
+
+    /// A text that must be there.
+    pub(crate) fn required(&mut self, key: &'static str, help: &str, diagnostics: &mut Diagnostics) -> Option<Text> {
+        if !self.has(key) {
+            self.known.push(key);
+            let message = format!("{} has no `{key}`", self.what);
+            diagnostics.push(Diagnostic::at(codes::MISSING_KEY, self.header.clone(), message).help(help));
+            return None;
+        }
+        self.text(key, diagnostics)
+    }
+
+    /// A boolean.
+    pub(crate) fn boolean(&mut self, key: &'static str, diagnostics: &mut Diagnostics) -> Option<bool> {
+        let value = self.take(key)?;
+        match value.get_ref() {
+            DeValue::Boolean(b) => Some(*b),
+            other => {
+                diagnostics.push(wrong_type(value.span(), &format!("`{key}`"), "`true` or `false`", other));
+                None
+            }
+        }
+    }
+
+    /// A list of texts; with `or_one` a single text counts as a list of one.
+    pub(crate) fn texts(&mut self, key: &'static str, or_one: bool, diagnostics: &mut Diagnostics) -> Vec<Text> {
+        let Some(value) = self.take(key) else { return Vec::new() };
+        let span = value.span();
+        match value.into_inner() {
+            DeValue::Array(items) => items.into_iter().filter_map(|item| text(item, key, diagnostics)).collect(),
+            one @ DeValue::String(_) if or_one => text(Spanned::new(span, one), key, diagnostics).into_iter().collect(),
+            other => {
+                let wanted = if or_one { "a text or a list of texts" } else { "a list of texts" };
+                diagnostics.push(wrong_type(span, &format!("`{key}`"), wanted, &other));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Whether `key` is there and not taken yet.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// The tables of an array of tables, each of which is a `what` below its `header`.
+    pub(crate) fn tables(
+        &mut self,
+        key: &'static str,
+        (what, header): (&'static str, &str),
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<Table<'i>> {
+        let Some(value) = self.take(key) else { return Vec::new() };
+        let span = value.span();
+        match value.into_inner() {
+            DeValue::Array(items) => items.into_iter().filter_map(|item| Table::new(item, what, diagnostics)).collect(),
+            other => {
+                let diagnostic = wrong_type(span, &format!("`{key}`"), "a list of tables", &other);
+                diagnostics.push(diagnostic.help(format!("write `{header}`, with two brackets, above each of them")));
+                Vec::new()
+            }
+        }
+    }
+
+    /// The entries of a table whose keys are names that the plan gives.
+    pub(crate) fn named(
+        &mut self,
+        key: &'static str,
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<(Text, Spanned<DeValue<'i>>)> {
+        let Some(value) = self.take(key) else { return Vec::new() };
+        let span = value.span();
+        match value.into_inner() {
+            DeValue::Table(entries) => entries
+                .into_iter()
+                .map(|(name, value)| (Spanned::new(name.span(), name.into_inner().into_owned()), value))
+                .collect(),
+            other => {
+                diagnostics.push(wrong_type(span, &format!("`{key}`"), "a table", &other));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Names every key that nobody took.
+    pub(crate) fn finish(self, diagnostics: &mut Diagnostics) {
+        for (key, _) in self.entries {
+            let message = format!("{} has no key `{}`", self.what, key.get_ref());
+            let diagnostic = Diagnostic::at(codes::UNKNOWN_KEY, key.span(), message).label("unknown key");
+            diagnostics.push(diagnostic.suggest(key.get_ref(), "keys", self.known.iter().copied()));
+        }
+    }
+}
+
+fn text(value: Spanned<DeValue<'_>>, key: &str, diagnostics: &mut Diagnostics) -> Option<Text> {
+    let span = value.span();
+    match value.into_inner() {
+        DeValue::String(text) => {
+            if text.contains("${vars.") || text.contains("${env.") {
+                let message = format!("`{key}` cannot hold a `${{...}}`");
+                let help = "variables and secrets are filled into `with` only";
+                diagnostics.push(Diagnostic::at(codes::MISPLACED_PLACEHOLDER, span, message).help(help));
+                return None;
+            }
+            Some(Spanned::new(span, text.into_owned()))
+        }
+        other => {
+            diagnostics.push(wrong_type(span, &format!("`{key}`"), "a text", &other));
+            None
+        }
+    }
+}
+
+fn wrong_type(span: Range<usize>, what: &str, wanted: &str, found: &DeValue<'_>) -> Diagnostic {
+    Diagnostic::at(codes::WRONG_TYPE, span, format!("{what} must be {wanted}"))
+        .label(format!("this is {}", kind_of(found)))
+}
+
+/// The type of a value with its article.
+pub(crate) fn kind_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "an integer",
+        DeValue::Float(_) => "a float",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}

@@ -1,0 +1,132 @@
+//! Values of a `with`: made storable (no dates, no infinities, not too deep), turned into JSON, and found by path.
+
+use std::ops::Range;
+
+use serde_json::{Map, Number, Value};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::codes;
+use super::diagnostic::{Diagnostic, Diagnostics};
+
+/// Levels of lists and tables that a configuration may have.
+const DEEPEST: usize = 64;
+
+/// `value` as JSON can hold it: dates become texts. None (and a diagnostic) where that is impossible.
+pub(crate) fn storable<'i>(value: Spanned<DeValue<'i>>, d: &mut Diagnostics) -> Option<Spanned<DeValue<'i>>> {
+    if deeper_than(value.get_ref(), DEEPEST) {
+        let message = format!("values are nested deeper than {DEEPEST} levels");
+        d.push(Diagnostic::at(codes::TOO_DEEP, value.span(), message));
+        return None;
+    }
+    let before = d.len();
+    let value = normal(value, d);
+    (d.len() == before).then_some(value)
+}
+
+/// Looks at each level in turn, so that the depth of the value never becomes the depth of our stack.
+fn deeper_than(value: &DeValue<'_>, levels: usize) -> bool {
+    let mut level = vec![value];
+    for _ in 0..=levels {
+        let mut next = Vec::new();
+        for value in level {
+            match value {
+                DeValue::Array(items) => next.extend(items.iter().map(Spanned::get_ref)),
+                DeValue::Table(entries) => next.extend(entries.values().map(Spanned::get_ref)),
+                _ => {}
+            }
+        }
+        if next.is_empty() {
+            return false;
+        }
+        level = next;
+    }
+    true
+}
+
+fn normal<'i>(value: Spanned<DeValue<'i>>, d: &mut Diagnostics) -> Spanned<DeValue<'i>> {
+    let span = value.span();
+    let value = match value.into_inner() {
+        DeValue::Datetime(date) => DeValue::String(date.to_string().into()),
+        DeValue::Array(items) => DeValue::Array(items.into_iter().map(|item| normal(item, d)).collect()),
+        DeValue::Table(entries) => {
+            DeValue::Table(entries.into_iter().map(|(key, value)| (key, normal(value, d))).collect())
+        }
+        scalar => {
+            if number(&scalar).is_none() {
+                let message = "this number cannot be stored: it is infinite, not a number or beyond 64 bits";
+                d.push(Diagnostic::at(codes::NO_JSON, span.clone(), message));
+            }
+            scalar
+        }
+    };
+    Spanned::new(span, value)
+}
+
+/// The JSON of a storable value.
+pub(crate) fn json(value: &DeValue<'_>) -> Value {
+    match value {
+        DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
+        DeValue::Table(entries) => {
+            let object: Map<String, Value> =
+                entries.iter().map(|(key, value)| (key.get_ref().to_string(), json(value.get_ref()))).collect();
+            Value::Object(object)
+        }
+        scalar => number(scalar).unwrap_or(Value::Null),
+    }
+}
+
+/// The JSON of a scalar; none where there is no such number.
+fn number(scalar: &DeValue<'_>) -> Option<Value> {
+    Some(match scalar {
+        DeValue::String(text) => Value::String(text.to_string()),
+        DeValue::Boolean(b) => Value::Bool(*b),
+        DeValue::Datetime(date) => Value::String(date.to_string()),
+        DeValue::Integer(integer) => {
+            let digits = integer.as_str();
+            match i64::from_str_radix(digits, integer.radix()) {
+                Ok(n) => Value::Number(n.into()),
+                Err(_) => Value::Number(u64::from_str_radix(digits, integer.radix()).ok()?.into()),
+            }
+        }
+        DeValue::Float(float) => Value::Number(Number::from_f64(float.as_str().parse().ok()?)?),
+        DeValue::Array(_) | DeValue::Table(_) => Value::Null,
+    })
+}
+
+/// The place of `path` ("add[2].name") inside `value`; where the path ends early, the last place that is there.
+pub(crate) fn locate(value: &Spanned<DeValue<'_>>, path: &str) -> Range<usize> {
+    let mut at = value;
+    for part in path.split(['.', '[']) {
+        let next = match (part.strip_suffix(']'), at.get_ref()) {
+            (Some(index), DeValue::Array(items)) => index.parse::<usize>().ok().and_then(|i| items.get(i)),
+            (_, DeValue::Table(entries)) => entries.get(part),
+            _ => None,
+        };
+        match next {
+            Some(next) => at = next,
+            None => break,
+        }
+    }
+    at.span()
+}
+
+/// An empty table at `span`: the `with` of a step that has none.
+pub(crate) fn empty<'i>(span: Range<usize>) -> Spanned<DeValue<'i>> {
+    Spanned::new(span, DeValue::Table(DeTable::new()))
+}
+
+/// `value` with every place set to `span`: a variable's value, at the place of its use.
+pub(crate) fn moved<'i>(value: &DeValue<'i>, span: &Range<usize>) -> Spanned<DeValue<'i>> {
+    let value = match value {
+        DeValue::Array(items) => DeValue::Array(items.iter().map(|item| moved(item.get_ref(), span)).collect()),
+        DeValue::Table(entries) => {
+            let moved = entries
+                .iter()
+                .map(|(key, value)| (Spanned::new(span.clone(), key.get_ref().clone()), moved(value.get_ref(), span)));
+            DeValue::Table(moved.collect())
+        }
+        scalar => scalar.clone(),
+    };
+    Spanned::new(span.clone(), value)
+}

@@ -1,0 +1,5 @@
+//! The plan compiler, from outside.
+
+mod accepted;
+mod kinds;
+mod refused;
