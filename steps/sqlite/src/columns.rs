@@ -233,7 +233,7 @@ fn drop_column(conn: &Connection, table: &str, column: &str) -> Result<(), StepE
     if !declared::column_names(conn, table)?.iter().any(|c| declared::same_name(c, column)) {
         return Ok(());
     }
-    for name in declared::indexes_on(conn, table, column)? {
+    if let Some(name) = declared::indexes_on(conn, table, column)?.into_iter().next() {
         let definition = Index::read(conn, &name)?.map(|i| format!(" {}", i.definition())).unwrap_or_default();
         return Err(StepError::failed(format!(
             "column `{table}.{column}` cannot be dropped: index `{name}`{definition} uses it, and this step did not make it"

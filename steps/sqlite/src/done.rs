@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 
 use cutover_core::{Receipt, Standing, StepContext, StepError, StepErrorKind, Verdict, closest};
 use rusqlite::Statement;
-use rusqlite::types::Value as SqlValue;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::SqliteTarget;
 use crate::sql::sqlite_error;
+use crate::value::to_sql;
 
 impl SqliteTarget {
     /// The receipt of this very step, when the ledger has it as applied: apply has nothing left to do then.
@@ -59,20 +59,6 @@ pub(crate) fn bind_vars(
         statement.raw_bind_parameter(i, to_sql(value)).map_err(|e| sqlite_error(e, &format!("binding `{name}`")))?;
     }
     Ok(())
-}
-
-/// A JSON value as SQLite stores it: truth as 1 and 0, lists and tables as JSON text.
-pub(crate) fn to_sql(value: &Value) -> SqlValue {
-    match value {
-        Value::Null => SqlValue::Null,
-        Value::Bool(b) => SqlValue::Integer(i64::from(*b)),
-        Value::Number(n) => match n.as_i64() {
-            Some(whole) => SqlValue::Integer(whole),
-            None => n.as_f64().map_or_else(|| SqlValue::Text(n.to_string()), SqlValue::Real),
-        },
-        Value::String(s) => SqlValue::Text(s.clone()),
-        list_or_table => SqlValue::Text(list_or_table.to_string()),
-    }
 }
 
 /// The body of a receipt; an empty receipt is an empty body.

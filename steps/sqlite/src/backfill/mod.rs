@@ -1,0 +1,287 @@
+//! The step kind `sqlite.backfill`: fills a table from a query in short transactions, and goes on where it stopped.
+//!
+//! Owns the pace: how many rows a batch takes, when a batch took too long, when a stop is obeyed. The SQL is
+//! `query`'s, what is remembered between batches is `state`'s.
+
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use cutover_core::{
+    Action, Applied, BuildContext, BuildError, Change, Checkpoint, Layer, MigrationStep, Receipt, Standing,
+    StepContext, StepError, StepKind, Use, Verdict, async_trait, register_step,
+};
+use rusqlite::Connection;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+mod query;
+mod state;
+
+use crate::SqliteTarget;
+use crate::done;
+use crate::target::bookkeeping;
+use crate::value::to_json;
+use query::Source;
+use state::State;
+
+/// Fills a table in batches.
+#[derive(Debug, Clone)]
+pub(crate) struct Backfill {
+    target: String,
+    source: Source,
+    batch: u64,
+    limit: Duration,
+}
+
+/// Configuration of `sqlite.backfill`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct BackfillConfig {
+    /// The table that is filled.
+    into: String,
+    /// The query whose named columns are columns of `into`; the plan's variables are bound as `:name`.
+    rows: String,
+    /// The column of the query by which it is cut into batches: never NULL, best with an index behind it.
+    key: String,
+    /// Whether the key is a column of `into` too.
+    #[serde(default)]
+    key_stored: bool,
+    /// Columns that tell a row that is there already; such rows are skipped. By default the key, when it is stored.
+    #[serde(default)]
+    unique: Vec<String>,
+    /// Rows a batch at most. A batch becomes smaller by itself when it holds the database for too long.
+    #[serde(default = "default_batch")]
+    #[schemars(range(min = 1))]
+    batch: u64,
+    /// Seconds that a batch may take; one that takes longer is undone and ends the step for review.
+    #[serde(default = "default_seconds")]
+    #[schemars(range(min = 1))]
+    seconds: u64,
+}
+
+fn default_batch() -> u64 {
+    900
+}
+
+fn default_seconds() -> u64 {
+    5
+}
+
+/// The database is held no longer than this by a batch, where its size can help it.
+const HOLD: Duration = Duration::from_millis(25);
+
+/// The smallest batch that shrinking leads to.
+const SMALLEST: u64 = 16;
+
+register_step!(Backfill);
+
+impl StepKind for Backfill {
+    const KIND: &'static str = "sqlite.backfill";
+    const SUMMARY: &'static str = "fills a table from a query, in short resumable batches";
+    const LAYERS: &'static [Layer] = &[Layer::Storage];
+    const EXAMPLE: &'static str = "id = \"backfill-actions\"\nuse = \"sqlite.backfill\"\ntarget = \"tier1\"\n\
+        with = { into = \"actions\", key = \"source_id\", unique = [\"session_id\", \"turn\"], \
+        rows = \"SELECT id AS source_id, session_id, turn FROM messages\" }\n";
+    const TUNING: &'static [&'static str] = &["batch", "seconds"];
+    type Config = BackfillConfig;
+
+    fn build(config: BackfillConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
+        let target = cx.target_of("sqlite")?;
+        let rows = query::single_query("rows", &config.rows)?;
+        for (field, value) in [("batch", config.batch), ("seconds", config.seconds)] {
+            if value == 0 {
+                return Err(
+                    BuildError::at(field, format!("`{field}` is 0")).with_help("give it at least 1, or leave it out")
+                );
+            }
+        }
+        let unique =
+            if config.unique.is_empty() && config.key_stored { vec![config.key.clone()] } else { config.unique };
+        let source = Source { into: config.into, rows, key: config.key, key_stored: config.key_stored, unique };
+        Ok(Self { target, source, batch: config.batch, limit: Duration::from_secs(config.seconds) })
+    }
+}
+
+impl Backfill {
+    async fn saved(&self, cx: &StepContext) -> Result<Option<State>, StepError> {
+        let info = cx.info().clone();
+        let read = move |conn: &Connection| bookkeeping::cursor(conn, &info);
+        let text = cx.target::<SqliteTarget>(&self.target)?.read(cx, read).await?;
+        text.as_deref().map(State::parse).transpose()
+    }
+
+    /// Does one batch in its own transaction, the cursor saved in it. None: nothing is left.
+    async fn step(
+        &self,
+        cx: &StepContext,
+        columns: &[String],
+        size: u64,
+    ) -> Result<Option<(State, Duration)>, StepError> {
+        let target = cx.target::<SqliteTarget>(&self.target)?;
+        let (source, vars, info, limit) = (self.source.clone(), cx.vars().clone(), cx.info().clone(), self.limit);
+        let columns = columns.to_vec();
+        target
+            .batch(cx, move |conn| {
+                let started = Instant::now();
+                // The transaction knows best how far the step has come.
+                let mut state = match bookkeeping::cursor(conn, &info)? {
+                    Some(text) => State::parse(&text)?,
+                    None => State { into: source.into.clone(), ..State::default() },
+                };
+                let more = timed(conn, limit, || source.batch(conn, &vars, &columns, size, &mut state))?;
+                if !more {
+                    return Ok(None);
+                }
+                bookkeeping::set_cursor(conn, &info, &state.text()?)?;
+                Ok(Some((state, started.elapsed())))
+            })
+            .await
+    }
+}
+
+/// Runs `work`, interrupted when it takes longer than `limit`.
+fn timed<T>(conn: &Connection, limit: Duration, work: impl FnOnce() -> Result<T, StepError>) -> Result<T, StepError> {
+    let started = Instant::now();
+    let interrupt = conn.get_interrupt_handle();
+    let result = std::thread::scope(|scope| {
+        let (done, watched) = mpsc::channel::<()>();
+        scope.spawn(move || {
+            if watched.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
+                interrupt.interrupt();
+            }
+        });
+        let result = work();
+        drop(done);
+        result
+    });
+    if started.elapsed() <= limit {
+        return result;
+    }
+    Err(StepError::failed(format!("a batch took longer than {} s and was undone: review", limit.as_secs())).with_help(
+        "an index behind `key` lets each batch start where the last one ended; else lower `batch` or raise `seconds`. \
+         The same command goes on after the last complete batch",
+    ))
+}
+
+#[async_trait]
+impl MigrationStep for Backfill {
+    fn describe(&self) -> Vec<Change> {
+        let s = &self.source;
+        let skipped = if s.unique.is_empty() {
+            String::new()
+        } else {
+            format!("; skips rows with the same {}", s.unique.join(", "))
+        };
+        vec![
+            Change::new(Action::Alter, format!("rows of table {}", s.into))
+                .with_detail(format!("filled from a query by {}, at most {} rows a batch{skipped}", s.key, self.batch)),
+        ]
+    }
+
+    fn uses(&self) -> Vec<Use> {
+        vec![Use::write(&self.target)]
+    }
+
+    async fn inspect(&self, cx: &StepContext) -> Result<Standing, StepError> {
+        let target = cx.target::<SqliteTarget>(&self.target)?;
+        if target.done(cx).await?.is_some() {
+            return Ok(Standing::Applied);
+        }
+        let source = self.source.clone();
+        if let Some(reason) = target.read(cx, move |conn| source.unfit(conn)).await? {
+            return Ok(Standing::Conflict(reason));
+        }
+        Ok(match self.saved(cx).await? {
+            Some(state) => Standing::Partial(format!("{} source rows are done", state.seen)),
+            None => Standing::Pending,
+        })
+    }
+
+    async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {
+        let target = cx.target::<SqliteTarget>(&self.target)?;
+        if let Some(receipt) = target.done(cx).await? {
+            return Ok(Applied::AlreadyApplied(receipt));
+        }
+        let (source, vars) = (self.source.clone(), cx.vars().clone());
+        let (columns, total) =
+            target.read(cx, move |conn| Ok((source.columns(conn, &vars)?, source.total(conn, &vars)?))).await?;
+        let mut size = self.batch;
+        let mut seen = self.saved(cx).await?.map_or(0, |s| s.seen);
+        cx.progress(seen, Some(total), "rows");
+        loop {
+            if cx.stop_requested() {
+                return Ok(Applied::Stopped(Checkpoint { at: format!("{seen} of {total} rows") }));
+            }
+            let Some((state, held)) = self.step(cx, &columns, size).await? else { break };
+            seen = state.seen;
+            cx.progress(seen, Some(total.max(seen)), "rows");
+            size = if held > HOLD {
+                (size / 2).max(SMALLEST.min(self.batch))
+            } else {
+                (size + size / 8 + 1).min(self.batch)
+            };
+        }
+        let (info, into) = (cx.info().clone(), self.source.into.clone());
+        let receipt = target
+            .change(cx, move |conn| {
+                let state = match bookkeeping::cursor(conn, &info)? {
+                    Some(text) => State::parse(&text)?,
+                    None => State { into, ..State::default() },
+                };
+                bookkeeping::clear_cursor(conn, &info)?;
+                let receipt = Receipt::of(&state)?.with_rows(state.rows);
+                let there = state.seen.saturating_sub(state.rows);
+                Ok(if there == 0 {
+                    receipt
+                } else {
+                    receipt.with_note(format!("{there} rows were there before: skipped"))
+                })
+            })
+            .await?;
+        Ok(Applied::Changed(receipt))
+    }
+
+    async fn verify(&self, cx: &StepContext) -> Result<Verdict, StepError> {
+        let target = cx.target::<SqliteTarget>(&self.target)?;
+        let Some(receipt) = target.done(cx).await? else {
+            return Ok(Verdict::Broken(vec![format!(
+                "table {}: the ledger does not say that it was filled",
+                self.source.into
+            )]));
+        };
+        let state: State = done::body(&receipt)?;
+        let (source, vars) = (self.source.clone(), cx.vars().clone());
+        target
+            .read(cx, move |conn| {
+                source.columns(conn, &vars)?;
+                let mut lines = Vec::new();
+                let found = source.count(conn, &state)?;
+                if u64::try_from(found) != Ok(state.rows) {
+                    lines.push(format!("table {}: expected {} filled rows, found {found}", source.into, state.rows));
+                }
+                if let Some((count, first)) =
+                    source.without_counterpart(conn, &vars, &state.last)?.filter(|(n, _)| *n > 0)
+                {
+                    lines.push(format!(
+                        "table {}: expected a row for each of the source's, found none for {count} (first {} = {})",
+                        source.into,
+                        source.key,
+                        to_json(&first)
+                    ));
+                }
+                Ok(done::verdict(lines))
+            })
+            .await
+    }
+
+    async fn rollback(&self, cx: &StepContext, receipt: Option<&Receipt>) -> Result<(), StepError> {
+        let target = cx.target::<SqliteTarget>(&self.target)?;
+        let state = match target.to_undo(cx, receipt).await? {
+            Some(receipt) => Some(done::body::<State>(&receipt)?),
+            None => self.saved(cx).await?,
+        };
+        let Some(state) = state else { return Ok(()) };
+        let source = self.source.clone();
+        target.reverse(cx, move |conn| source.delete(conn, &state)).await
+    }
+}

@@ -1,0 +1,247 @@
+//! The SQL of a backfill: the plan's query cut into batches by its key.
+//!
+//! Owns every statement. Must not know how long a batch may take, nor ledgers or cursors' storage.
+
+use std::collections::BTreeMap;
+
+use cutover_core::{BuildError, StepError};
+use rusqlite::types::Value as SqlValue;
+use rusqlite::{Connection, Statement};
+use serde_json::Value;
+
+use super::state::State;
+use crate::declared::{self, Table};
+use crate::done::bind_vars;
+use crate::sequence::{self, Moved};
+use crate::sql::{quote_ident, sqlite_error, tokens};
+use crate::value::{from_json, to_json};
+
+/// What is filled from what.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    pub(super) into: String,
+    pub(super) rows: String,
+    pub(super) key: String,
+    pub(super) key_stored: bool,
+    pub(super) unique: Vec<String>,
+}
+
+type Vars = BTreeMap<String, Value>;
+
+const OWN: [&str; 3] = ["cutover_after", "cutover_upto", "cutover_batch"];
+
+/// The query as it is put in parentheses: one, without its semicolon.
+pub(super) fn single_query(field: &str, text: &str) -> Result<String, BuildError> {
+    let words = tokens(text);
+    let end = words.iter().rposition(|w| *w != ";").map_or(0, |i| i + 1);
+    let known = words.first().is_some_and(|w| ["select", "with", "values"].contains(&w.to_ascii_lowercase().as_str()));
+    if !known || words[..end].contains(&";") {
+        return Err(
+            BuildError::at(field, "this is not one query").with_help("write a single SELECT with named columns")
+        );
+    }
+    // A comment at the end must not swallow the parenthesis behind the query.
+    Ok(format!("{}\n", text.trim_end().trim_end_matches(';')))
+}
+
+impl Source {
+    /// Whether the table to fill cannot be filled by rowid.
+    pub(super) fn unfit(&self, conn: &Connection) -> Result<Option<String>, StepError> {
+        let reason = match declared::object(conn, &self.into)? {
+            None => None,
+            Some(found) if found.kind != "table" => Some(format!("`{}` is a {}", self.into, found.kind)),
+            Some(found) if found.sql.to_ascii_lowercase().starts_with("create virtual") => {
+                Some(format!("`{}` is a virtual table", self.into))
+            }
+            Some(_) => {
+                let without = Table::read(conn, &self.into)?.is_some_and(|t| t.has_rule("WITHOUT ROWID"));
+                without.then(|| format!("table `{}` is WITHOUT ROWID", self.into))
+            }
+        };
+        Ok(reason.map(|r| {
+            format!("{r}: a backfill knows the rows that it inserted by their rowid; fill it by a `sqlite.script` step")
+        }))
+    }
+
+    /// The columns that are inserted, after everything that the query and the table must have was found there.
+    pub(super) fn columns(&self, conn: &Connection, vars: &Vars) -> Result<Vec<String>, StepError> {
+        if declared::object(conn, &self.into)?.is_none() {
+            return Err(declared::no_such_table(conn, &self.into)?);
+        }
+        if let Some(reason) = self.unfit(conn)? {
+            return Err(StepError::conflict(reason));
+        }
+        let statement = self.prepare(conn, vars, &format!("SELECT * FROM ({}) LIMIT 0", self.rows))?;
+        let found: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let needed = std::iter::once(&self.key).chain(&self.unique);
+        if let Some(missing) = needed.into_iter().find(|n| !found.iter().any(|f| declared::same_name(f, n))) {
+            return Err(StepError::failed(format!("the query has no column `{missing}`; it has {}", found.join(", ")))
+                .with_help("name the column in the query: `... AS name`"));
+        }
+        let kept: Vec<String> =
+            found.into_iter().filter(|c| self.key_stored || !declared::same_name(c, &self.key)).collect();
+        let there = declared::column_names(conn, &self.into)?;
+        let missing: Vec<String> =
+            kept.iter().filter(|c| !there.iter().any(|t| declared::same_name(t, c))).cloned().collect();
+        if !missing.is_empty() {
+            return Err(declared::no_such_columns(conn, "the query's columns", &self.into, &missing)?);
+        }
+        Ok(kept)
+    }
+
+    /// Rows of the query. A row without a key could never be reached: that is an error.
+    pub(super) fn total(&self, conn: &Connection, vars: &Vars) -> Result<u64, StepError> {
+        let key = quote_ident(&self.key);
+        let mut statement = self.prepare(conn, vars, &format!("SELECT count(*), count({key}) FROM ({})", self.rows))?;
+        let (all, keyed): (i64, i64) =
+            one_row(&mut statement, |row| Ok((row.get(0)?, row.get(1)?)))?.unwrap_or_default();
+        if keyed < all {
+            return Err(StepError::failed(format!("{} rows of the query have no `{}`", all - keyed, self.key))
+                .with_help("choose a key that is never NULL"));
+        }
+        Ok(u64::try_from(all).unwrap_or(0))
+    }
+
+    /// Works on the next rows: `size` of them, or more when several share the last key. False: there are none left.
+    pub(super) fn batch(
+        &self,
+        conn: &Connection,
+        vars: &Vars,
+        columns: &[String],
+        size: u64,
+        state: &mut State,
+    ) -> Result<bool, StepError> {
+        let key = quote_ident(&self.key);
+        let after = if state.last.is_null() { "1".to_owned() } else { format!("{key} > :cutover_after") };
+        let upper = format!(
+            "SELECT max(k), count(*) FROM (SELECT {key} AS k FROM ({}) WHERE {after} ORDER BY {key} LIMIT :cutover_batch)",
+            self.rows
+        );
+        let mut statement = self.prepare(conn, vars, &upper)?;
+        own(&mut statement, "cutover_after", from_json(&state.last))?;
+        own(&mut statement, "cutover_batch", SqlValue::Integer(i64::try_from(size).unwrap_or(i64::MAX)))?;
+        let found: Option<(SqlValue, i64)> = one_row(&mut statement, |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let Some((upto, count)) = found.filter(|(_, count)| *count > 0) else { return Ok(false) };
+        drop(statement);
+
+        if state.last.is_null() {
+            state.counter = Moved::since(conn, &self.into, sequence::current(conn, &self.into)?)?;
+        }
+        let list = columns.iter().map(|c| quote_ident(c)).collect::<Vec<_>>().join(", ");
+        let insert = format!(
+            "INSERT INTO {} ({list}) SELECT {list} FROM ({}) AS source WHERE {after} AND {key} <= :cutover_upto{} \
+             ORDER BY {key} RETURNING {}",
+            quote_ident(&self.into),
+            self.rows,
+            self.absent(" AND "),
+            self.rowid(conn)?
+        );
+        let mut statement = self.prepare(conn, vars, &insert)?;
+        own(&mut statement, "cutover_after", from_json(&state.last))?;
+        own(&mut statement, "cutover_upto", upto.clone())?;
+        let failed = |e| sqlite_error(e, &format!("filling `{}` after {} rows", self.into, state.seen));
+        let mut rowids: Vec<i64> = Vec::new();
+        let mut rows = statement.raw_query();
+        while let Some(row) = rows.next().map_err(failed)? {
+            rowids.push(row.get(0).map_err(failed)?);
+        }
+        rowids.sort_unstable();
+        rowids.into_iter().for_each(|id| state.inserted(id));
+        state.seen += u64::try_from(count).unwrap_or(0);
+        state.last = to_json(&upto);
+        state.counter = state.counter.moved_to(conn, &self.into)?;
+        Ok(true)
+    }
+
+    /// Source rows up to the last key that have no counterpart; none when nothing tells counterparts.
+    pub(super) fn without_counterpart(
+        &self,
+        conn: &Connection,
+        vars: &Vars,
+        last: &Value,
+    ) -> Result<Option<(i64, SqlValue)>, StepError> {
+        if self.unique.is_empty() || last.is_null() {
+            return Ok(None);
+        }
+        let key = quote_ident(&self.key);
+        let sql = format!(
+            "SELECT count(*), min({key}) FROM ({}) AS source WHERE {key} <= :cutover_upto{}",
+            self.rows,
+            self.absent(" AND ")
+        );
+        let mut statement = self.prepare(conn, vars, &sql)?;
+        own(&mut statement, "cutover_upto", from_json(last))?;
+        one_row(&mut statement, |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// How many of the inserted rows are there.
+    pub(super) fn count(&self, conn: &Connection, state: &State) -> Result<i64, StepError> {
+        let (table, rowid) = (quote_ident(&self.into), self.rowid(conn)?);
+        let sql = format!("SELECT count(*) FROM {table} WHERE {rowid} BETWEEN ?1 AND ?2");
+        let count = || -> rusqlite::Result<i64> {
+            let mut statement = conn.prepare_cached(&sql)?;
+            state.ranges.iter().map(|(from, to)| statement.query_row([from, to], |row| row.get::<_, i64>(0))).sum()
+        };
+        count().map_err(|e| sqlite_error(e, &format!("counting the rows of `{}`", self.into)))
+    }
+
+    /// Deletes the inserted rows.
+    pub(super) fn delete(&self, conn: &Connection, state: &State) -> Result<(), StepError> {
+        if declared::object(conn, &self.into)?.is_none_or(|o| o.kind != "table") {
+            return Ok(());
+        }
+        let sql = format!("DELETE FROM {} WHERE {} BETWEEN ?1 AND ?2", quote_ident(&self.into), self.rowid(conn)?);
+        let delete = || -> rusqlite::Result<()> {
+            let mut statement = conn.prepare_cached(&sql)?;
+            state.ranges.iter().rev().try_for_each(|(from, to)| statement.execute([from, to]).map(|_| ()))
+        };
+        delete().map_err(|e| sqlite_error(e, &format!("deleting the rows that were filled into `{}`", self.into)))?;
+        state.counter.put_back(conn, &self.into)
+    }
+
+    /// The condition that leaves out rows which are there already.
+    fn absent(&self, before: &str) -> String {
+        if self.unique.is_empty() {
+            return String::new();
+        }
+        let pairs: Vec<String> =
+            self.unique.iter().map(|u| quote_ident(u)).map(|u| format!("there.{u} IS source.{u}")).collect();
+        let table = quote_ident(&self.into);
+        format!("{before}NOT EXISTS (SELECT 1 FROM {table} AS there WHERE {})", pairs.join(" AND "))
+    }
+
+    /// A name of the rowid that no column hides.
+    fn rowid(&self, conn: &Connection) -> Result<&'static str, StepError> {
+        let columns = declared::column_names(conn, &self.into)?;
+        let free = ["rowid", "_rowid_", "oid"].into_iter().find(|n| !columns.iter().any(|c| declared::same_name(c, n)));
+        free.ok_or_else(|| {
+            StepError::conflict(format!("table `{}` hides its rowid behind columns of its names", self.into))
+                .with_help("fill it by a `sqlite.script` step")
+        })
+    }
+
+    fn prepare<'c>(&self, conn: &'c Connection, vars: &Vars, sql: &str) -> Result<Statement<'c>, StepError> {
+        let mut statement =
+            conn.prepare(sql).map_err(|e| sqlite_error(e, &format!("the query that fills `{}`", self.into)))?;
+        bind_vars(&mut statement, vars, &OWN)?;
+        Ok(statement)
+    }
+}
+
+/// Binds a parameter of our own, where the statement has it.
+fn own(statement: &mut Statement<'_>, name: &str, value: SqlValue) -> Result<(), StepError> {
+    let bind = |statement: &mut Statement<'_>| match statement.parameter_index(&format!(":{name}"))? {
+        Some(i) => statement.raw_bind_parameter(i, value),
+        None => Ok(()),
+    };
+    bind(statement).map_err(|e| sqlite_error(e, "binding the cursor"))
+}
+
+fn one_row<T>(
+    statement: &mut Statement<'_>,
+    read: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Option<T>, StepError> {
+    let mut rows = statement.raw_query();
+    let row = rows.next().map_err(|e| sqlite_error(e, "reading the rows to fill in"))?;
+    row.map(read).transpose().map_err(|e| sqlite_error(e, "reading the rows to fill in"))
+}
