@@ -1,1 +1,17 @@
-//! wip
+//! Steps over any target: assess it, take a snapshot of it, run a command beside it.
+//!
+//! Owns the kinds `target.assess`, `target.snapshot` and `command.run`. Knows targets only by the contract of
+//! `cutover-core`: no store, no file format of theirs.
+
+mod assess;
+mod command;
+mod duration;
+mod estimate;
+mod process;
+mod report;
+mod snapshot;
+mod vcs;
+
+pub use assess::{AssessConfig, CountConfig, TargetAssess};
+pub use command::{CommandConfig, CommandRun};
+pub use snapshot::{SnapshotConfig, SnapshotSet, TargetSnapshot};

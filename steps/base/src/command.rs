@@ -1,0 +1,352 @@
+//! `command.run`: a program of the operator's, with its own verification and its own way back.
+//!
+//! Owns the step kind and the small record, in the step's scratch folder, of how far its command has come. Starting
+//! and ending processes is `process`'s business.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cutover_core::disk::{PRIVATE_FILE, inside, io_error, private_dir, write_atomic};
+use cutover_core::{
+    Action, Applied, BuildContext, BuildError, Change, Effects, MigrationStep, Receipt, Reversal, Standing,
+    StepContext, StepError, StepKind, Use, Verdict, async_trait, register_step,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::duration;
+use crate::process::{self, Program, Ran, not_found};
+
+const VERSION: u32 = 1;
+
+/// Lines of output that an error shows.
+const SHOWN: usize = 15;
+
+/// Runs a command.
+#[derive(Debug)]
+pub struct CommandRun {
+    config: CommandConfig,
+    timeout: Duration,
+}
+
+/// Commands as argument lists. No shell reads them.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CommandConfig {
+    /// Program and arguments. A status other than 0 is a failure.
+    pub apply: Vec<String>,
+    /// Run to prove the effect, and after a crash to find out whether it is there; must change nothing.
+    pub verify: Option<Vec<String>>,
+    /// Run to undo the effect; must tolerate that only a part of it is there.
+    pub rollback: Option<Vec<String>>,
+    /// Working folder, relative to the root.
+    #[serde(default = "here")]
+    pub cwd: String,
+    /// After this long the command and all of its children are ended: "500ms", "60s", "5m", "2h".
+    #[serde(default = "ten_minutes")]
+    pub timeout: String,
+    /// Added to the inherited environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// False: the command changes nothing (a test suite), so that there is nothing to undo.
+    #[serde(default = "yes")]
+    pub changes: bool,
+    /// A target whose snapshot is the way back, where there is no `rollback` command.
+    pub restore: Option<String>,
+    /// Targets that the command reads.
+    #[serde(default)]
+    pub reads: Vec<String>,
+    /// Targets that the command writes.
+    #[serde(default)]
+    pub writes: Vec<String>,
+}
+
+fn here() -> String {
+    ".".to_owned()
+}
+
+fn ten_minutes() -> String {
+    "10m".to_owned()
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What apply did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Done {
+    version: u32,
+    /// Which try this is about.
+    attempt: String,
+    /// The log's name in the step's scratch folder; none in an intent.
+    log: Option<String>,
+    /// The end of the output, masked; empty in an intent.
+    tail: String,
+}
+
+/// How far the command has come. Durable, in the scratch folder: a crash may come before the journal hears of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Progress {
+    version: u32,
+    attempt: String,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum State {
+    Started,
+    Applied,
+    RolledBack,
+}
+
+impl StepKind for CommandRun {
+    const KIND: &'static str = "command.run";
+    const SUMMARY: &'static str = "run a command, without a shell, with its own verify and rollback commands";
+    const EXAMPLE: &'static str = r#"id = "tests"
+use = "command.run"
+with = { apply = ["true"], changes = false, timeout = "60s" }
+"#;
+    const TUNING: &'static [&'static str] = &["timeout"];
+    type Config = CommandConfig;
+
+    fn build(config: CommandConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
+        let commands = [("apply", Some(&config.apply)), ("verify", config.verify.as_ref())];
+        for (field, argv) in commands.into_iter().chain([("rollback", config.rollback.as_ref())]) {
+            if argv.is_some_and(|a| a.first().is_none_or(String::is_empty)) {
+                return Err(
+                    BuildError::at(field, "an empty command").with_help("a command is a list: [\"prog\", \"arg\"]")
+                );
+            }
+        }
+        let timeout = duration::parse(&config.timeout).ok_or_else(|| {
+            BuildError::at("timeout", format!("`{}` is no duration", config.timeout))
+                .with_help("write a whole number and a unit: \"500ms\", \"60s\", \"5m\" or \"2h\"")
+        })?;
+        for (field, names) in [("reads", &config.reads), ("writes", &config.writes)] {
+            for (i, name) in names.iter().enumerate() {
+                cx.known_target(name, None, &format!("{field}[{i}]"))?;
+            }
+        }
+        if let Some(name) = &config.restore {
+            cx.known_target(name, None, "restore")?;
+            if config.rollback.is_some() {
+                return Err(BuildError::at("restore", "both `restore` and `rollback` are given")
+                    .with_help("keep the one that is the way back"));
+            }
+        }
+        if !config.changes && (config.rollback.is_some() || config.restore.is_some() || !config.writes.is_empty()) {
+            return Err(BuildError::at("changes", "a command that changes nothing has nothing to write or to undo")
+                .with_help("leave out `changes = false`, or leave out `rollback`, `restore` and `writes`"));
+        }
+        if !cutover_core::plan::is_inside(Path::new(&config.cwd)) {
+            return Err(BuildError::at("cwd", format!("`{}` is not inside the root", config.cwd))
+                .with_help("name a folder relative to the root, without `..`"));
+        }
+        Ok(Self { config, timeout })
+    }
+}
+
+register_step!(CommandRun);
+
+#[async_trait]
+impl MigrationStep for CommandRun {
+    fn describe(&self) -> Vec<Change> {
+        let shown = |argv: &[String]| argv.iter().map(|a| quoted(a)).collect::<Vec<_>>().join(" ");
+        let mut details = Vec::new();
+        if self.config.cwd != "." {
+            details.push(format!("in {}", self.config.cwd));
+        }
+        details.extend(self.config.verify.as_ref().map(|argv| format!("verified by {}", shown(argv))));
+        details.extend(self.config.rollback.as_ref().map(|argv| format!("undone by {}", shown(argv))));
+        if !self.config.changes {
+            details.push("changes nothing".to_owned());
+        }
+        let change = Change::new(Action::Run, format!("command {}", shown(&self.config.apply)));
+        vec![if details.is_empty() { change } else { change.with_detail(details.join("; ")) }]
+    }
+
+    fn uses(&self) -> Vec<Use> {
+        let written: Vec<_> = self.config.writes.iter().chain(&self.config.restore).collect();
+        let read = self.config.reads.iter().filter(|name| !written.contains(name)).map(Use::read);
+        let mut uses: Vec<_> = read.chain(written.iter().map(|name| Use::write(*name))).collect();
+        uses.sort();
+        uses.dedup();
+        uses
+    }
+
+    fn reversal(&self) -> Reversal {
+        match (&self.config.rollback, &self.config.restore, self.config.changes) {
+            (Some(_), ..) | (None, None, false) => Reversal::Inverse,
+            (None, Some(target), _) => Reversal::Restore(target.clone()),
+            (None, None, true) => Reversal::Irreversible,
+        }
+    }
+
+    fn effects(&self) -> Effects {
+        if self.config.changes { Effects::External } else { Effects::Contained }
+    }
+
+    async fn inspect(&self, cx: &StepContext) -> Result<Standing, StepError> {
+        inside(cx.root(), &self.config.cwd, true)?;
+        let commands = [Some(&self.config.apply), self.config.verify.as_ref(), self.config.rollback.as_ref()];
+        let missing = commands.into_iter().flatten().filter_map(|argv| not_found(argv.first()?, &self.config.env));
+        match missing.into_iter().next() {
+            Some(why) => Ok(Standing::Conflict(format!("{why}; install it, or name it by its path"))),
+            None => Ok(Standing::Unknown),
+        }
+    }
+
+    async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {
+        let before = read_progress(cx).await?;
+        if let Some(intent) = cx.info().intent.as_ref().filter(|r| !r.body.is_null())
+            && let Some(before) =
+                before.filter(|p| Some(&p.attempt) == intent.read::<Done>().ok().map(|d| d.attempt).as_ref())
+            && (before.state == State::Applied || (before.state == State::Started && self.proves(cx).await?))
+        {
+            write_progress(cx, before.attempt, State::Applied).await?;
+            return Ok(Applied::AlreadyApplied(intent.clone()));
+        }
+        let attempt = format!("{}@{}", cx.info().run, cx.now());
+        let mut done = Done { version: VERSION, attempt: attempt.clone(), log: None, tail: String::new() };
+        cx.intend(&Receipt::of(&done)?).await?;
+        write_progress(cx, attempt.clone(), State::Started).await?;
+        let log = self.free_log(cx).await?;
+        let ran = self.run(cx, &self.config.apply, Some(log.clone())).await?;
+        if !ran.succeeded() {
+            let shown = log.strip_prefix(cx.root()).unwrap_or(&log).display().to_string();
+            return Err(failed(&self.config.apply, &ran, cx).with_help(format!("its whole output is in `{shown}`")));
+        }
+        write_progress(cx, attempt, State::Applied).await?;
+        done.log = log.file_name().map(|n| n.to_string_lossy().into_owned());
+        done.tail = ran.tail;
+        Ok(Applied::Changed(Receipt::of(&done)?))
+    }
+
+    async fn verify(&self, cx: &StepContext) -> Result<Verdict, StepError> {
+        let Some(argv) = &self.config.verify else {
+            let ran = read_progress(cx).await?.is_some_and(|p| p.state == State::Applied)
+                || cx.receipt_of(&cx.info().id).await?.is_some();
+            return Ok(if ran {
+                Verdict::Holds
+            } else {
+                Verdict::Broken(vec![format!("`{}` was not run to its end", cx.mask(&self.config.apply.join(" ")))])
+            });
+        };
+        let ran = self.run(cx, argv, None).await?;
+        if ran.succeeded() {
+            return Ok(Verdict::Holds);
+        }
+        let mut lines = vec![format!("`{}` {}", cx.mask(&argv.join(" ")), ran.how())];
+        lines.extend(ran.last_lines(SHOWN).into_iter().map(str::to_owned));
+        Ok(Verdict::Broken(lines))
+    }
+
+    async fn rollback(&self, cx: &StepContext, receipt: Option<&Receipt>) -> Result<(), StepError> {
+        let progress = read_progress(cx).await?;
+        let ours = receipt.filter(|r| !r.body.is_null()).map(Receipt::read::<Done>).transpose()?;
+        // Without a record (state was lost) the receipt alone says that it ran.
+        let attempt = match (&progress, ours) {
+            (Some(p), _) if p.state == State::RolledBack => return Ok(()),
+            (Some(p), _) => p.attempt.clone(),
+            (None, Some(done)) => done.attempt,
+            (None, None) => return Ok(()),
+        };
+        if let Some(argv) = &self.config.rollback {
+            let ran = self.run(cx, argv, None).await?;
+            if !ran.succeeded() {
+                return Err(
+                    failed(argv, &ran, cx).with_help("make it succeed when only a part is to be undone, or nothing")
+                );
+            }
+        }
+        write_progress(cx, attempt, State::RolledBack).await
+    }
+}
+
+impl CommandRun {
+    /// Whether `verify` proves that an interrupted try had done its work.
+    async fn proves(&self, cx: &StepContext) -> Result<bool, StepError> {
+        match &self.config.verify {
+            Some(argv) => Ok(self.run(cx, argv, None).await?.succeeded()),
+            None => Ok(false),
+        }
+    }
+
+    async fn run(&self, cx: &StepContext, argv: &[String], log: Option<PathBuf>) -> Result<Ran, StepError> {
+        let (inner, argv) = (cx.clone(), argv.to_vec());
+        let (cwd, env, timeout) = (self.config.cwd.clone(), self.config.env.clone(), self.timeout);
+        cx.blocking(move || {
+            let cwd = inside(inner.root(), &cwd, true)?;
+            process::run(&Program { argv: &argv, cwd, env: &env, timeout, log }, &|text| inner.mask(text))
+        })
+        .await
+    }
+
+    async fn free_log(&self, cx: &StepContext) -> Result<PathBuf, StepError> {
+        let folder = cx.scratch_dir();
+        cx.blocking(move || {
+            private_dir(&folder)?;
+            let log = |n: u32| folder.join(format!("output-{n}.log"));
+            Ok((1..).map(log).find(|p| p.symlink_metadata().is_err()).unwrap_or_else(|| log(1)))
+        })
+        .await
+    }
+}
+
+fn failed(argv: &[String], ran: &Ran, cx: &StepContext) -> StepError {
+    let mut message = format!("`{}` {}", cx.mask(&argv.join(" ")), ran.how());
+    for line in ran.last_lines(SHOWN) {
+        message.push_str("\n  ");
+        message.push_str(line);
+    }
+    StepError::failed(message)
+}
+
+/// An argument as a shell would need it, for people.
+fn quoted(argument: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./=:,@%+".contains(c);
+    if !argument.is_empty() && argument.chars().all(plain) {
+        argument.to_owned()
+    } else {
+        format!("'{}'", argument.replace('\'', r"'\''"))
+    }
+}
+
+fn progress_file(cx: &StepContext) -> PathBuf {
+    cx.scratch_dir().join("command.json")
+}
+
+async fn read_progress(cx: &StepContext) -> Result<Option<Progress>, StepError> {
+    let path = progress_file(cx);
+    cx.blocking(move || match fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| {
+            StepError::failed(format!("`{}` cannot be read", path.display()))
+                .with_help("remove it if the command may run again")
+                .caused_by(e)
+        }),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(io_error("cannot read", &path, e)),
+    })
+    .await
+}
+
+async fn write_progress(cx: &StepContext, attempt: String, state: State) -> Result<(), StepError> {
+    let path = progress_file(cx);
+    cx.blocking(move || {
+        let progress = Progress { version: VERSION, attempt, state };
+        let bytes = serde_json::to_vec(&progress)
+            .map_err(|e| StepError::internal("a record could not be written as JSON").caused_by(e))?;
+        if let Some(folder) = path.parent() {
+            private_dir(folder)?;
+        }
+        write_atomic(&path, &bytes, PRIVATE_FILE)
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests;
