@@ -1,0 +1,42 @@
+# What is run often. Everything here works without just: the lines are the commands.
+
+# This list.
+default:
+    @just --list --unsorted
+
+# Every test, doc tests included.
+test:
+    cargo test --workspace
+
+# Formatting and clippy, warnings denied.
+lint:
+    .ci/run fmt lint
+
+# All that CI runs, in its order.
+ci:
+    .ci/run
+
+# Migrate a CORTEX 1.0 brain and roll it back again.
+demo:
+    cargo run --release -- demo cortex-2.0
+
+# Write the snapshots anew; read the diff before you commit it.
+snapshots:
+    INSTA_UPDATE=always cargo test --workspace
+    git diff --stat -- '*.snap'
+
+# The API documentation, warnings denied.
+docs:
+    RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+
+# Renew plans/plan.schema.json and docs/steps.md from the registry.
+generated:
+    .ci/generated write
+
+# Licences, bans and sources of all dependencies.
+deny:
+    .ci/deny
+
+# Cutover beside sqitch, refinery, dbmate, diesel, Alembic and yoyo: one table.
+bench-peers *options:
+    tests/bench/run {{ options }}
