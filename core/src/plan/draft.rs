@@ -34,7 +34,6 @@ pub(crate) struct TargetDraft<'i> {
 
 /// A `[[phase]]`.
 pub(crate) struct PhaseDraft<'i> {
-    pub(crate) header: Range<usize>,
     pub(crate) name: Option<Text>,
     pub(crate) summary: Option<String>,
     pub(crate) layer: Option<Layer>,
@@ -132,7 +131,6 @@ fn ledger(text: Text, d: &mut Diagnostics) -> Option<Text> {
 fn phase<'i>(mut table: Table<'i>, d: &mut Diagnostics) -> PhaseDraft<'i> {
     let name = table.required("name", "add `name = \"...\"`: a phase is named in commands", d);
     let draft = PhaseDraft {
-        header: table.header.clone(),
         name: name.and_then(|n| named(n, "a phase's name", d)),
         summary: table.text("summary", d).map(Spanned::into_inner),
         layer: table.required("layer", LAYER_HELP, d).and_then(|text| layer(&text, d)),

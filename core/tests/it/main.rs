@@ -3,3 +3,4 @@
 mod accepted;
 mod kinds;
 mod refused;
+mod robust;
