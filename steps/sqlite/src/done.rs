@@ -1,17 +1,11 @@
-//! What the ledger says that a step has done already, and the plan's variables as SQL parameters.
+//! What the ledger says that a step has done already, and how that is told: receipts, standings, verdicts.
 //!
-//! Owns the two questions that every step kind asks before it acts. Writes nothing.
+//! Owns the questions that every step kind asks before it acts. Writes nothing.
 
-use std::collections::BTreeMap;
-
-use cutover_core::{Receipt, Standing, StepContext, StepError, StepErrorKind, Verdict, closest};
-use rusqlite::Statement;
+use cutover_core::{Receipt, Standing, StepContext, StepError, StepErrorKind, Verdict};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::SqliteTarget;
-use crate::sql::sqlite_error;
-use crate::value::to_sql;
 
 impl SqliteTarget {
     /// The receipt of this very step, when the ledger has it as applied: apply has nothing left to do then.
@@ -32,33 +26,6 @@ impl SqliteTarget {
         };
         Ok(known)
     }
-}
-
-/// Binds the plan's variables to the named parameters of `statement`. A parameter that is no variable is an error;
-/// those in `own` are left to the caller.
-pub(crate) fn bind_vars(
-    statement: &mut Statement<'_>,
-    vars: &BTreeMap<String, Value>,
-    own: &[&str],
-) -> Result<(), StepError> {
-    for i in 1..=statement.parameter_count() {
-        let name = statement.parameter_name(i).unwrap_or("?").to_owned();
-        let plain = name.trim_start_matches([':', '@', '$']);
-        if own.contains(&plain) {
-            continue;
-        }
-        let Some(value) = vars.get(plain) else {
-            let error = StepError::failed(format!(
-                "the SQL has a parameter `{name}`, but the plan has no variable of that name"
-            ));
-            return Err(match closest(plain, vars.keys().map(String::as_str)) {
-                Some(near) => error.with_help(format!("did you mean `:{near}`?")),
-                None => error.with_help("declare it under `[vars]`, or give it with `--var NAME=VALUE`"),
-            });
-        };
-        statement.raw_bind_parameter(i, to_sql(value)).map_err(|e| sqlite_error(e, &format!("binding `{name}`")))?;
-    }
-    Ok(())
 }
 
 /// The body of a receipt; an empty receipt is an empty body.

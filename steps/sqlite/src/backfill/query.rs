@@ -11,9 +11,8 @@ use serde_json::Value;
 
 use super::state::State;
 use crate::declared::{self, Table};
-use crate::done::bind_vars;
 use crate::sequence::{self, Moved};
-use crate::sql::{quote_ident, sqlite_error, tokens};
+use crate::sql::{bind_vars, quote_ident, sqlite_error, tokens};
 use crate::value::{from_json, to_json};
 
 /// What is filled from what.
@@ -28,6 +27,7 @@ pub(super) struct Source {
 
 type Vars = BTreeMap<String, Value>;
 
+/// Parameters of our own, bound after the plan's variables.
 const OWN: [&str; 3] = ["cutover_after", "cutover_upto", "cutover_batch"];
 
 /// The query as it is put in parentheses: one, without its semicolon.
@@ -72,7 +72,7 @@ impl Source {
             return Err(StepError::conflict(reason));
         }
         let statement = self.prepare(conn, vars, &format!("SELECT * FROM ({}) LIMIT 0", self.rows))?;
-        let found: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let found: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let needed = std::iter::once(&self.key).chain(&self.unique);
         if let Some(missing) = needed.into_iter().find(|n| !found.iter().any(|f| declared::same_name(f, n))) {
             return Err(StepError::failed(format!("the query has no column `{missing}`; it has {}", found.join(", ")))
@@ -223,7 +223,9 @@ impl Source {
     fn prepare<'c>(&self, conn: &'c Connection, vars: &Vars, sql: &str) -> Result<Statement<'c>, StepError> {
         let mut statement =
             conn.prepare(sql).map_err(|e| sqlite_error(e, &format!("the query that fills `{}`", self.into)))?;
-        bind_vars(&mut statement, vars, &OWN)?;
+        let mut all = vars.clone();
+        all.extend(OWN.map(|name| (name.to_owned(), Value::Null)));
+        bind_vars(&mut statement, &all)?;
         Ok(statement)
     }
 }

@@ -9,9 +9,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value as SqlValue;
 use serde_json::Value;
 
-use crate::done::bind_vars;
-use crate::sql::{quote_ident, sqlite_error, tokens};
-use crate::value::to_sql;
+use crate::sql::{bind_vars, quote_ident, sql_value, sqlite_error, tokens};
 
 /// One declared row.
 #[derive(Debug, Clone)]
@@ -72,7 +70,12 @@ impl Seed {
 
 impl Cell {
     fn parse(field: &str, value: &Value) -> Result<Self, BuildError> {
-        let Value::Object(map) = value else { return Ok(Self::Constant(to_sql(value))) };
+        let constant = || {
+            let inexact = || BuildError::at(field, format!("`{value}` is a number that SQLite cannot hold exactly"));
+            let help = "write it as a string, if the column may hold text";
+            sql_value(value).map(Self::Constant).ok_or_else(|| inexact().with_help(help))
+        };
+        let Value::Object(map) = value else { return constant() };
         if map.keys().any(|k| k.starts_with("$__toml_private")) {
             return Err(BuildError::at(field, "a TOML date has no SQL form of its own")
                 .with_help("write it as a string, in the form that the column holds"));
@@ -88,7 +91,7 @@ impl Cell {
                 }
                 Ok(Self::Query(query.clone()))
             }
-            _ => Ok(Self::Constant(to_sql(value))),
+            _ => constant(),
         }
     }
 
@@ -105,7 +108,7 @@ impl Cell {
                 StepError::failed(format!("`{query}` changes the database")).with_help("use a query that only reads")
             );
         }
-        bind_vars(&mut statement, vars, &[])?;
+        bind_vars(&mut statement, vars)?;
         let mut rows = statement.raw_query();
         match rows.next().map_err(failed)? {
             Some(row) => row.get(0).map_err(failed),

@@ -1,0 +1,319 @@
+//! The step kind `sqlite.check`: looks at a database and fails when it is not as the plan expects.
+//!
+//! Owns which checks there are and that all failures are reported at once. Never writes, not even a ledger row.
+
+use std::collections::BTreeMap;
+
+use cutover_core::{
+    Action, Applied, BuildContext, BuildError, Change, MigrationStep, Receipt, Standing, StepContext, StepError,
+    StepKind, Target as _, TargetKind, Use, Verdict, async_trait, register_step,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+mod health;
+mod measure;
+mod shape;
+
+use crate::SqliteTarget;
+use crate::declared;
+use crate::done;
+use health::{Health, Scope};
+use measure::{Latency, Scalar};
+use shape::Shape;
+
+/// Checks a database.
+#[derive(Debug, Clone)]
+pub(crate) struct Check {
+    target: String,
+    shape: Shape,
+    scope: Scope,
+    baseline: Baseline,
+    scalars: Vec<Scalar>,
+    latency: Vec<Latency>,
+    any_of: Vec<Vec<String>>,
+}
+
+/// What becomes of the things that may be wrong already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Baseline {
+    /// Each is a failure.
+    None,
+    /// They are recorded and never a failure.
+    Take,
+    /// Only what the named step did not record is a failure.
+    Since(String),
+}
+
+/// Configuration of `sqlite.check`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct CheckConfig {
+    /// Tables that must be there, each with columns that it must have.
+    tables: BTreeMap<String, Vec<String>>,
+    /// A file of CREATE TABLE and CREATE INDEX statements, relative to the plan: each object must be there as defined.
+    schema: Option<String>,
+    /// Indexes that must be there.
+    indexes: Vec<String>,
+    /// Queries whose value must be as expected.
+    scalars: Vec<Scalar>,
+    /// Whether SQLite's integrity check must find nothing.
+    integrity: bool,
+    /// Whether there must be no foreign-key violation.
+    foreign_keys: bool,
+    /// Full-text tables whose index must fit their content.
+    fts: Vec<String>,
+    /// Queries that must be fast.
+    latency: Vec<Latency>,
+    /// Records what `integrity`, `foreign-keys` and `fts` find, and fails on none of it.
+    take_baseline: bool,
+    /// The id of an earlier step with `take-baseline`: only what it did not record is a failure.
+    baseline: Option<String>,
+    /// Sets of facts ("table:NAME", "column:TABLE.NAME", "empty"), one of which must hold before the plan writes
+    /// anything: the schemas that the plan knows.
+    any_of: Vec<Vec<String>>,
+}
+
+/// What was found; `health` only when a baseline was taken.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Found {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    health: Option<Health>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    p95_ms: BTreeMap<String, f64>,
+}
+
+register_step!(Check);
+
+impl StepKind for Check {
+    const KIND: &'static str = "sqlite.check";
+    const SUMMARY: &'static str = "checks schema, values, integrity and speed, without writing";
+    const EXAMPLE: &'static str = "id = \"schema-is-there\"\nuse = \"sqlite.check\"\ntarget = \"tier1\"\n\
+        with = { tables = { conversations = [\"conversation_id\"] }, integrity = true }\n";
+    type Config = CheckConfig;
+
+    fn build(config: CheckConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
+        let target = cx.target_of("sqlite")?;
+        let schema = match &config.schema {
+            Some(path) => declared::from_config(cx, Some(path), &[])
+                .map_err(|e| BuildError { field: "schema".to_owned(), ..e })?,
+            None => Vec::new(),
+        };
+        let scope = Scope { integrity: config.integrity, foreign_keys: config.foreign_keys, fts: config.fts };
+        let baseline = match (config.take_baseline, config.baseline) {
+            (true, Some(_)) => {
+                return Err(BuildError::at("baseline", "`take-baseline` and `baseline` are both given")
+                    .with_help("keep one of them"));
+            }
+            (true, None) => Baseline::Take,
+            (false, Some(step)) => Baseline::Since(step),
+            (false, None) => Baseline::None,
+        };
+        if baseline != Baseline::None && scope.is_empty() {
+            let field = if baseline == Baseline::Take { "take-baseline" } else { "baseline" };
+            return Err(BuildError::at(field, "a baseline is of nothing here")
+                .with_help("add `integrity = true`, `foreign-keys = true` or `fts = [...]`"));
+        }
+        for (i, scalar) in config.scalars.iter().enumerate() {
+            scalar.check_config(&format!("scalars[{i}]"))?;
+        }
+        for (i, latency) in config.latency.iter().enumerate() {
+            latency.check_config(&format!("latency[{i}]"))?;
+        }
+        for (i, facts) in config.any_of.iter().enumerate() {
+            known_facts(&format!("any-of[{i}]"), facts)?;
+        }
+        let shape = Shape::new(config.tables, config.indexes, schema)?;
+        let check = Self {
+            target,
+            shape,
+            scope,
+            baseline,
+            scalars: config.scalars,
+            latency: config.latency,
+            any_of: config.any_of,
+        };
+        if check.describe().is_empty() {
+            return Err(BuildError::at("", "nothing is checked")
+                .with_help("add `tables`, `scalars`, `integrity` or another check"));
+        }
+        Ok(check)
+    }
+}
+
+fn known_facts(field: &str, facts: &[String]) -> Result<(), BuildError> {
+    let forms = <SqliteTarget as TargetKind>::FACTS;
+    let form = |f: &str| f.split_once(':').map_or(f.to_owned(), |(kind, _)| format!("{kind}:"));
+    match facts.iter().find(|fact| !forms.iter().any(|known| form(known) == form(fact))) {
+        Some(fact) => Err(BuildError::at(field, format!("`{fact}` is no fact of a SQLite target"))
+            .with_help(format!("one of {}", forms.join(", ")))),
+        None if facts.is_empty() => {
+            Err(BuildError::at(field, "a set without facts holds always").with_help("name a fact, or remove the set"))
+        }
+        None => Ok(()),
+    }
+}
+
+impl Check {
+    /// Which schema the database has, when the plan knows only some: the conflict, if it is none of these.
+    async fn unknown_schema(&self, cx: &StepContext) -> Result<Option<StepError>, StepError> {
+        if self.any_of.is_empty() {
+            return Ok(None);
+        }
+        let target = cx.target::<SqliteTarget>(&self.target)?;
+        for facts in &self.any_of {
+            let mut all = true;
+            for fact in facts {
+                all = all && target.holds(cx, fact).await?;
+            }
+            if all {
+                return Ok(None);
+            }
+        }
+        let tables = target.read(cx, declared::tables).await?;
+        let there =
+            if tables.is_empty() { "no tables".to_owned() } else { format!("the tables {}", tables.join(", ")) };
+        let known: Vec<String> = self.any_of.iter().map(|facts| facts.join(" + ")).collect();
+        Ok(Some(
+            StepError::conflict(format!(
+                "`{}` has a schema this plan does not know: it has {there}; the plan knows {}",
+                target.path().display(),
+                known.join(", or ")
+            ))
+            .with_help(format!(
+                "choose the plan made for this schema, or name the right file with `--bind {}=PATH`",
+                self.target
+            )),
+        ))
+    }
+
+    /// Does every check. What was found, lines for people, and all failures.
+    async fn look(&self, cx: &StepContext) -> Result<(Found, Vec<String>, Vec<String>), StepError> {
+        let before = match &self.baseline {
+            Baseline::Since(step) => Some(self.baseline_of(cx, step).await?),
+            Baseline::None | Baseline::Take => None,
+        };
+        let (check, vars) = (self.clone(), cx.vars().clone());
+        cx.target::<SqliteTarget>(&self.target)?
+            .read(cx, move |conn| {
+                let mut failures = check.shape.differences(conn)?;
+                let (mut found, mut notes) = (Found::default(), Vec::new());
+                for scalar in &check.scalars {
+                    failures.extend(scalar.difference(conn, &vars).unwrap_or_else(|e| Some(e.chain())));
+                }
+                if !check.scope.is_empty() {
+                    let health = check.scope.take(conn)?;
+                    if check.baseline == Baseline::Take {
+                        notes.extend(health.summary());
+                        found.health = Some(health);
+                    } else {
+                        failures.extend(health.introduced(before.as_ref()));
+                        notes.extend(before.iter().flat_map(|b| health.inherited(b)));
+                    }
+                }
+                for latency in &check.latency {
+                    match latency.p95(conn, &vars) {
+                        Ok(ms) => {
+                            if ms > latency.p95_ms {
+                                failures.push(format!(
+                                    "latency `{}`: expected at most {} ms in 95 of 100 runs, found {ms:.1} ms",
+                                    latency.name, latency.p95_ms
+                                ));
+                            }
+                            notes.push(format!("latency `{}`: {ms:.1} ms in 95 of 100 runs", latency.name));
+                            found.p95_ms.insert(latency.name.clone(), (ms * 1000.0).round() / 1000.0);
+                        }
+                        Err(e) => failures.push(e.chain()),
+                    }
+                }
+                Ok((found, notes, failures))
+            })
+            .await
+    }
+
+    async fn baseline_of(&self, cx: &StepContext, step: &str) -> Result<Health, StepError> {
+        let missing = || {
+            StepError::failed(format!("step `{step}` has recorded no baseline"))
+                .with_help("name an earlier `sqlite.check` step with `take-baseline = true`, and run it first")
+        };
+        let receipt = cx.receipt_of(step).await?.ok_or_else(missing)?;
+        done::body::<Found>(&receipt)?.health.ok_or_else(missing)
+    }
+}
+
+#[async_trait]
+impl MigrationStep for Check {
+    fn describe(&self) -> Vec<Change> {
+        let mut lines = Vec::new();
+        let mut line = |object: String, detail: Option<String>| {
+            let change = Change::new(Action::Check, object);
+            lines.push(match detail {
+                Some(detail) => change.with_detail(detail),
+                None => change,
+            });
+        };
+        if !self.any_of.is_empty() {
+            let known: Vec<String> = self.any_of.iter().map(|facts| facts.join(" + ")).collect();
+            line("schema known to the plan".to_owned(), Some(known.join(", or ")));
+        }
+        for (table, columns) in &self.shape.tables {
+            line(format!("table {table}"), (!columns.is_empty()).then(|| format!("has {}", columns.join(", "))));
+        }
+        self.shape.indexes.iter().for_each(|index| line(format!("index {index}"), None));
+        self.shape.defined().for_each(|object| line(object, Some("as defined".to_owned())));
+        self.scalars.iter().for_each(|s| line(format!("scalar {}", s.name), Some(s.expected())));
+        let compared = match &self.baseline {
+            Baseline::None => None,
+            Baseline::Take => Some("recorded as baseline".to_owned()),
+            Baseline::Since(step) => Some(format!("nothing new since `{step}`")),
+        };
+        if self.scope.integrity {
+            line("integrity".to_owned(), compared.clone());
+        }
+        if self.scope.foreign_keys {
+            line("foreign keys".to_owned(), compared.clone());
+        }
+        self.scope.fts.iter().for_each(|table| line(format!("full-text table {table}"), compared.clone()));
+        for l in &self.latency {
+            line(
+                format!("latency {}", l.name),
+                Some(format!("95 of 100 runs within {} ms ({} runs)", l.p95_ms, l.runs)),
+            );
+        }
+        lines
+    }
+
+    fn uses(&self) -> Vec<Use> {
+        vec![Use::read(&self.target)]
+    }
+
+    async fn inspect(&self, cx: &StepContext) -> Result<Standing, StepError> {
+        match self.unknown_schema(cx).await? {
+            Some(conflict) => done::conflict_standing(conflict),
+            None => Ok(Standing::Unknown),
+        }
+    }
+
+    async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {
+        if let Some(conflict) = self.unknown_schema(cx).await? {
+            return Err(conflict);
+        }
+        let (found, notes, failures) = self.look(cx).await?;
+        if failures.is_empty() {
+            return Ok(Applied::Changed(Receipt { notes, ..Receipt::of(&found)? }));
+        }
+        let count =
+            if failures.len() == 1 { "a check fails".to_owned() } else { format!("{} checks fail", failures.len()) };
+        Err(StepError::failed(format!("{count}: {}", failures.join("; ")))
+            .with_help("mend what is found, or declare what is expected instead, then run the same command again"))
+    }
+
+    /// Everything but `any-of` is checked again: that one is about what the plan starts from.
+    async fn verify(&self, cx: &StepContext) -> Result<Verdict, StepError> {
+        self.look(cx).await.map(|(_, _, failures)| done::verdict(failures))
+    }
+
+    async fn rollback(&self, _cx: &StepContext, _receipt: Option<&Receipt>) -> Result<(), StepError> {
+        Ok(())
+    }
+}
