@@ -1,5 +1,7 @@
 //! Digests: BLAKE3 in hex, canonical JSON, and the token-wise digest that is blind to comments and layout.
 
+use std::fmt::Write;
+
 use serde_json::Value;
 
 /// BLAKE3 of `bytes` in hex.
@@ -34,13 +36,17 @@ fn write_canonical(value: &Value, out: &mut String) {
                 if i > 0 {
                     out.push(',');
                 }
-                out.push_str(&Value::String(key.clone()).to_string());
+                // A text always serialises.
+                out.push_str(&serde_json::to_string(key).unwrap_or_default());
                 out.push(':');
                 write_canonical(&map[key], out);
             }
             out.push('}');
         }
-        scalar => out.push_str(&scalar.to_string()),
+        scalar => {
+            // Writing to a `String` cannot fail.
+            let _ = write!(out, "{scalar}");
+        }
     }
 }
 

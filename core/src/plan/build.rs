@@ -39,17 +39,21 @@ pub(crate) fn read_config<'i>(
     filler: &mut Filler<'_, 'i>,
     d: &mut Diagnostics,
 ) -> Option<Config<'i>> {
-    let with = with.unwrap_or_else(|| value::empty(header));
+    let mut with = with.unwrap_or_else(|| value::empty(header));
     if !with.get_ref().is_table() {
         let message = "`with` must be a table";
         d.push(Diagnostic::at(codes::WRONG_TYPE, with.span(), message).help("write `with = { ... }`"));
         return None;
     }
+    if !value::storable(&mut with, d) {
+        return None;
+    }
     let before = d.len();
-    let places = filler.vars(value::storable(with, d)?, d);
-    let stored = value::json(places.get_ref());
-    let filled = filler.env(places.clone(), d);
-    (d.len() == before).then_some(Config { stored, filled, places })
+    filler.vars(&mut with, d);
+    let stored = value::json(with.get_ref());
+    let mut filled = with.clone();
+    filler.env(&mut filled, d);
+    (d.len() == before).then_some(Config { stored, filled, places: with })
 }
 
 /// A step that its kind accepted.
@@ -115,10 +119,12 @@ impl<'i> Builder<'_, 'i> {
         config: &Value,
         files: &BTreeMap<String, Arc<[u8]>>,
     ) -> String {
-        let mut config = config.clone();
-        if let Value::Object(fields) = &mut config {
-            fields.retain(|field, _| !descriptor.tuning.contains(&field.as_str()));
-        }
+        let tuned = descriptor.tuning.iter().any(|field| config.get(field).is_some());
+        let untuned = tuned.then(|| {
+            let fields = config.as_object().into_iter().flatten();
+            fields.filter(|(field, _)| !descriptor.tuning.contains(&field.as_str())).map(own).collect()
+        });
+        let config = untuned.as_ref().unwrap_or(config);
         let mut bound = BTreeMap::new();
         if !self.vars.is_empty() {
             let mut bind = |text: &str| {
@@ -128,17 +134,19 @@ impl<'i> Builder<'_, 'i> {
                     }
                 }
             };
-            texts(&config, &mut bind);
+            texts(config, &mut bind);
             files.iter().filter(|(path, _)| path.to_ascii_lowercase().ends_with(".sql")).for_each(|(_, bytes)| {
                 bind(&String::from_utf8_lossy(bytes));
             });
         }
         let files: BTreeMap<&str, String> = files.iter().map(|(p, b)| (p.as_str(), token_digest(p, b))).collect();
-        let document = json!({
-            "kind": descriptor.kind, "target": target, "when": when, "config": config, "files": files, "vars": bound,
-        });
-        blake3_hex(canonical_json(&document).as_bytes())
+        let rest = json!([descriptor.kind, target, when, files, bound]);
+        blake3_hex(format!("{}\n{}", canonical_json(config), canonical_json(&rest)).as_bytes())
     }
+}
+
+fn own((field, value): (&String, &Value)) -> (String, Value) {
+    (field.clone(), value.clone())
 }
 
 fn texts(value: &Value, see: &mut dyn FnMut(&str)) {

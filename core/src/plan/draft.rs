@@ -175,7 +175,7 @@ fn step<'i>(mut table: Table<'i>, d: &mut Diagnostics) -> StepDraft<'i> {
     let id = table.required("id", "add `id = \"...\"`: with the plan's name it is the step's identity in journals", d);
     let draft = StepDraft {
         header: table.header.clone(),
-        id: id.and_then(|id| named(id, "a step's id", d)),
+        id: id.and_then(|id| step_id(id, d)),
         kind: table.required("use", "add `use = \"...\"`; `cutover steps` lists the kinds", d),
         target: table.text("target", d),
         summary: table.text("summary", d).map(Spanned::into_inner),
@@ -220,10 +220,22 @@ fn reason(why: Text, d: &mut Diagnostics) -> Option<Text> {
 /// Names are lower case, so that they are safe in file names and alike on every system.
 fn named(name: Text, what: &str, d: &mut Diagnostics) -> Option<Text> {
     let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let help = "use lower-case letters, digits, `-`, `_` and `.`, beginning with a letter or digit";
+    made_of(name, what, lower, help, d)
+}
+
+/// A step's id is what ledgers show as its name, and documents may call for one in capitals. Two ids that differ in
+/// case alone are the same id.
+fn step_id(id: Text, d: &mut Diagnostics) -> Option<Text> {
+    let help = "use letters, digits, `-`, `_` and `.`, beginning with a letter or digit";
+    made_of(id, "a step's id", |c| c.is_ascii_alphanumeric(), help, d)
+}
+
+fn made_of(name: Text, what: &str, word: impl Fn(char) -> bool, help: &str, d: &mut Diagnostics) -> Option<Text> {
     let text = name.get_ref();
     let good = text.len() <= LONGEST_NAME
-        && text.chars().next().is_some_and(lower)
-        && text.chars().all(|c| lower(c) || matches!(c, '-' | '_' | '.'));
+        && text.chars().next().is_some_and(&word)
+        && text.chars().all(|c| word(c) || matches!(c, '-' | '_' | '.'));
     if good {
         return Some(name);
     }
@@ -232,7 +244,6 @@ fn named(name: Text, what: &str, d: &mut Diagnostics) -> Option<Text> {
         n if n > LONGEST_NAME => format!("{what} has {n} characters; at most {LONGEST_NAME} are allowed"),
         _ => format!("{what} cannot be `{text}`"),
     };
-    let help = "use lower-case letters, digits, `-`, `_` and `.`, beginning with a letter or digit";
     d.push(Diagnostic::at(codes::BAD_NAME, name.span(), message).help(help));
     None
 }

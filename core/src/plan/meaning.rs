@@ -60,20 +60,21 @@ pub(crate) fn names(phases: &[PhaseDraft<'_>], source: &str, d: &mut Diagnostics
     }
 }
 
-fn twice<'a>(
-    seen: &mut BTreeMap<&'a str, Range<usize>>,
-    name: &'a Text,
+fn twice(
+    seen: &mut BTreeMap<String, Range<usize>>,
+    name: &Text,
     code: &'static str,
     what: &str,
     source: &str,
     d: &mut Diagnostics,
 ) {
-    if let Some(first) = seen.get(name.get_ref().as_str()) {
+    // Blind to case: names become parts of file names.
+    if let Some(first) = seen.get(&name.get_ref().to_ascii_lowercase()) {
         let line = source.get(..first.start).map_or(1, |before| before.matches('\n').count() + 1);
         let message = format!("two {what} `{}`", name.get_ref());
         d.push(Diagnostic::at(code, name.span(), message).label(format!("the first is on line {line}")));
     } else {
-        seen.insert(name.get_ref(), name.span());
+        seen.insert(name.get_ref().to_ascii_lowercase(), name.span());
     }
 }
 

@@ -88,17 +88,18 @@ pub(crate) struct Filler<'a, 'i> {
 
 impl<'i> Filler<'_, 'i> {
     /// `value` with its variables. A text that is exactly one variable takes its type.
-    pub(crate) fn vars(&self, value: Spanned<DeValue<'i>>, d: &mut Diagnostics) -> Spanned<DeValue<'i>> {
-        map_texts(value, &mut |text, span| self.vars_of(text, span, d))
+    pub(crate) fn vars(&self, value: &mut Spanned<DeValue<'i>>, d: &mut Diagnostics) {
+        map_texts(value, &mut |text, span| self.vars_of(text, span, d));
     }
 
     fn vars_of(&self, text: &str, span: &Range<usize>, d: &mut Diagnostics) -> Option<Spanned<DeValue<'i>>> {
         let pieces = pieces(text);
         if let [Piece::Var(name)] = pieces[..] {
-            let found = value::moved(self.var(name, span, d)?, span);
-            return Some(map_texts(found, &mut |text, span| {
+            let mut found = value::moved(self.var(name, span, d)?, span);
+            map_texts(&mut found, &mut |text, span| {
                 Some(Spanned::new(span.clone(), DeValue::String(escaped(text).into())))
-            }));
+            });
+            return Some(found);
         }
         let mut out = String::new();
         for piece in pieces {
@@ -139,7 +140,7 @@ impl<'i> Filler<'_, 'i> {
     }
 
     /// `value` with its secrets.
-    pub(crate) fn env(&mut self, value: Spanned<DeValue<'i>>, d: &mut Diagnostics) -> Spanned<DeValue<'i>> {
+    pub(crate) fn env(&mut self, value: &mut Spanned<DeValue<'i>>, d: &mut Diagnostics) {
         let (env, secrets) = (self.env, &mut self.secrets);
         map_texts(value, &mut |text, span| {
             let mut out = String::new();
@@ -163,7 +164,7 @@ impl<'i> Filler<'_, 'i> {
                 }
             }
             Some(Spanned::new(span.clone(), DeValue::String(out.into())))
-        })
+        });
     }
 }
 
@@ -179,21 +180,19 @@ fn escaped(text: &str) -> String {
 /// What becomes of a text at a place.
 type Change<'c, 'i> = dyn FnMut(&str, &Range<usize>) -> Option<Spanned<DeValue<'i>>> + 'c;
 
-/// `value` with every text that holds a `${` replaced by what `change` makes of it; none keeps the text.
-fn map_texts<'i>(value: Spanned<DeValue<'i>>, change: &mut Change<'_, 'i>) -> Spanned<DeValue<'i>> {
+/// Replaces every text that holds a `${` by what `change` makes of it; none keeps the text.
+fn map_texts<'i>(value: &mut Spanned<DeValue<'i>>, change: &mut Change<'_, 'i>) {
     let span = value.span();
-    let value = match value.into_inner() {
-        DeValue::String(text) if text.contains("${") => match change(&text, &span) {
-            Some(changed) => return changed,
-            None => DeValue::String(text),
-        },
-        DeValue::Array(items) => DeValue::Array(items.into_iter().map(|item| map_texts(item, change)).collect()),
-        DeValue::Table(entries) => {
-            DeValue::Table(entries.into_iter().map(|(key, value)| (key, map_texts(value, change))).collect())
+    match value.get_mut() {
+        DeValue::String(text) if text.contains("${") => {
+            if let Some(changed) = change(text, &span) {
+                *value = changed;
+            }
         }
-        scalar => scalar,
-    };
-    Spanned::new(span, value)
+        DeValue::Array(items) => items.iter_mut().for_each(|item| map_texts(item, change)),
+        DeValue::Table(entries) => entries.iter_mut().for_each(|(_, value)| map_texts(value, change)),
+        _ => {}
+    }
 }
 
 #[cfg(test)]

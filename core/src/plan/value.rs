@@ -12,16 +12,16 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 /// Levels of lists and tables that a configuration may have.
 const DEEPEST: usize = 64;
 
-/// `value` as JSON can hold it: dates become texts. None (and a diagnostic) where that is impossible.
-pub(crate) fn storable<'i>(value: Spanned<DeValue<'i>>, d: &mut Diagnostics) -> Option<Spanned<DeValue<'i>>> {
+/// Makes `value` one that JSON can hold: dates become texts. False (and a diagnostic) where that is impossible.
+pub(crate) fn storable(value: &mut Spanned<DeValue<'_>>, d: &mut Diagnostics) -> bool {
     if deeper_than(value.get_ref(), DEEPEST) {
         let message = format!("values are nested deeper than {DEEPEST} levels");
         d.push(Diagnostic::at(codes::TOO_DEEP, value.span(), message));
-        return None;
+        return false;
     }
     let before = d.len();
-    let value = normal(value, d);
-    (d.len() == before).then_some(value)
+    store(value, d);
+    d.len() == before
 }
 
 /// Looks at each level in turn, so that the depth of the value never becomes the depth of our stack.
@@ -44,23 +44,19 @@ fn deeper_than(value: &DeValue<'_>, levels: usize) -> bool {
     true
 }
 
-fn normal<'i>(value: Spanned<DeValue<'i>>, d: &mut Diagnostics) -> Spanned<DeValue<'i>> {
+fn store(value: &mut Spanned<DeValue<'_>>, d: &mut Diagnostics) {
     let span = value.span();
-    let value = match value.into_inner() {
-        DeValue::Datetime(date) => DeValue::String(date.to_string().into()),
-        DeValue::Array(items) => DeValue::Array(items.into_iter().map(|item| normal(item, d)).collect()),
-        DeValue::Table(entries) => {
-            DeValue::Table(entries.into_iter().map(|(key, value)| (key, normal(value, d))).collect())
-        }
+    match value.get_mut() {
+        DeValue::Datetime(date) => *value.get_mut() = DeValue::String(date.to_string().into()),
+        DeValue::Array(items) => items.iter_mut().for_each(|item| store(item, d)),
+        DeValue::Table(entries) => entries.iter_mut().for_each(|(_, value)| store(value, d)),
         scalar => {
-            if number(&scalar).is_none() {
+            if matches!(scalar, DeValue::Integer(_) | DeValue::Float(_)) && scalar_json(scalar).is_none() {
                 let message = "this number cannot be stored: it is infinite, not a number or beyond 64 bits";
-                d.push(Diagnostic::at(codes::NO_JSON, span.clone(), message));
+                d.push(Diagnostic::at(codes::NO_JSON, span, message));
             }
-            scalar
         }
-    };
-    Spanned::new(span, value)
+    }
 }
 
 /// The JSON of a storable value.
@@ -72,12 +68,12 @@ pub(crate) fn json(value: &DeValue<'_>) -> Value {
                 entries.iter().map(|(key, value)| (key.get_ref().to_string(), json(value.get_ref()))).collect();
             Value::Object(object)
         }
-        scalar => number(scalar).unwrap_or(Value::Null),
+        scalar => scalar_json(scalar).unwrap_or(Value::Null),
     }
 }
 
 /// The JSON of a scalar; none where there is no such number.
-fn number(scalar: &DeValue<'_>) -> Option<Value> {
+fn scalar_json(scalar: &DeValue<'_>) -> Option<Value> {
     Some(match scalar {
         DeValue::String(text) => Value::String(text.to_string()),
         DeValue::Boolean(b) => Value::Bool(*b),

@@ -18,14 +18,11 @@ pub(crate) fn resolve<'i>(
     d: &mut Diagnostics,
 ) -> BTreeMap<String, DeValue<'i>> {
     let mut vars = BTreeMap::new();
-    for (name, value) in declared {
+    for (name, mut value) in declared {
         check_name(name.get_ref(), name.span(), d);
-        if let Some(value) = value::storable(value, d) {
-            vars.insert(name.into_inner(), value.into_inner());
-        } else {
-            // Declared all the same: its uses are not unknown.
-            vars.insert(name.into_inner(), DeValue::Boolean(false));
-        }
+        // One that cannot be stored is declared all the same: its uses are not unknown.
+        let storable = value::storable(&mut value, d);
+        vars.insert(name.into_inner(), if storable { value.into_inner() } else { DeValue::Boolean(false) });
     }
     for (name, text) in overrides {
         if vars.contains_key(name) {
@@ -51,10 +48,10 @@ fn check_name(name: &str, span: Range<usize>, d: &mut Diagnostics) {
 
 /// A TOML value; a text that is none is taken as a string.
 fn override_of<'i>(text: &'i str, d: &mut Diagnostics) -> DeValue<'i> {
-    let Ok(value) = DeValue::parse(text) else { return DeValue::String(text.into()) };
-    let mut refused = Diagnostics::default();
-    value::storable(value, &mut refused).map(Spanned::into_inner).unwrap_or_else(|| {
-        d.push(Diagnostic::nowhere(codes::NO_JSON, format!("`--var` cannot take `{text}`: it cannot be stored")));
-        DeValue::Boolean(false)
-    })
+    let Ok(mut value) = DeValue::parse(text) else { return DeValue::String(text.into()) };
+    if value::storable(&mut value, &mut Diagnostics::default()) {
+        return value.into_inner();
+    }
+    d.push(Diagnostic::nowhere(codes::NO_JSON, format!("`--var` cannot take `{text}`: it cannot be stored")));
+    DeValue::Boolean(false)
 }

@@ -69,3 +69,14 @@ fn a_plan_of_nothing_is_refused() {
     insta::assert_debug_snapshot!(said(&Case::of("")));
     insta::assert_debug_snapshot!(said(&around("[[phase]]\nname = \"x\"\nlayer = \"storage\"\n")));
 }
+
+#[test]
+fn a_step_id_may_be_in_capitals_but_two_may_not_differ_in_case_alone() {
+    let start = write("MIGRATION_START", "a", "");
+    assert_eq!(phase(&start).plan().steps().next().map(|(_, s)| s.id.as_str()), Some("MIGRATION_START"));
+    insta::assert_debug_snapshot!(said(&phase(&(start + &write("migration_start", "b", "")))), @r#"
+    [
+        "P302 at `\"migration_start\"`: two steps have the id `migration_start` ()",
+    ]
+    "#);
+}
