@@ -1,0 +1,225 @@
+//! The compiler's mistakes for people (source lines with carets), for code scanning (SARIF) and for GitHub.
+//!
+//! Each form is a pure function of [`CompileErrors`]: no clock, no path but the one that the caller gave.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet, normalize_untrusted_str};
+use cutover_core::plan::{CODES, CompileErrors, Diagnostic};
+use serde_json::{Value, json};
+
+/// Columns of a source line that are shown around a mistake.
+const WIDTH: usize = 120;
+
+/// Every mistake with its file, line, column, caret and help; at the end how many they are.
+pub fn render(errors: &CompileErrors, color: bool) -> String {
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() }.term_width(WIDTH);
+    let mut out = String::new();
+    for diagnostic in &errors.diagnostics {
+        out.push_str(&one(errors, diagnostic, &renderer));
+        out.push_str("\n\n");
+    }
+    let count = errors.diagnostics.len();
+    let mistakes = if count == 1 { "1 mistake".to_owned() } else { format!("{count} mistakes") };
+    // Writing to a `String` cannot fail.
+    let _ = writeln!(out, "{mistakes} in {}", errors.file);
+    out
+}
+
+fn one(errors: &CompileErrors, diagnostic: &Diagnostic, renderer: &Renderer) -> String {
+    let title = normalize_untrusted_str(&diagnostic.message);
+    let label = diagnostic.label.as_deref().map(normalize_untrusted_str);
+    let help = diagnostic.help.as_deref().map(normalize_untrusted_str);
+    let place = diagnostic.span.clone().map(|span| Place::of(errors, span));
+    let mut group = Group::with_title(Level::ERROR.primary_title(&title).id(diagnostic.code));
+    group = match &place {
+        Some(place) => group.element(
+            Snippet::source(place.line)
+                .line_start(place.number)
+                .path(&errors.file)
+                .annotation(AnnotationKind::Primary.span(place.span.clone()).label(label.as_deref())),
+        ),
+        None => group.element(Origin::path(&errors.file)),
+    };
+    if let Some(help) = &help {
+        group = group.element(Level::HELP.message(help));
+    }
+    renderer.render(&[group])
+}
+
+/// The line of a mistake, and the bytes of that line that it is about.
+struct Place<'e> {
+    line: &'e str,
+    number: usize,
+    span: Range<usize>,
+}
+
+impl<'e> Place<'e> {
+    /// What reaches over the end of its first line is cut there: the place is what matters.
+    fn of(errors: &'e CompileErrors, span: Range<usize>) -> Self {
+        let source = errors.source.as_str();
+        let (before, after) = source.split_at_checked(span.start).unwrap_or((source, ""));
+        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let end = after.find('\n').map_or(source.len(), |newline| span.start + newline);
+        let mut line = source.get(start..end).unwrap_or_default();
+        let mut start = start;
+        if let Some(rest) = line.strip_prefix('\u{feff}') {
+            start += line.len() - rest.len();
+            line = rest;
+        }
+        let line = line.trim_end_matches('\r');
+        let from = span.start.saturating_sub(start).min(line.len());
+        let to = span.end.saturating_sub(start).clamp(from, line.len());
+        Self { line, number: before.matches('\n').count() + 1, span: from..to }
+    }
+}
+
+/// A SARIF 2.1.0 log with one result a mistake.
+pub fn sarif(errors: &CompileErrors) -> Value {
+    let used = |code: &str| errors.diagnostics.iter().any(|d| d.code == code);
+    let rules: Vec<Value> = CODES
+        .iter()
+        .filter(|(code, _)| used(code))
+        .map(|(code, meaning)| json!({ "id": code, "shortDescription": { "text": meaning } }))
+        .collect();
+    let results: Vec<Value> = errors.diagnostics.iter().map(|diagnostic| result(errors, diagnostic)).collect();
+    json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": { "driver": {
+                "name": "cutover",
+                "version": env!("CARGO_PKG_VERSION"),
+                "rules": rules,
+            } },
+            "columnKind": "unicodeCodePoints",
+            "results": results,
+        }],
+    })
+}
+
+fn result(errors: &CompileErrors, diagnostic: &Diagnostic) -> Value {
+    let mut location = json!({ "artifactLocation": { "uri": uri(&errors.file) } });
+    if let Some(span) = &diagnostic.span {
+        let (line, column) = errors.position(span.start);
+        let (end_line, end_column) = errors.position(span.end);
+        location["region"] =
+            json!({ "startLine": line, "startColumn": column, "endLine": end_line, "endColumn": end_column });
+    }
+    json!({
+        "ruleId": diagnostic.code,
+        "level": "error",
+        "message": { "text": sentence(diagnostic) },
+        "locations": [{ "physicalLocation": location }],
+    })
+}
+
+/// One workflow command a mistake: GitHub shows it at its line of a pull request.
+pub fn github(errors: &CompileErrors) -> String {
+    let mut out = String::new();
+    for diagnostic in &errors.diagnostics {
+        out.push_str("::error file=");
+        out.push_str(&property(&errors.file));
+        if let Some(span) = &diagnostic.span {
+            let (line, column) = errors.position(span.start);
+            let (end_line, end_column) = errors.position(span.end);
+            // Columns are read only when both are in one line.
+            let columns =
+                if end_line == line { format!(",col={column},endColumn={end_column}") } else { String::new() };
+            let _ = write!(out, ",line={line},endLine={end_line}{columns}");
+        }
+        let _ = writeln!(out, ",title={}::{}", property(diagnostic.code), escaped(&sentence(diagnostic)));
+    }
+    out
+}
+
+/// Message, label and help in one text.
+fn sentence(diagnostic: &Diagnostic) -> String {
+    let label = diagnostic.label.as_ref().map(|label| format!(" ({label})")).unwrap_or_default();
+    let help = diagnostic.help.as_ref().map(|help| format!("\nhelp: {help}")).unwrap_or_default();
+    format!("{}{label}{help}", diagnostic.message)
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+fn property(text: &str) -> String {
+    escaped(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+fn uri(path: &str) -> String {
+    let mut out = String::new();
+    for byte in path.bytes() {
+        match byte {
+            b'\\' => out.push('/'),
+            b if b.is_ascii_alphanumeric() || b"-._~/".contains(&b) => out.push(char::from(b)),
+            b => {
+                let _ = write!(out, "%{b:02X}");
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors() -> CompileErrors {
+        let source = "\u{feff}name = \"x\"\r\nkéy = [\r\n1,\r\n]\r\n".to_owned();
+        let at = |needle: &str| source.find(needle).unwrap();
+        let diagnostic = |code, span, label: Option<&str>, help: Option<&str>| Diagnostic {
+            code,
+            message: "something, 100 % wrong".to_owned(),
+            span,
+            label: label.map(str::to_owned),
+            help: help.map(str::to_owned),
+        };
+        let diagnostics = vec![
+            diagnostic("P201", Some(at("name")..at("name") + 4), Some("here"), None),
+            diagnostic("P202", Some(at("[")..at("]") + 1), None, Some("mend\nit")),
+            diagnostic("P101", Some(source.len()..source.len()), None, None),
+            diagnostic("P317", None, None, Some("add one")),
+        ];
+        CompileErrors { file: "plans/a b.toml".to_owned(), source, diagnostics }
+    }
+
+    #[test]
+    fn people_see_the_line_and_a_caret_under_the_mistake() {
+        insta::assert_snapshot!(render(&errors(), false));
+    }
+
+    #[test]
+    fn colour_changes_nothing_but_colour() {
+        let colored = render(&errors(), true);
+        assert!(colored.contains('\u{1b}'));
+        let mut plain = String::new();
+        let mut escaped = false;
+        for c in colored.chars() {
+            match c {
+                '\u{1b}' => escaped = true,
+                'm' if escaped => escaped = false,
+                c if !escaped => plain.push(c),
+                _ => {}
+            }
+        }
+        assert_eq!(plain, render(&errors(), false));
+    }
+
+    #[test]
+    fn a_pull_request_gets_commands_with_everything_escaped() {
+        insta::assert_snapshot!(github(&errors()));
+    }
+
+    #[test]
+    fn code_scanning_gets_rules_and_regions() {
+        let log = sarif(&errors());
+        assert_eq!(log["runs"][0]["tool"]["driver"]["rules"].as_array().map(Vec::len), Some(4));
+        let second = &log["runs"][0]["results"][1]["locations"][0]["physicalLocation"];
+        assert_eq!(second["artifactLocation"]["uri"], "plans/a%20b.toml");
+        assert_eq!(second["region"], json!({ "startLine": 2, "startColumn": 7, "endLine": 4, "endColumn": 2 }));
+        assert_eq!(log["runs"][0]["results"][3]["locations"][0]["physicalLocation"].get("region"), None);
+    }
+}
