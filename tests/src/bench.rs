@@ -1,129 +1,18 @@
 //! A plan's steps and targets, usable by hand.
 //!
-//! Owns [`Fixture`] (plan text, its files, the kinds that are linked in) and [`Bench`] (that plan compiled, with its
-//! targets over one root). Knows no order, no journal and no locks: those are the runner's.
+//! Owns [`Bench`]: one plan over one root, with its targets. Knows no order, no journal and no locks.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use cutover_core::plan::{CompileErrors, CompileInput, Condition, FolderFiles, Plan, PlanStep, compile};
+use cutover_core::plan::{Condition, Plan, PlanStep};
 use cutover_core::{
-    Applied, ConfigSource, Depth, Fingerprint, Receipt, Registry, Standing, StepContext, StepError, StepInfo, Target,
-    TargetSpec, Targets, Verdict,
+    Applied, Depth, Fingerprint, Host, Receipt, Standing, StepContext, StepError, StepInfo, Target, Targets, Verdict,
 };
 use pollster::block_on;
-use tempfile::TempDir;
 
 use crate::TestHost;
-
-/// A plan's text and files, and the kinds it may use.
-#[derive(Debug)]
-pub struct Fixture {
-    text: String,
-    folder: TempDir,
-    registry: Registry,
-    vars: BTreeMap<String, String>,
-    env: BTreeMap<String, String>,
-    epoch: AtomicU64,
-}
-
-impl Fixture {
-    /// The plan of this text, with every kind that is linked into the test.
-    #[track_caller]
-    pub fn new(plan: impl Into<String>) -> Self {
-        let registry = Registry::collect().unwrap_or_else(|e| panic!("{e}"));
-        Self::with_registry(plan, registry)
-    }
-
-    /// The plan of this text, with the kinds of `registry`.
-    pub fn with_registry(plan: impl Into<String>, registry: Registry) -> Self {
-        let folder = TempDir::new().unwrap_or_else(|e| panic!("cannot make a temporary folder: {e}"));
-        Self {
-            text: plan.into(),
-            folder,
-            registry,
-            vars: BTreeMap::new(),
-            env: BTreeMap::new(),
-            epoch: AtomicU64::new(0),
-        }
-    }
-
-    /// Adds a file of the plan's folder.
-    #[must_use]
-    pub fn file(self, path: &str, content: impl AsRef<[u8]>) -> Self {
-        let full = self.folder.path().join(path);
-        let made = full.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&full, content));
-        made.unwrap_or_else(|e| panic!("cannot write the plan's file {path}: {e}"));
-        self
-    }
-
-    /// Sets a variable, as `--var` does.
-    #[must_use]
-    pub fn var(mut self, name: &str, value: &str) -> Self {
-        self.vars.insert(name.to_owned(), value.to_owned());
-        self
-    }
-
-    /// Sets what `${env.NAME}` is.
-    #[must_use]
-    pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.env.insert(name.to_owned(), value.to_owned());
-        self
-    }
-
-    /// The compiled plan, or what is wrong with it.
-    pub fn try_compile(&self) -> Result<Plan, CompileErrors> {
-        compile(CompileInput {
-            file: "plan.toml",
-            text: &self.text,
-            files: &FolderFiles(self.folder.path().to_owned()),
-            registry: &self.registry,
-            vars: &self.vars,
-            env: &|name| self.env.get(name).cloned(),
-        })
-    }
-
-    /// The compiled plan.
-    #[track_caller]
-    pub fn compile(&self) -> Plan {
-        self.try_compile().unwrap_or_else(|e| panic!("the plan does not compile:\n{e}"))
-    }
-
-    /// The paths, relative to the root, that a target of the plan claims.
-    #[track_caller]
-    pub fn claims(&self, spec: &TargetSpec) -> Vec<String> {
-        let Some(kind) = self.registry.target(&spec.kind) else { panic!("no target kind `{}`", spec.kind) };
-        (kind.claims)(ConfigSource::Json(&spec.config), spec).unwrap_or_else(|e| panic!("target `{}`: {e}", spec.name))
-    }
-
-    /// The plan over the system in `root`, as a new run (with an epoch above every one before) would open it.
-    #[track_caller]
-    pub fn open(&self, root: &Path) -> Bench {
-        self.open_with(root, Arc::new(TestHost::new()))
-    }
-
-    /// The same with a host that was there before: what it recorded stays known, as a journal keeps it.
-    #[track_caller]
-    pub fn open_with(&self, root: &Path, host: Arc<TestHost>) -> Bench {
-        let plan = self.compile();
-        let root = root.canonicalize().unwrap_or_else(|e| panic!("no root {}: {e}", root.display()));
-        let epoch = self.epoch.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut targets = Targets::new();
-        for (name, spec) in &plan.targets {
-            let Some(kind) = self.registry.target(&spec.kind) else { panic!("no target kind `{}`", spec.kind) };
-            let target = (kind.build)(ConfigSource::Json(&spec.config), spec, root.join(&spec.path));
-            targets.insert(name.clone(), target.unwrap_or_else(|e| panic!("target `{name}`: {e}")));
-        }
-        for secret in &plan.secrets {
-            host.add_secret(secret);
-        }
-        let plan_dir = self.folder.path().to_owned();
-        Bench { plan, targets: Arc::new(targets), host, root, plan_dir, epoch }
-    }
-}
 
 /// A compiled plan whose targets are open over one root.
 #[derive(Debug)]
@@ -137,6 +26,17 @@ pub struct Bench {
 }
 
 impl Bench {
+    pub(crate) fn of(
+        plan: Plan,
+        targets: Arc<Targets>,
+        host: Arc<TestHost>,
+        root: PathBuf,
+        plan_dir: PathBuf,
+        epoch: u64,
+    ) -> Self {
+        Self { plan, targets, host, root, plan_dir, epoch }
+    }
+
     /// The compiled plan.
     pub fn plan(&self) -> &Plan {
         &self.plan
@@ -176,38 +76,27 @@ impl Bench {
     #[track_caller]
     pub fn cx(&self, id: &str) -> StepContext {
         let step = self.step(id);
-        let info = StepInfo {
-            plan: self.plan.name.clone(),
+        self.context(StepInfo {
             id: id.to_owned(),
             kind: step.kind.clone(),
-            run: format!("run-{}", self.epoch),
-            epoch: self.epoch,
             digest: step.digest.clone(),
             checksum: step.checksum.clone(),
             intent: self.host.intent(id),
-        };
-        StepContext::new(
-            info,
-            Arc::clone(&self.host) as Arc<dyn cutover_core::Host>,
-            Arc::clone(&self.targets),
-            self.root.clone(),
-            self.plan_dir.clone(),
-            self.state(),
-            Arc::new(self.plan.vars.clone()),
-        )
+            ..StepInfo::default()
+        })
     }
 
     /// A context for work on targets that is no step's.
     pub fn plan_cx(&self) -> StepContext {
-        let info = StepInfo {
-            plan: self.plan.name.clone(),
-            run: format!("run-{}", self.epoch),
-            epoch: self.epoch,
-            ..StepInfo::default()
-        };
+        self.context(StepInfo::default())
+    }
+
+    fn context(&self, step: StepInfo) -> StepContext {
+        let info =
+            StepInfo { plan: self.plan.name.clone(), run: format!("run-{}", self.epoch), epoch: self.epoch, ..step };
         StepContext::new(
             info,
-            Arc::clone(&self.host) as Arc<dyn cutover_core::Host>,
+            Arc::clone(&self.host) as Arc<dyn Host>,
             Arc::clone(&self.targets),
             self.root.clone(),
             self.plan_dir.clone(),

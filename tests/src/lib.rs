@@ -13,12 +13,15 @@
 
 mod bench;
 mod conformance;
+mod fixture;
 mod host;
 mod process;
+mod promised;
 mod tree;
 
-pub use bench::{Bench, Fixture};
+pub use bench::Bench;
 pub use conformance::{Conformance, Report, Rule, Violation};
+pub use fixture::Fixture;
 pub use host::TestHost;
 pub use process::{Ran, run, sqlite3};
 pub use tree::{Tree, copy_folder};

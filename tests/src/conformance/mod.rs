@@ -4,6 +4,7 @@
 //! from a root of its own, so that none depends on what another left behind.
 
 mod group;
+mod interrupted;
 mod rule;
 mod scenarios;
 mod scene;
@@ -59,6 +60,9 @@ enum Answer<T> {
 
 impl Conformance {
     /// A check on the plan of this text. Steps before the one under test are applied first.
+    ///
+    /// A step that is undone by restoring its target needs a snapshot before it, or the plan does not compile: put
+    /// `use = "testkit.snapshot"`, `with = { targets = ["NAME"] }` there.
     pub fn new(plan: impl Into<String>) -> Self {
         Self {
             plan: plan.into(),
@@ -178,7 +182,7 @@ impl Conformance {
 
     fn fixture(&self) -> Fixture {
         let mut fixture = match &self.registry {
-            Some(registry) => Fixture::with_registry(&self.plan, registry.clone()),
+            Some(registry) => Fixture::with_registry(&self.plan, registry),
             None => Fixture::new(&self.plan),
         };
         for (path, content) in &self.files {

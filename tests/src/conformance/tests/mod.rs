@@ -29,6 +29,7 @@ fn others(root: &Path, change: impl FnOnce(&mut Doc)) {
 
 /// Two steps: `put` on the store, and then `write` of a file that is there before, outside of any target.
 fn toy(step: &str, put: &str, write: &str) -> Conformance {
+    let irreversible = if put.contains("never") { "irreversible = \"a toy\"" } else { "" };
     let plan = format!(
         r#"
         name = "toys"
@@ -39,9 +40,14 @@ fn toy(step: &str, put: &str, write: &str) -> Conformance {
         name = "all"
         layer = "storage"
         [[phase.step]]
+        id = "snapshot"
+        use = "testkit.snapshot"
+        with = {{ targets = ["store"] }}
+        [[phase.step]]
         id = "put"
         use = "toy.put"
         target = "store"
+        {irreversible}
         with = {{ key = "a", value = "new" {put} }}
         [[phase.step]]
         id = "write"
