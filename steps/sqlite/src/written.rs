@@ -17,16 +17,18 @@ use crate::sql::sqlite_error;
 /// A table whose rows make more ranges than this is recorded as one range that covers them all.
 const MOST_RANGES: usize = 4096;
 
+type Ranges = BTreeMap<String, Vec<(i64, i64)>>;
+
 /// Rowids written, by table: inclusive ranges, ascending.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Written(BTreeMap<String, Vec<(i64, i64)>>);
+pub(crate) struct Written(Ranges);
 
 /// Listens to a connection's row changes while asked to.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Recorder {
     listening: Arc<AtomicBool>,
-    rows: Arc<Mutex<BTreeMap<String, Vec<(i64, i64)>>>>,
+    rows: Arc<Mutex<Ranges>>,
 }
 
 impl Recorder {
@@ -58,7 +60,7 @@ impl Recorder {
         Ok((result?, Written(tables)))
     }
 
-    fn take(&self) -> BTreeMap<String, Vec<(i64, i64)>> {
+    fn take(&self) -> Ranges {
         std::mem::take(&mut *self.rows.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

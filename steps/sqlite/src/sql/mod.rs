@@ -6,10 +6,12 @@ use cutover_core::{StepError, StepErrorKind};
 use rusqlite::ErrorCode;
 
 mod bind;
+mod literal;
 mod statements;
 mod tokens;
 
 pub use bind::{bind_vars, sql_value};
+pub(crate) use literal::write_literal;
 pub use statements::{Statement, refusal, split};
 pub use tokens::{joined, normalised, same_sql, tokens};
 

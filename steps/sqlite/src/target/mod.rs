@@ -19,10 +19,14 @@ mod assess;
 pub mod bookkeeping;
 mod catalog;
 mod connect;
+mod dump;
 mod facts;
 mod fingerprint;
 mod ledger;
+mod loss;
+mod restore;
 mod session;
+mod snapshot;
 mod watch;
 
 use session::{ForeignKeys, Session};
@@ -183,17 +187,22 @@ impl Target for SqliteTarget {
         self.read(cx, move |conn| fingerprint::of(conn, &ledger, depth, Some(&inner))).await
     }
 
-    async fn snapshot(&self, _cx: &StepContext, _into: &Path) -> Result<SnapshotManifest, StepError> {
-        Err(StepError::internal("not there yet"))
+    async fn snapshot(&self, cx: &StepContext, into: &Path) -> Result<SnapshotManifest, StepError> {
+        let (session, name, into, now) = (self.session(), self.name.clone(), into.to_owned(), cx.now());
+        cx.blocking(move || {
+            session.read_committed(|conn| snapshot::take(conn, &name, &session.path, &session.ledger, &into, now))
+        })
+        .await
     }
 
     async fn restore(
         &self,
-        _cx: &StepContext,
-        _from: &SnapshotManifest,
-        _options: &RestoreOptions,
+        cx: &StepContext,
+        from: &SnapshotManifest,
+        options: &RestoreOptions,
     ) -> Result<Restored, StepError> {
-        Err(StepError::internal("not there yet"))
+        let (session, step, from, options) = (self.session(), cx.info().clone(), from.clone(), options.clone());
+        cx.blocking(move || restore::restore(&session, &step, &from, &options)).await
     }
 
     async fn measure(&self, cx: &StepContext, query: &str) -> Result<f64, StepError> {

@@ -1,0 +1,140 @@
+//! Putting a snapshot back into a living database.
+//!
+//! Owns the order: prove the snapshot, set the present state aside, count and export what others wrote, then copy the
+//! snapshot's pages into the live file through SQLite. The file, its `-wal` and its `-shm` are never renamed or
+//! deleted: a program that has them open would go on writing into files that nobody reads.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use cutover_core::disk::{self, io_error};
+use cutover_core::{Depth, RestoreOptions, Restored, SnapshotManifest, StepError, StepInfo};
+use rusqlite::Connection;
+
+use super::bookkeeping;
+use super::loss::Comparison;
+use super::session::{ForeignKeys, Session};
+use super::{connect, fingerprint, snapshot};
+use crate::sql::sqlite_error;
+
+/// Puts the snapshot `from` back. The epoch of `step` is stored afterwards.
+pub(crate) fn restore(
+    session: &Session,
+    step: &StepInfo,
+    from: &SnapshotManifest,
+    options: &RestoreOptions,
+) -> Result<Restored, StepError> {
+    let older = proven(from)?;
+    let path = session.path.as_path();
+    if path.symlink_metadata().is_err() {
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|e| io_error("cannot make", path, e))?;
+    }
+    disk::private_dir(&options.aside)?;
+    let name = snapshot::free_name(&options.aside, path);
+    let before = session.change_counter_of_writer()?;
+    let aside = session.exclusive(|conn| Ok(snapshot::copy(conn, &options.aside, &name)?.0))?;
+    let (lost, export) = lost_rows(session, &aside, &older, from)?;
+    if !lost.is_empty() && !options.accept_loss {
+        return Err(refusal(path, &lost, &export));
+    }
+    if session.change_counter_of_writer()? != before {
+        return Err(StepError::conflict(format!("another program wrote to `{}` just now", path.display()))
+            .with_help("stop what writes to it, then run the same command again; nothing was restored"));
+    }
+    session.exclusive(|conn| {
+        let snapshot = connect::open_immutable(&older).map_err(|e| sqlite_error(e, "while opening the snapshot"))?;
+        snapshot::transfer(&snapshot, conn, &format!("while restoring `{}`", path.display()))?;
+        prove_restored(conn, session, from)
+    })?;
+    session.transaction(ForeignKeys::On, |conn| {
+        bookkeeping::create(conn, &session.ledger)?;
+        bookkeeping::check_epoch(conn, step.epoch)
+    })?;
+    Ok(Restored { aside, lost })
+}
+
+/// The snapshot's file, when it is the one that the manifest describes.
+fn proven(from: &SnapshotManifest) -> Result<PathBuf, StepError> {
+    if from.version > SnapshotManifest::VERSION {
+        return Err(StepError::unavailable(format!(
+            "the snapshot's manifest has format version {}, and this program knows {}",
+            from.version,
+            SnapshotManifest::VERSION
+        ))
+        .with_help("restore it with a newer cutover"));
+    }
+    let [file] = from.files.as_slice() else {
+        return Err(StepError::unavailable(format!(
+            "a SQLite snapshot is one file, this one names {}",
+            from.files.len()
+        )));
+    };
+    let path = disk::inside(&from.folder, &file.path, true)?;
+    let (bytes, blake3) = disk::hash_file(&path)?;
+    if (bytes, &blake3) != (file.bytes, &file.blake3) {
+        return Err(StepError::unavailable(format!(
+            "the snapshot `{}` is not what its manifest says: {bytes} bytes instead of {}, or other content",
+            path.display(),
+            file.bytes
+        ))
+        .with_help("it was changed or damaged since; restore from another snapshot. Nothing was changed"));
+    }
+    Ok(path)
+}
+
+/// Rows of others since the snapshot, counted and exported beside the copy that was set aside.
+fn lost_rows(
+    session: &Session,
+    aside: &Path,
+    older: &Path,
+    from: &SnapshotManifest,
+) -> Result<(BTreeMap<String, u64>, PathBuf), StepError> {
+    let export = PathBuf::from(format!("{}.lost-rows.sql", aside.display()));
+    let partial = PathBuf::from(format!("{}{}", export.display(), disk::PARTIAL_SUFFIX));
+    let failed = |e| io_error("cannot write", &partial, e);
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial).map_err(failed)?;
+    let mut out = BufWriter::new(file);
+    writeln!(out, "-- Rows of `{}` written since the snapshot of {}.", from.target, from.taken_at).map_err(failed)?;
+    let lost = Comparison::new(aside, older, &session.ledger)?.export(&mut out)?;
+    let file = out.into_inner().map_err(|e| failed(e.into_error()))?;
+    file.sync_all().map_err(failed)?;
+    if lost.is_empty() {
+        fs::remove_file(&partial).map_err(failed)?;
+    } else {
+        fs::rename(&partial, &export).map_err(failed)?;
+        disk::sync_parent(&export)?;
+    }
+    Ok((lost, export))
+}
+
+fn refusal(path: &Path, lost: &BTreeMap<String, u64>, export: &Path) -> StepError {
+    let tables: Vec<String> = lost.iter().map(|(table, n)| format!("{n} of `{table}`")).collect();
+    StepError::conflict(format!(
+        "restoring `{}` would lose {} rows that others wrote since the snapshot: {}",
+        path.display(),
+        lost.values().sum::<u64>(),
+        tables.join(", ")
+    ))
+    .with_help(format!(
+        "they are exported to `{}`; run again with `--accept-loss` to restore all the same. Nothing was changed",
+        export.display()
+    ))
+}
+
+/// The live database now has the structure that the manifest recorded.
+fn prove_restored(conn: &Connection, session: &Session, from: &SnapshotManifest) -> Result<(), StepError> {
+    let found = fingerprint::of(conn, &session.ledger, Depth::Schema, None)?.schema_digest();
+    if found == from.schema_digest {
+        return Ok(());
+    }
+    Err(StepError::failed(format!("`{}` differs from its snapshot after the restore", session.path.display()))
+        .with_help("another program changed it meanwhile: stop what writes to it, then run the same command again"))
+}
