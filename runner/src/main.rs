@@ -1,1 +1,7 @@
-fn main() {}
+//! The `cutover` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cutover_runner::main()
+}

@@ -1,6 +1,9 @@
 //! The records of a journal: intents and outcomes, in the order they became durable.
 //!
-//! A record is written as JSON with a `record` tag. Adding a variant or an optional field keeps the version;
+//! A record is written as JSON: `record` names the variant, `data` holds its fields (adjacent and not internal:
+//! numbers of arbitrary precision do not survive the buffering that an internal tag needs).
+//!
+//! Adding a variant or an optional field keeps the version;
 //! anything else raises the journal's version (the store upgrades older ones and refuses newer ones).
 
 use std::collections::BTreeMap;
@@ -30,7 +33,7 @@ pub struct Entry {
 
 /// What became durable.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "record", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+#[serde(tag = "record", content = "data", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Record {
     /// A command that writes began.
     RunStarted {

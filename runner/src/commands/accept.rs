@@ -1,0 +1,34 @@
+//! `accept`: journals a deliberate edit of an applied step.
+
+use std::sync::Arc;
+
+use cutover_core::journal::{Record, RunCommand};
+
+use crate::cli::Out;
+use crate::error::{Result, RunnerError};
+use crate::executor::{Run, RunOptions, unknown_point};
+use crate::exit::Exit;
+use crate::host::Stop;
+use crate::recorder::stored;
+use crate::session::{Place, Session};
+
+pub(crate) async fn run(place: Place, id: &str, note: &str, options: RunOptions, out: &Out) -> Result<Exit> {
+    let session = Session::open(place)?;
+    let (phase, step) = session.plan.steps().find(|(_, s)| s.id == id).ok_or_else(|| unknown_point(&session, id))?;
+    let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
+    let (run, _locks) = Run::open(&session, emitter, Stop::default(), options, RunCommand::Administer).await?;
+    let known = run.recorder.with_state(|s| s.steps.get(id).cloned());
+    let Some(known) = known.filter(|r| r.state.may_have_effects()) else {
+        return Err(RunnerError::usage(format!("step `{id}` is not applied: it may change freely"))
+            .with_help("only an edit of an applied step has to be accepted"));
+    };
+    if known.stored.digest == step.digest {
+        out.print(&format!("step `{id}` has not changed: nothing to accept\n"));
+        return Ok(Exit::Done);
+    }
+    let (now, objects) = stored(&session.plan, &session.plan.phases[phase].name, step);
+    run.record_with(vec![Record::StepAccepted { step: now, note: note.to_owned() }], objects).await?;
+    run.finish(cutover_core::Outcome::Done, None).await?;
+    out.print(&format!("accepted: step `{id}` as it is now; a rollback still uses what was applied\n"));
+    Ok(Exit::Done)
+}

@@ -1,0 +1,74 @@
+//! `baseline`: adopts a system that already has the plan's first steps, each proven by inspection.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cutover_core::journal::{Record, RunCommand, StepState};
+use cutover_core::{Outcome, Receipt, Standing, Verdict};
+
+use crate::cli::Out;
+use crate::error::{Result, RunnerError};
+use crate::executor::{Run, RunOptions, unknown_point};
+use crate::exit::Exit;
+use crate::host::Stop;
+use crate::recorder::stored;
+use crate::session::{Place, Session};
+
+pub(crate) async fn run(place: Place, to: &str, options: RunOptions, out: &Out) -> Result<Exit> {
+    let session = Session::open(place)?;
+    let plan = &session.plan;
+    let last = plan.steps().position(|(_, s)| s.id == to).ok_or_else(|| unknown_point(&session, to))?;
+    let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
+    let (run, _locks) = Run::open(&session, emitter, Stop::default(), options, RunCommand::Administer).await?;
+    let mut records = Vec::new();
+    let mut objects = BTreeMap::new();
+    let mut adopt = Vec::new();
+    let mut refused = Vec::new();
+    for (phase, step) in plan.steps().take(last + 1) {
+        if matches!(run.recorder.state_of(&step.id), StepState::Applied | StepState::Skipped) {
+            continue;
+        }
+        let cx = run.context(step);
+        let found = match step.step.inspect(&cx).await? {
+            Standing::Applied => None,
+            Standing::Unknown => match step.step.verify(&cx).await? {
+                Verdict::Holds | Verdict::Superseded(_) => None,
+                Verdict::Broken(lines) => Some(lines.join("; ")),
+            },
+            Standing::Pending => Some("nothing of it is there".to_owned()),
+            Standing::Partial(what) | Standing::Conflict(what) => Some(what),
+        };
+        if let Some(why) = found {
+            refused.push(format!("step `{}`: {why}", step.id));
+            continue;
+        }
+        let (known, files) = stored(plan, &plan.phases[phase].name, step);
+        objects.extend(files);
+        records.push(Record::StepAdopted { step: known, receipt: Receipt::nothing(), source: "inspection".to_owned() });
+        adopt.push(step);
+    }
+    if !refused.is_empty() {
+        return Err(RunnerError::new(
+            Exit::Failed,
+            format!("inspection does not find all of it: {}; nothing was recorded", refused.join("; ")),
+        )
+        .with_help("baseline to an earlier step, and apply the rest"));
+    }
+    if records.is_empty() {
+        out.print("nothing to adopt\n");
+        return Ok(Exit::Done);
+    }
+    let count = records.len();
+    // Ledgers first: after a crash between the two the journal follows them.
+    for step in adopt {
+        if let Some(target) = step.step.transactional().and_then(|t| session.targets.get(t))
+            && let Some(ledger) = target.ledger()
+        {
+            ledger.adopt(&run.context(step), &Receipt::nothing()).await?;
+        }
+    }
+    run.record_with(records, objects).await?;
+    run.finish(Outcome::Done, None).await?;
+    out.print(&format!("adopted {count} steps; none of them is ours to undo\n"));
+    Ok(Exit::Done)
+}

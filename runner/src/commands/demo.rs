@@ -1,0 +1,119 @@
+//! `demo`: builds a plan's version-1 system, then plan, apply, verify, status, rollback, and both fingerprints.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cutover_core::{Depth, Fingerprint, Outcome};
+
+use super::{plan, status, verify};
+use crate::cli::{Format, Out};
+use crate::demo;
+use crate::error::{Result, RunnerError};
+use crate::executor::{self, RunOptions, survey_context, unwinding};
+use crate::exit::Exit;
+use crate::host::Stop;
+use crate::recorder::journal_error;
+use crate::session::{Place, Session};
+
+pub(crate) async fn run(
+    name: String,
+    dir: Option<PathBuf>,
+    shape: Option<String>,
+    build_only: bool,
+    jobs: usize,
+    stop: Stop,
+    out: &Out,
+) -> Result<Exit> {
+    out.only(&[Format::Text])?;
+    let temporary = match dir {
+        Some(_) => None,
+        None => Some(tempfile::tempdir().map_err(|e| RunnerError::io("a temporary folder", e))?),
+    };
+    let folder = match (&dir, &temporary) {
+        (Some(dir), _) => dir.clone(),
+        (None, Some(temporary)) => temporary.path().to_owned(),
+        (None, None) => return Err(RunnerError::internal("no folder for the demo")),
+    };
+    let shapes = demo::shapes(&name)?;
+    let shape = match shape.or_else(|| shapes.first().cloned()) {
+        Some(shape) => shape,
+        None => return Err(RunnerError::internal(format!("the demo of `{name}` has no shapes"))),
+    };
+    let root = folder.join("system");
+    demo::build(&name, &shape, &root)?;
+    let plan_file = demo::write_plan(&name, &folder.join("plan"))?;
+    out.print(&format!("built the version-1 system of {name}, shape {shape}, in {}\n", root.display()));
+    let place = Place { plan: plan_file, root: Some(root), ..Place::default() };
+    if build_only {
+        let session = Session::open(place)?;
+        out.print(&format!("next: {}\n", session.command_line("plan")));
+        return Ok(Exit::Done);
+    }
+
+    let before = fingerprints(&place, &stop, out).await?;
+    heading("plan", out);
+    plan::run(place.clone(), false, out).await?;
+
+    heading("apply", out);
+    let session = Session::open(place.clone())?;
+    let options = RunOptions { jobs, command: format!("cutover demo {name}"), ..RunOptions::default() };
+    let report = executor::apply(&session, Arc::new(out.emitter()), stop.clone(), options.clone()).await?;
+    if report.outcome != Outcome::Done {
+        return Ok(report.outcome.into());
+    }
+
+    heading("verify", out);
+    let verified = verify::run(place.clone(), out).await?;
+    heading("status", out);
+    status::run(place.clone(), out).await?;
+
+    heading("rollback to the start", out);
+    let session = Session::open(place.clone())?;
+    let (state, _) = session.journalled().map_err(journal_error)?;
+    let undo = unwinding(&session.plan, &state, &|_, _| true);
+    let report =
+        executor::rollback(&session, Arc::new(out.emitter()), stop.clone(), options, &undo.steps, "the start").await?;
+    if report.outcome != Outcome::Done {
+        return Ok(report.outcome.into());
+    }
+
+    heading("fingerprints (schema and every row), before and after", out);
+    let after = fingerprints(&place, &stop, out).await?;
+    let equal = compare(&before, &after, out);
+    if dir.is_some() {
+        out.print(&format!("\nit is all still there; next: {}\n", session.command_line("plan")));
+    }
+    Ok(if equal { verified } else { Exit::Drift })
+}
+
+fn heading(text: &str, out: &Out) {
+    out.print(&format!("\n{}\n", out.style.bold(&format!("── {text} ──"))));
+}
+
+async fn fingerprints(place: &Place, stop: &Stop, out: &Out) -> Result<BTreeMap<String, Fingerprint>> {
+    let session = Session::open(place.clone())?;
+    let cx = survey_context(&session, &Arc::new(out.emitter()), stop);
+    let mut all = BTreeMap::new();
+    for (name, target) in session.targets.iter() {
+        all.insert(name.clone(), target.fingerprint(&cx, Depth::Content).await?);
+        target.close(&cx).await?;
+    }
+    Ok(all)
+}
+
+fn compare(before: &BTreeMap<String, Fingerprint>, after: &BTreeMap<String, Fingerprint>, out: &Out) -> bool {
+    let mut equal = true;
+    for (name, first) in before {
+        let Some(second) = after.get(name) else { continue };
+        let same = first.digest() == second.digest();
+        equal &= same;
+        let mark = if same { out.style.good("equal") } else { out.style.bad("DIFFERENT") };
+        let (a, b) = (first.digest(), second.digest());
+        out.print(&format!("  {name:8} {} {} {mark}\n", &a[..16], &b[..16]));
+        for line in first.differences(second) {
+            out.print(&format!("           {line}\n"));
+        }
+    }
+    equal
+}

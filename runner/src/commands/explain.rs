@@ -1,0 +1,168 @@
+//! `explain`: in plain words what is committed, what is not, why it stopped, and the exact next command. Writes nothing.
+
+use std::sync::Arc;
+
+use cutover_core::journal::{PlanState, Record, StepState};
+use serde_json::json;
+
+use crate::cli::{Format, Out};
+use crate::error::Result;
+use crate::executor::{Drift, drift, ledger_rows, reader_context, reconcile};
+use crate::exit::Exit;
+use crate::host::Stop;
+use crate::journal::JournalError;
+use crate::recorder::journal_error;
+use crate::session::{Place, Session};
+
+pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
+    out.only(&[Format::Text, Format::Json])?;
+    let session = Session::open(place)?;
+    let state = match session.journalled() {
+        Ok((state, _)) => state,
+        Err(error @ JournalError::Damaged { .. }) => {
+            let next = session.command_line("apply");
+            let lines = vec![
+                format!("The journal cannot be believed: {error}."),
+                "What the targets' ledgers recorded is not affected.".to_owned(),
+                "The next apply sets the journal aside (nothing is deleted) and rebuilds it from the ledgers and by inspection.".to_owned(),
+            ];
+            print(out, &lines, Some(&next));
+            return Ok(Exit::Done);
+        }
+        Err(error) => return Err(journal_error(error)),
+    };
+    let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
+    let cx = reader_context(&session, &emitter, &Stop::default(), &state);
+    let rows = ledger_rows(&session, &cx).await?;
+    let mut lines = where_it_stands(&session, &state);
+    for record in reconcile(&session.plan, &state, &rows) {
+        lines.push(match record {
+            Record::StepAdopted { step, .. } => format!(
+                "Step `{}`: the ledger of its target has it and the journal does not. The ledger is right: its row was committed together with the change. The next apply records it.",
+                step.id
+            ),
+            Record::StepLost { step, why } => {
+                format!("Step `{step}`: the journal has it as applied, but {why}. The next apply runs it again.")
+            }
+            _ => continue,
+        });
+    }
+    let (why, next) = next_command(&session, &state);
+    lines.extend(why);
+    print(out, &lines, next.as_deref());
+    Ok(Exit::Done)
+}
+
+fn print(out: &Out, lines: &[String], next: Option<&str>) {
+    if out.format == Format::Json {
+        out.json(&json!({ "version": 1, "lines": lines, "next": next }));
+        return;
+    }
+    let mut text = lines.join("\n");
+    match next {
+        Some(next) => text.push_str(&format!("\n\nnext: {next}\n")),
+        None => text.push_str("\n\nnext: nothing, all is done\n"),
+    }
+    out.print(&text);
+}
+
+fn named(steps: &[&str]) -> String {
+    const SHOWN: usize = 8;
+    let mut text = steps.iter().take(SHOWN).map(|s| format!("`{s}`")).collect::<Vec<_>>().join(", ");
+    if steps.len() > SHOWN {
+        text.push_str(&format!(" and {} more", steps.len() - SHOWN));
+    }
+    text
+}
+
+fn where_it_stands(session: &Session, state: &PlanState) -> Vec<String> {
+    let mut lines = Vec::new();
+    let ids = |wanted: &dyn Fn(StepState) -> bool| -> Vec<&str> {
+        session.plan.steps().map(|(_, s)| s.id.as_str()).filter(|id| wanted(state.state_of(id))).collect()
+    };
+    let applied = ids(&|s| s == StepState::Applied);
+    let begun = ids(&|s| matches!(s, StepState::Started | StepState::Intended));
+    let open = ids(&|s| matches!(s, StepState::Pending | StepState::RolledBack));
+    let all = session.plan.steps().count();
+    lines.push(format!(
+        "Plan {}: {} of {all} steps are applied, verified and committed.",
+        session.plan.name,
+        applied.len()
+    ));
+    if !begun.is_empty() {
+        lines.push(format!(
+            "Begun and not known to be finished: {}. A crash or a kill came between its start and its record; each is either whole in its target or not there at all where the target has transactions, and is replayed safely otherwise.",
+            named(&begun)
+        ));
+    }
+    if !open.is_empty() {
+        lines.push(format!("Nothing of these is in the targets: {}.", named(&open)));
+    }
+    for (id, record) in &state.steps {
+        let message = record.message.as_deref().unwrap_or("no message");
+        match record.state {
+            StepState::Failed => lines.push(format!("Step `{id}` failed: {message}")),
+            StepState::Waiting => lines.push(format!("Step `{id}` waits: {message}")),
+            StepState::Stopped => {
+                lines.push(format!("Step `{id}` stopped on request at {message}; what it did so far is durable."));
+            }
+            StepState::RollingBack => {
+                lines.push(format!("Step `{id}` is being rolled back; its rollback is replayed."));
+            }
+            StepState::Stuck => {
+                lines.push(format!("Step `{id}` is stuck: its rollback failed: {message}"));
+                if let Some(help) = &record.help {
+                    lines.push(format!("  help: {help}"));
+                }
+            }
+            _ => {}
+        }
+    }
+    lines
+}
+
+/// Why it stands there, and the exact next command.
+fn next_command(session: &Session, state: &PlanState) -> (Vec<String>, Option<String>) {
+    let found = drift(&session.plan, state);
+    if let Some(first) = found.0.first() {
+        let lines = found.0.iter().map(|d| format!("Drift: {d}.")).collect();
+        let next = match first {
+            Drift::Changed(step) => {
+                format!("undo the edit of `{step}`, or {} {step} --note WHY", session.command_line("accept"))
+            }
+            _ => "put the plan's steps back as they were applied".to_owned(),
+        };
+        return (lines, Some(next));
+    }
+    if let Some((id, _)) = state.steps.iter().find(|(_, r)| r.state == StepState::Stuck) {
+        let lines = vec![
+            "Nothing else is touched until this is settled. Either mend the cause and roll back again,".to_owned(),
+            format!(
+                "or put it right by hand and say so: {} {id} --as rolled-back --note WHY (the claim is checked).",
+                session.command_line("resolve")
+            ),
+        ];
+        return (lines, Some(session.command_line("rollback")));
+    }
+    let open =
+        session.plan.steps().any(|(_, s)| !matches!(state.state_of(&s.id), StepState::Applied | StepState::Skipped));
+    match &state.run {
+        None => (vec!["It was never run here.".to_owned()], Some(session.command_line("apply"))),
+        Some(run) => match (&run.outcome, &run.unwinding) {
+            (None, Some((to, failure, _))) => {
+                let why = if *failure { "A step failed" } else { "A rollback was asked for" };
+                (
+                    vec![format!("{why}, and unwinding to {to} was interrupted. It goes on with the same command; it does not turn forward by itself.")],
+                    Some(session.command_line("apply")),
+                )
+            }
+            (None, None) => (
+                vec!["The last run has not ended: it is under way, or it was killed. The same command goes on where it stopped.".to_owned()],
+                Some(session.command_line("apply")),
+            ),
+            (Some(outcome), _) => {
+                (vec![format!("The last run ended: {outcome}.")], open.then(|| session.command_line("apply")))
+            }
+        },
+    }
+}

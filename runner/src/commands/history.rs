@@ -1,0 +1,85 @@
+//! `history`: what the journal recorded, oldest first. Writes nothing.
+
+use cutover_core::journal::{Entry, Record};
+
+use super::table::columns;
+use crate::cli::{Format, Out};
+use crate::error::{Result, RunnerError};
+use crate::exit::Exit;
+use crate::journal::Journal;
+use crate::recorder::journal_error;
+use crate::session::{Place, Session};
+
+pub(crate) fn run(place: Place, out: &Out) -> Result<Exit> {
+    out.only(&[Format::Text, Format::Json])?;
+    let session = Session::open(place)?;
+    let entries = match Journal::open_read(&session.state_dir).map_err(journal_error)? {
+        Some(journal) => journal.entries(&session.plan.name).map_err(journal_error)?,
+        None => Vec::new(),
+    };
+    if out.format == Format::Json {
+        for entry in &entries {
+            let line = serde_json::to_string(entry)
+                .map_err(|e| RunnerError::internal(format!("record {} as JSON: {e}", entry.seq)))?;
+            out.print(&format!("{line}\n"));
+        }
+        return Ok(Exit::Done);
+    }
+    if entries.is_empty() {
+        out.print("never run here\n");
+        return Ok(Exit::Done);
+    }
+    let rows = entries.iter().flat_map(lines).collect();
+    out.print(&columns(&["seq", "at", "epoch", "record", "step", ""], rows));
+    Ok(Exit::Done)
+}
+
+/// The rows of one record: one for each step that it is about.
+fn lines(entry: &Entry) -> Vec<Vec<String>> {
+    let row = |record: &str, step: &str, more: String| {
+        vec![
+            entry.seq.to_string(),
+            entry.at.to_string(),
+            entry.epoch.to_string(),
+            record.to_owned(),
+            step.to_owned(),
+            more,
+        ]
+    };
+    match &entry.record {
+        Record::RunStarted { command, operator, host, pid, version, .. } => {
+            let command = serde_json::to_value(command).ok().and_then(|v| v.as_str().map(str::to_owned));
+            let who = format!("{} by {operator} on {host}, pid {pid}, version {version}", command.unwrap_or_default());
+            vec![row("run started", "", who)]
+        }
+        Record::StepSkipped { step, why } => vec![row("skipped", step, why.clone())],
+        Record::StepStarted { step } => vec![row("started", &step.id, step.kind.clone())],
+        Record::GroupStarted { target, members } => members
+            .iter()
+            .map(|m| row("started", &m.step.id, format!("{}, in one transaction of {target}", m.step.kind)))
+            .collect(),
+        Record::GroupAborted { steps } => steps
+            .iter()
+            .map(|s| row("not run", s, "its transaction was undone or ended before it".to_owned()))
+            .collect(),
+        Record::StepIntent { step, .. } => vec![row("intent", step, String::new())],
+        Record::StepApplied { step, already, .. } => {
+            vec![row("applied", step, if *already { "was there already".to_owned() } else { String::new() })]
+        }
+        Record::StepFailed { step, error, .. } => vec![row("failed", step, error.clone())],
+        Record::StepWaiting { step, why } => vec![row("waiting", step, why.clone())],
+        Record::StepStopped { step, at } => vec![row("stopped", step, at.clone())],
+        Record::UnwindStarted { to, failure, steps } => {
+            let why = if *failure { "after a failure" } else { "on request" };
+            vec![row("unwinding", "", format!("{} steps to {to}, {why}", steps.len()))]
+        }
+        Record::RollbackStarted { step } => vec![row("rollback started", step, String::new())],
+        Record::StepRolledBack { step, .. } => vec![row("rolled back", step, String::new())],
+        Record::RollbackFailed { step, error, .. } => vec![row("stuck", step, error.clone())],
+        Record::StepResolved { step, note, .. } => vec![row("resolved", step, note.clone())],
+        Record::StepAccepted { step, note } => vec![row("accepted", &step.id, note.clone())],
+        Record::StepAdopted { step, source, .. } => vec![row("adopted", &step.id, format!("by {source}"))],
+        Record::StepLost { step, why } => vec![row("lost", step, why.clone())],
+        Record::RunFinished { outcome } => vec![row("run finished", "", outcome.clone())],
+    }
+}

@@ -1,0 +1,180 @@
+//! `plan`: what apply would change, from the plan and a read-only look at the targets. Stable byte for byte.
+
+use std::sync::Arc;
+
+use cutover_core::journal::StepState;
+use cutover_core::plan::{OnFailure, PlanStep};
+use cutover_core::{Effects, Reversal, Standing};
+use serde_json::json;
+
+use crate::cli::{Format, Out};
+use crate::error::Result;
+use crate::executor::{Look, Preview, drift, preview, reader_context};
+use crate::exit::Exit;
+use crate::host::Stop;
+use crate::recorder::journal_error;
+use crate::session::{Place, Session};
+use crate::style::Style;
+
+pub(crate) async fn run(place: Place, exit_code: bool, out: &Out) -> Result<Exit> {
+    out.only(&[Format::Text, Format::Json, Format::Markdown])?;
+    let session = Session::open(place)?;
+    let (state, _) = session.journalled().map_err(journal_error)?;
+    drift(&session.plan, &state).into_error(&session)?;
+    let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
+    let cx = reader_context(&session, &emitter, &Stop::default(), &state);
+    let found = preview(&session, &cx, &state).await?;
+    match out.format {
+        Format::Json => out.json(&as_json(&session, &found)),
+        Format::Markdown => out.print(&format!("```text\n{}```\n", text(&session, &found, Style { color: false }))),
+        _ => out.print(&text(&session, &found, out.style)),
+    }
+    let pending = found.values().any(|l| matches!(word(l), "to apply" | "in progress" | "conflict"));
+    Ok(if exit_code && pending { Exit::Pending } else { Exit::Done })
+}
+
+/// One word for where a step stands.
+fn word(look: &Look) -> &'static str {
+    if look.skipped.is_some() {
+        return "not here";
+    }
+    match (look.state, &look.standing) {
+        (StepState::Applied, _) => "applied",
+        (StepState::Skipped, _) => "not here",
+        (_, Some(Standing::Conflict(_))) => "conflict",
+        (StepState::Pending | StepState::RolledBack, Some(Standing::Applied)) => "there already",
+        (StepState::Pending | StepState::RolledBack, _) => "to apply",
+        _ => "in progress",
+    }
+}
+
+fn text(session: &Session, found: &Preview, style: Style) -> String {
+    let plan = &session.plan;
+    let mut text = style.bold(&format!("plan {}", plan.name));
+    if let Some(summary) = &plan.summary {
+        text.push_str(&format!(": {summary}"));
+    }
+    text.push_str("\n\ntargets\n");
+    let widest = plan.targets.keys().map(String::len).max().unwrap_or(0);
+    for target in plan.targets.values() {
+        let bound = if session.place.binds.contains_key(&target.name) { " (bound elsewhere)" } else { "" };
+        text.push_str(&format!("  {:widest$}  {:7} {}{bound}\n", target.name, target.kind, target.path));
+    }
+    let mut counts = std::collections::BTreeMap::new();
+    for phase in &plan.phases {
+        text.push('\n');
+        text.push_str(&style.bold(&format!("phase {} ({})", phase.name, phase.layer)));
+        if let Some(summary) = &phase.summary {
+            text.push_str(&format!(": {summary}"));
+        }
+        text.push('\n');
+        for step in &phase.steps {
+            let Some(look) = found.get(&step.id) else { continue };
+            *counts.entry(word(look)).or_insert(0usize) += 1;
+            step_text(step, look, style, &mut text);
+        }
+    }
+    let counts: Vec<String> = counts.iter().map(|(word, n)| format!("{n} {word}")).collect();
+    let steps = found.len();
+    text.push_str(&format!(
+        "\n{steps} {}: {}\non failure: {}\n",
+        if steps == 1 { "step" } else { "steps" },
+        counts.join(", "),
+        policy(plan.on_failure)
+    ));
+    text
+}
+
+fn step_text(step: &PlanStep, look: &Look, style: Style, text: &mut String) {
+    let target = step.target.as_deref().map(|t| format!(" on {t}")).unwrap_or_default();
+    let state = word(look);
+    let state = match state {
+        "conflict" => style.bad(state),
+        "to apply" => style.good(state),
+        other => style.dim(other),
+    };
+    text.push_str(&format!("  {} [{}{target}] {state}{}\n", step.id, step.kind, how_undone(step)));
+    if let Some(why) = &look.skipped {
+        text.push_str(&format!("      because {why}\n"));
+        return;
+    }
+    if let Some(Standing::Conflict(why) | Standing::Partial(why)) = &look.standing {
+        text.push_str(&format!("      {why}\n"));
+    }
+    if look.state == StepState::Applied {
+        return;
+    }
+    if let Some(summary) = &step.summary {
+        text.push_str(&format!("      {}\n", style.dim(summary)));
+    }
+    for change in step.step.describe() {
+        let detail = change.detail.map(|d| format!("  {d}")).unwrap_or_default();
+        let line = format!("{} {}{detail}", change.action.mark(), change.object);
+        text.push_str(&format!("      {line}\n"));
+    }
+}
+
+fn how_undone(step: &PlanStep) -> String {
+    let mut parts = Vec::new();
+    match step.step.reversal() {
+        Reversal::Inverse => {}
+        Reversal::Restore(target) => parts.push(format!("undone by restoring {target}")),
+        Reversal::Irreversible => {
+            parts.push(format!("cannot be undone: {}", step.irreversible.as_deref().unwrap_or("no reason given")));
+        }
+    }
+    if step.step.effects() == Effects::External {
+        parts.push("runs a program".to_owned());
+    }
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join("; ")) }
+}
+
+fn policy(policy: OnFailure) -> &'static str {
+    match policy {
+        OnFailure::RollbackStep => "the failed step is rolled back",
+        OnFailure::RollbackPhase => "the phase is rolled back",
+        OnFailure::RollbackAll => "everything is rolled back",
+        OnFailure::Pause => "nothing is undone; the run pauses",
+    }
+}
+
+fn as_json(session: &Session, found: &Preview) -> serde_json::Value {
+    let plan = &session.plan;
+    let phases: Vec<_> = plan
+        .phases
+        .iter()
+        .map(|phase| {
+            let steps: Vec<_> = phase
+                .steps
+                .iter()
+                .map(|step| {
+                    let look = found.get(&step.id);
+                    json!({
+                        "id": step.id,
+                        "kind": step.kind,
+                        "target": step.target,
+                        "summary": step.summary,
+                        "state": look.map(word),
+                        "skipped": look.and_then(|l| l.skipped.clone()),
+                        "standing": look.and_then(|l| l.standing.clone()),
+                        "changes": step.step.describe(),
+                        "reversal": step.step.reversal(),
+                        "effects": step.step.effects(),
+                        "needs": step.needs,
+                        "digest": step.digest,
+                    })
+                })
+                .collect();
+            json!({ "name": phase.name, "layer": phase.layer, "summary": phase.summary, "steps": steps })
+        })
+        .collect();
+    json!({
+        "version": 1,
+        "plan": plan.name,
+        "summary": plan.summary,
+        "digest": plan.digest,
+        "on-failure": plan.on_failure,
+        "targets": plan.targets,
+        "phases": phases,
+    })
+}

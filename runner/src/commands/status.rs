@@ -1,0 +1,130 @@
+//! `status`: where every step stands according to journal and ledgers. Writes nothing.
+
+use std::sync::Arc;
+
+use cutover_core::journal::{PlanState, StepState};
+use serde_json::json;
+
+use super::table::columns;
+use crate::cli::{Format, Out};
+use crate::error::Result;
+use crate::executor::{LedgerRows, drift, ledger_rows, reader_context, reconcile};
+use crate::exit::Exit;
+use crate::host::Stop;
+use crate::recorder::journal_error;
+use crate::session::{Place, Session};
+use crate::style::{Style, duration};
+
+pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
+    out.only(&[Format::Text, Format::Json])?;
+    let session = Session::open(place)?;
+    let (state, _) = session.journalled().map_err(journal_error)?;
+    let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
+    let cx = reader_context(&session, &emitter, &Stop::default(), &state);
+    let rows = ledger_rows(&session, &cx).await?;
+    match out.format {
+        Format::Json => out.json(&as_json(&session, &state, &rows)),
+        _ => out.print(&text(&session, &state, &rows, out.style)),
+    }
+    Ok(Exit::Done)
+}
+
+fn text(session: &Session, state: &PlanState, rows: &LedgerRows, style: Style) -> String {
+    let plan = &session.plan;
+    let mut text = format!("{}\n", style.bold(&format!("status of {}", plan.name)));
+    let mut done = 0;
+    let mut all = 0;
+    for phase in &plan.phases {
+        text.push_str(&format!("\n{}\n", style.bold(&format!("phase {}", phase.name))));
+        let lines = phase
+            .steps
+            .iter()
+            .map(|step| {
+                let record = state.steps.get(&step.id);
+                let standing = state.state_of(&step.id);
+                all += 1;
+                done += usize::from(matches!(standing, StepState::Applied | StepState::Skipped));
+                let mut more = Vec::new();
+                if let Some(record) = record {
+                    if standing == StepState::Applied {
+                        if let Some(seconds) = record.seconds {
+                            more.push(duration(seconds));
+                        }
+                        if let Some(rows) = record.receipt.as_ref().and_then(|r| r.rows) {
+                            more.push(format!("{rows} rows"));
+                        }
+                    }
+                    more.extend(record.message.clone());
+                }
+                vec![standing.to_string(), step.id.clone(), step.kind.clone(), more.join(", ")]
+            })
+            .collect();
+        text.push_str(&columns(&[], lines));
+    }
+    text.push_str(&format!("\n{done} of {all} steps done\n"));
+    for line in remarks(session, state, rows) {
+        text.push_str(&format!("{line}\n"));
+    }
+    text
+}
+
+/// What an operator should know besides the table.
+fn remarks(session: &Session, state: &PlanState, rows: &LedgerRows) -> Vec<String> {
+    let mut lines: Vec<String> = drift(&session.plan, state).0.iter().map(|d| format!("drift: {d}")).collect();
+    let behind = reconcile(&session.plan, state, rows).len();
+    if behind > 0 {
+        let steps = if behind == 1 { "1 step".to_owned() } else { format!("{behind} steps") };
+        lines.push(format!(
+            "the journal and the ledgers disagree on {steps}; the ledgers are right, and the next apply follows them"
+        ));
+    }
+    let Some(run) = &state.run else {
+        lines.push("never run here".to_owned());
+        return lines;
+    };
+    match (&run.outcome, &run.unwinding) {
+        (None, Some((to, _, _))) => {
+            lines.push(format!("an unwinding to {to} was interrupted; go on with: {}", session.command_line("apply")));
+        }
+        (None, None) => {
+            lines.push(format!("a run is under way or was interrupted; go on with: {}", session.command_line("apply")));
+        }
+        (Some(outcome), _) => lines.push(format!("last run: {outcome}")),
+    }
+    lines
+}
+
+fn as_json(session: &Session, state: &PlanState, rows: &LedgerRows) -> serde_json::Value {
+    let steps: Vec<_> = session
+        .plan
+        .phases
+        .iter()
+        .flat_map(|p| p.steps.iter().map(move |s| (p, s)))
+        .map(|(phase, step)| {
+            let record = state.steps.get(&step.id);
+            let ledger = step.target.as_ref().and_then(|t| rows.get(t)).is_some_and(|l| l.contains_key(&step.id));
+            json!({
+                "phase": phase.name,
+                "id": step.id,
+                "kind": step.kind,
+                "state": state.state_of(&step.id),
+                "in-ledger": ledger,
+                "at": record.and_then(|r| r.at),
+                "seconds": record.and_then(|r| r.seconds),
+                "rows": record.and_then(|r| r.receipt.as_ref()?.rows),
+                "message": record.and_then(|r| r.message.clone()),
+                "help": record.and_then(|r| r.help.clone()),
+            })
+        })
+        .collect();
+    json!({
+        "version": 1,
+        "plan": session.plan.name,
+        "steps": steps,
+        "run": state.run.as_ref().map(|r| json!({
+            "id": r.id, "epoch": r.epoch, "command": r.command, "started": r.started, "outcome": r.outcome,
+            "unwinding": r.unwinding.as_ref().map(|u| &u.0),
+        })),
+        "remarks": remarks(session, state, rows),
+    })
+}

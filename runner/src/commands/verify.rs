@@ -1,0 +1,65 @@
+//! `verify`: proves again that every applied step holds. Writes nothing.
+
+use std::sync::Arc;
+
+use cutover_core::journal::StepState;
+use cutover_core::{EventKind, Outcome, StepInfo, Verdict};
+
+use crate::cli::{Format, Out};
+use crate::error::Result;
+use crate::executor::{drift, reader_context};
+use crate::exit::Exit;
+use crate::host::Stop;
+use crate::recorder::journal_error;
+use crate::session::{Place, Session};
+
+pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
+    out.only(&[Format::Text, Format::Json])?;
+    let session = Session::open(place)?;
+    let (state, _) = session.journalled().map_err(journal_error)?;
+    drift(&session.plan, &state).into_error(&session)?;
+    let emitter = Arc::new(out.emitter());
+    let plan = &session.plan;
+    emitter.emit(EventKind::RunStarted {
+        command: "verify".to_owned(),
+        plan: plan.name.clone(),
+        run: String::new(),
+        steps: plan
+            .phases
+            .iter()
+            .flat_map(|p| p.steps.iter().map(|s| (p.name.clone(), s.id.clone(), s.kind.clone())))
+            .collect(),
+        resumed: false,
+    });
+    let cx = reader_context(&session, &emitter, &Stop::default(), &state);
+    let mut broken = 0;
+    let mut checked = 0;
+    for (_, step) in plan.steps().filter(|(_, s)| state.state_of(&s.id) == StepState::Applied) {
+        let later =
+            plan.steps().find(|(_, s)| s.supersedes.contains(&step.id) && state.state_of(&s.id) == StepState::Applied);
+        let verdict = match later {
+            Some((_, by)) => Verdict::Superseded(by.id.clone()),
+            None => {
+                let cx = cx.for_step(StepInfo {
+                    plan: plan.name.clone(),
+                    id: step.id.clone(),
+                    kind: step.kind.clone(),
+                    digest: step.digest.clone(),
+                    checksum: step.checksum.clone(),
+                    ..StepInfo::default()
+                });
+                step.step.verify(&cx).await.unwrap_or_else(|e| Verdict::Broken(vec![e.chain()]))
+            }
+        };
+        checked += 1;
+        broken += usize::from(matches!(verdict, Verdict::Broken(_)));
+        emitter.emit(EventKind::StepVerified { step: step.id.clone(), verdict });
+    }
+    if out.format == Format::Text {
+        out.print(&format!("{checked} applied steps verified, {broken} broken\n"));
+    } else {
+        let outcome = if broken == 0 { Outcome::Done } else { Outcome::FailedPaused };
+        emitter.emit(EventKind::RunFinished { outcome, next: None });
+    }
+    Ok(if broken == 0 { Exit::Done } else { Exit::Drift })
+}

@@ -1,0 +1,404 @@
+//! Forward: phases in order, in each whatever is ready, alone or grouped in one transaction of its target.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use cutover_core::journal::{GroupMember, Record};
+use cutover_core::plan::{OnFailure, PlanStep};
+use cutover_core::{
+    Applied, EventKind, Ledger, Outcome, Receipt, StepContext, StepError, StepErrorKind, StepFigures, StepInfo, Verdict,
+};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use super::preflight::condition;
+use super::schedule::{Work, is_done, next_work};
+use super::{Report, Run};
+use crate::error::{Result, RunnerError};
+use crate::recorder::stored;
+
+/// A group commits when it has held its transaction this long; the rest goes into the next one.
+const GROUP_HOLD: Duration = Duration::from_secs(2);
+
+/// How one piece of work ended.
+enum Ended {
+    /// All of it is recorded as done.
+    Done,
+    /// A step failed; it is recorded.
+    Failed(String),
+    /// A step waits; the phase cannot end.
+    Waiting,
+    /// A stop was requested.
+    Stopped,
+    /// The run itself cannot go on (the journal cannot be written, another runner took over).
+    Broken(RunnerError),
+}
+
+/// How a step ended inside its own transaction or alone.
+enum StepEnd {
+    Applied { receipt: Receipt, already: bool },
+    Skipped(String),
+    Waiting(String),
+    Stopped(String),
+    Failed { error: StepError, receipt: Option<Receipt> },
+}
+
+impl Run<'_> {
+    /// Runs every wanted step; unwinds on failure as the plan says.
+    pub(super) async fn forward(&self, wanted: &BTreeSet<String>) -> Result<Report> {
+        for (index, phase) in self.session.plan.phases.iter().enumerate() {
+            let open = self.recorder.with_state(|state| {
+                phase.steps.iter().any(|s| wanted.contains(&s.id) && !is_done(state.state_of(&s.id)))
+            });
+            if !open {
+                continue;
+            }
+            self.emit(EventKind::PhaseStarted { phase: phase.name.clone() });
+            match self.phase(index, wanted).await {
+                Ended::Done => {}
+                Ended::Failed(step) => return self.failed(&step).await,
+                Ended::Waiting => {
+                    let next = Some(self.session.command_line("apply"));
+                    return self.finish(Outcome::Waiting, next).await;
+                }
+                Ended::Stopped => {
+                    let next = Some(self.session.command_line("apply"));
+                    return self.finish(Outcome::Interrupted, next).await;
+                }
+                Ended::Broken(error) => return Err(error),
+            }
+        }
+        self.finish(Outcome::Done, None).await
+    }
+
+    async fn phase(&self, index: usize, wanted: &BTreeSet<String>) -> Ended {
+        let steps = &self.session.plan.phases[index].steps;
+        let in_phase: BTreeSet<&str> = steps.iter().map(|s| s.id.as_str()).collect();
+        let mut busy: BTreeSet<String> = BTreeSet::new();
+        let mut flying = FuturesUnordered::new();
+        let mut end = Ended::Done;
+        loop {
+            let may_start = matches!(end, Ended::Done | Ended::Waiting) && !self.stop.requested();
+            while may_start && flying.len() < self.options.jobs.max(1) {
+                let Some(work) = self.recorder.with_state(|state| next_work(steps, state, &busy, wanted, &in_phase))
+                else {
+                    break;
+                };
+                let members = match &work {
+                    Work::Single(i) => vec![*i],
+                    Work::Group(_, members) => members.clone(),
+                };
+                busy.extend(members.iter().map(|i| steps[*i].id.clone()));
+                flying.push(async move {
+                    let ended = match work {
+                        Work::Single(i) => self.single(index, &steps[i]).await,
+                        Work::Group(target, members) => {
+                            let members: Vec<&PlanStep> = members.iter().map(|i| &steps[*i]).collect();
+                            self.group(index, &target, &members).await
+                        }
+                    };
+                    (members, ended.unwrap_or_else(Ended::Broken))
+                });
+            }
+            match flying.next().await {
+                None if self.stop.requested() && matches!(end, Ended::Done) => {
+                    let open = self
+                        .recorder
+                        .with_state(|s| steps.iter().any(|x| wanted.contains(&x.id) && !is_done(s.state_of(&x.id))));
+                    return if open { Ended::Stopped } else { Ended::Done };
+                }
+                None => return end,
+                Some((members, ended)) => {
+                    // What waits stays busy: it must not be tried again in this run.
+                    if !matches!(ended, Ended::Waiting) {
+                        for i in members {
+                            busy.remove(&steps[i].id);
+                        }
+                    }
+                    end = worse(end, ended);
+                }
+            }
+        }
+    }
+
+    async fn single(&self, phase: usize, step: &PlanStep) -> Result<Ended> {
+        let cx = self.context(step);
+        if let Some(why) = self.skipped(&cx, step).await {
+            return self.record_skip(step, why).await;
+        }
+        let (known, objects) = stored(&self.session.plan, &self.session.plan.phases[phase].name, step);
+        let began = Instant::now();
+        self.record_with(vec![Record::StepStarted { step: known }], objects).await?;
+        self.emit(EventKind::StepStarted { step: step.id.clone() });
+        // A retry finds what its interrupted try intended.
+        let cx = self.context(step);
+        let end = self.apply_and_verify(step, &cx).await;
+        self.settle(step, end, began.elapsed().as_secs_f64()).await
+    }
+
+    async fn skipped(&self, cx: &StepContext, step: &PlanStep) -> Option<String> {
+        match &step.when {
+            // An unreadable condition is not a reason to skip: the step itself will fail and say why.
+            Some(when) => condition(cx, when).await.unwrap_or(None),
+            None => None,
+        }
+    }
+
+    async fn record_skip(&self, step: &PlanStep, why: String) -> Result<Ended> {
+        self.record(vec![Record::StepSkipped { step: step.id.clone(), why: why.clone() }]).await?;
+        self.emit(EventKind::StepSkipped { step: step.id.clone(), why });
+        Ok(Ended::Done)
+    }
+
+    async fn apply_and_verify(&self, step: &PlanStep, cx: &StepContext) -> StepEnd {
+        let (receipt, already) = match step.step.apply(cx).await {
+            Ok(Applied::Changed(receipt)) => (receipt, false),
+            Ok(Applied::AlreadyApplied(receipt)) => (receipt, true),
+            Ok(Applied::Waiting(why)) => return StepEnd::Waiting(why),
+            Ok(Applied::Stopped(at)) => return StepEnd::Stopped(at.at),
+            Err(error) => return StepEnd::Failed { error, receipt: None },
+        };
+        self.recorder.set_fresh(&step.id, Some(receipt.clone()));
+        let verdict = step.step.verify(cx).await;
+        self.recorder.set_fresh(&step.id, None);
+        match verdict {
+            Ok(Verdict::Holds | Verdict::Superseded(_)) => StepEnd::Applied { receipt, already },
+            Ok(Verdict::Broken(lines)) => {
+                let error = StepError::failed(format!("applied, but verify says: {}", lines.join("; ")));
+                StepEnd::Failed { error, receipt: Some(receipt) }
+            }
+            Err(error) => {
+                let error = StepError::failed("applied, but could not be verified").caused_by(error);
+                StepEnd::Failed { error, receipt: Some(receipt) }
+            }
+        }
+    }
+
+    /// Records how a step ended, then tells it.
+    async fn settle(&self, step: &PlanStep, end: StepEnd, seconds: f64) -> Result<Ended> {
+        let id = step.id.clone();
+        match end {
+            StepEnd::Applied { receipt, already } => {
+                let figures = figures(&receipt, already, seconds);
+                self.record(vec![Record::StepApplied { step: id.clone(), receipt, already, seconds }]).await?;
+                self.emit(EventKind::StepDone { step: id, figures });
+                Ok(Ended::Done)
+            }
+            StepEnd::Skipped(why) => self.record_skip(step, why).await,
+            StepEnd::Waiting(why) => {
+                self.record(vec![Record::StepWaiting { step: id.clone(), why: why.clone() }]).await?;
+                self.emit(EventKind::StepWaiting { step: id, why });
+                Ok(Ended::Waiting)
+            }
+            StepEnd::Stopped(at) => {
+                self.record(vec![Record::StepStopped { step: id.clone(), at: at.clone() }]).await?;
+                self.emit(EventKind::StepStopped { step: id, at });
+                Ok(Ended::Stopped)
+            }
+            StepEnd::Failed { error, receipt } => {
+                self.step_failed(step, &error, receipt, Vec::new()).await?;
+                Ok(Ended::Failed(id))
+            }
+        }
+    }
+
+    /// Journals a failure (with `more` records in the same transaction), writes it into the ledger, tells it.
+    async fn step_failed(
+        &self,
+        step: &PlanStep,
+        error: &StepError,
+        receipt: Option<Receipt>,
+        more: Vec<Record>,
+    ) -> Result<()> {
+        if error.kind() == StepErrorKind::Fenced {
+            return Err(RunnerError::new(crate::exit::Exit::Locked, error.chain())
+                .with_help("another runner took over; it goes on, this one must not"));
+        }
+        let text = self.host.secrets.mask(&error.chain());
+        let help = error.help().map(str::to_owned);
+        let mut records =
+            vec![Record::StepFailed { step: step.id.clone(), error: text.clone(), help: help.clone(), receipt }];
+        records.extend(more);
+        self.record(records).await?;
+        if let Some(target) = step.step.transactional().and_then(|t| self.session.targets.get(t))
+            && let Some(ledger) = target.ledger()
+        {
+            // The journal has it already; a ledger that cannot take it must not hide the error itself.
+            if let Err(e) = ledger.record_failure(&self.context(step), &text).await {
+                let text = format!("the failure could not be recorded in the ledger: {}", e.chain());
+                self.emit(EventKind::StepNote { step: step.id.clone(), text });
+            }
+        }
+        self.emit(EventKind::StepFailed { step: step.id.clone(), error: text, help });
+        Ok(())
+    }
+
+    /// Runs adjacent steps of one target inside one transaction: verified before the commit, a savepoint each.
+    async fn group(&self, phase: usize, target: &str, steps: &[&PlanStep]) -> Result<Ended> {
+        let holder = self.session.targets.get(target).cloned();
+        let Some((ledger, holder)) = holder.as_ref().and_then(|t| Some((t.ledger()?, t))) else {
+            return Err(RunnerError::internal(format!("target `{target}` keeps no ledger, yet a step wants a group")));
+        };
+        let mut members = Vec::new();
+        let mut objects = BTreeMap::new();
+        for step in steps {
+            let (known, files) = stored(&self.session.plan, &self.session.plan.phases[phase].name, step);
+            members.push(GroupMember { step: known });
+            objects.extend(files);
+        }
+        let target_name = holder.name().to_owned();
+        self.record_with(vec![Record::GroupStarted { target: target_name, members }], objects).await?;
+        let began = Instant::now();
+        let cx = self.context_of(StepInfo::default());
+        if let Err(error) = ledger.begin(&cx).await {
+            return self.group_failed(steps, 0, error, None, Vec::new()).await;
+        }
+        let mut done: Vec<(usize, StepEnd, f64)> = Vec::new();
+        let mut rest = steps.len();
+        let mut end = None;
+        for (i, step) in steps.iter().enumerate() {
+            if i > 0 && (began.elapsed() > GROUP_HOLD || self.stop.requested()) {
+                rest = i;
+                break;
+            }
+            let step_began = Instant::now();
+            self.emit(EventKind::StepStarted { step: step.id.clone() });
+            match self.member(ledger, step).await {
+                StepEnd::Failed { error, receipt } => {
+                    end = Some((i, error, receipt));
+                    break;
+                }
+                other => {
+                    let over = matches!(other, StepEnd::Waiting(_) | StepEnd::Stopped(_));
+                    if let StepEnd::Applied { receipt, .. } = &other {
+                        self.recorder.set_fresh(&step.id, Some(receipt.clone()));
+                    }
+                    done.push((i, other, step_began.elapsed().as_secs_f64()));
+                    if over {
+                        rest = i + 1;
+                        break;
+                    }
+                }
+            }
+        }
+        for step in steps {
+            self.recorder.set_fresh(&step.id, None);
+        }
+        if let Some((failed, error, receipt)) = end {
+            let keep = matches!(self.session.plan.on_failure, OnFailure::RollbackStep | OnFailure::Pause)
+                && error.kind() != StepErrorKind::Fenced;
+            if !keep {
+                ledger.abort(&cx).await?;
+                return self.group_failed(steps, failed, error, receipt, Vec::new()).await;
+            }
+            ledger.undo(&cx).await?;
+            ledger.commit(&cx).await?;
+            return self.group_failed(steps, failed, error, None, done).await;
+        }
+        if let Err(error) = ledger.commit(&cx).await {
+            ledger.abort(&cx).await?;
+            return self.group_failed(steps, 0, error, None, Vec::new()).await;
+        }
+        self.group_done(steps, done, rest).await
+    }
+
+    async fn member(&self, ledger: &dyn Ledger, step: &PlanStep) -> StepEnd {
+        let cx = self.context(step);
+        if let Some(why) = self.skipped(&cx, step).await {
+            return StepEnd::Skipped(why);
+        }
+        if let Err(error) = ledger.savepoint(&cx).await {
+            return StepEnd::Failed { error, receipt: None };
+        }
+        self.apply_and_verify(step, &cx).await
+    }
+
+    /// The transaction is committed: record the outcome of every member in one journal transaction.
+    async fn group_done(&self, steps: &[&PlanStep], done: Vec<(usize, StepEnd, f64)>, rest: usize) -> Result<Ended> {
+        let mut records = Vec::new();
+        let mut events = Vec::new();
+        let mut ended = Ended::Done;
+        let mut undone: Vec<String> = steps[rest..].iter().map(|s| s.id.clone()).collect();
+        let mut skips = Vec::new();
+        for (i, end, seconds) in done {
+            let step = steps[i].id.clone();
+            match end {
+                StepEnd::Applied { receipt, already } => {
+                    let figures = figures(&receipt, already, seconds);
+                    records.push(Record::StepApplied { step: step.clone(), receipt, already, seconds });
+                    events.push(EventKind::StepDone { step, figures });
+                }
+                StepEnd::Skipped(why) => {
+                    undone.push(step.clone());
+                    skips.push(Record::StepSkipped { step: step.clone(), why: why.clone() });
+                    events.push(EventKind::StepSkipped { step, why });
+                }
+                StepEnd::Waiting(why) => {
+                    records.push(Record::StepWaiting { step: step.clone(), why: why.clone() });
+                    events.push(EventKind::StepWaiting { step, why });
+                    ended = Ended::Waiting;
+                }
+                StepEnd::Stopped(at) => {
+                    records.push(Record::StepStopped { step: step.clone(), at: at.clone() });
+                    events.push(EventKind::StepStopped { step, at });
+                    ended = Ended::Stopped;
+                }
+                StepEnd::Failed { .. } => {}
+            }
+        }
+        if !undone.is_empty() {
+            records.push(Record::GroupAborted { steps: undone });
+        }
+        records.extend(skips);
+        self.record(records).await?;
+        for event in events {
+            self.emit(event);
+        }
+        Ok(ended)
+    }
+
+    /// Records the failure of member `failed`; `kept` are members whose work was committed before it.
+    async fn group_failed(
+        &self,
+        steps: &[&PlanStep],
+        failed: usize,
+        error: StepError,
+        receipt: Option<Receipt>,
+        kept: Vec<(usize, StepEnd, f64)>,
+    ) -> Result<Ended> {
+        let step = steps[failed];
+        let all_undone = kept.is_empty();
+        if !all_undone {
+            let rest = steps.len();
+            self.group_done(steps, kept, rest).await?;
+        }
+        // What is undone with the group never happened; the failed step itself stays failed for the unwinding to see.
+        let others: Vec<String> = steps
+            .iter()
+            .enumerate()
+            .filter(|(i, s)| {
+                *i != failed && (all_undone || *i > failed) && self.recorder.state_of(&s.id).may_have_effects()
+            })
+            .map(|(_, s)| s.id.clone())
+            .collect();
+        let more = if others.is_empty() { Vec::new() } else { vec![Record::GroupAborted { steps: others }] };
+        drop(receipt);
+        self.step_failed(step, &error, None, more).await?;
+        Ok(Ended::Failed(step.id.clone()))
+    }
+}
+
+fn figures(receipt: &Receipt, already: bool, seconds: f64) -> StepFigures {
+    StepFigures { seconds, rows: receipt.rows, bytes: receipt.bytes, already, notes: receipt.notes.clone() }
+}
+
+/// Of two endings the one that decides about the run.
+fn worse(a: Ended, b: Ended) -> Ended {
+    let rank = |e: &Ended| match e {
+        Ended::Done => 0,
+        Ended::Waiting => 1,
+        Ended::Stopped => 2,
+        Ended::Failed(_) => 3,
+        Ended::Broken(_) => 4,
+    };
+    if rank(&b) > rank(&a) { b } else { a }
+}

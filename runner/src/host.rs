@@ -1,0 +1,103 @@
+//! What the runner lends to steps: blocking threads, clock, progress, durable intents, masking.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use cutover_core::journal::Record;
+use cutover_core::{EventKind, Host, Progress, Receipt, StepContext, StepError};
+use jiff::Timestamp;
+
+use crate::clock;
+use crate::recorder::Recorder;
+use crate::report::Emitter;
+use crate::secrets::Secrets;
+
+/// How often a stop was requested: once, steps stop at their next checkpoint; twice, after journalling.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicUsize>);
+
+impl Stop {
+    /// One more request.
+    pub fn request(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Whether there was any.
+    pub fn requested(&self) -> bool {
+        self.0.load(Ordering::SeqCst) > 0
+    }
+}
+
+/// What steps may do with the journal.
+#[derive(Debug)]
+pub(crate) enum JournalAccess {
+    /// A run: intents are journalled.
+    Write(Arc<Recorder>),
+    /// A command that only reads: the receipts of applied steps.
+    Read(BTreeMap<String, Receipt>),
+}
+
+/// The runner's host.
+#[derive(Debug)]
+pub(crate) struct RunnerHost {
+    /// What steps may do with the journal.
+    pub journal: JournalAccess,
+    /// Who is told.
+    pub emitter: Arc<Emitter>,
+    /// Stop requests.
+    pub stop: Stop,
+    /// What is never shown.
+    pub secrets: Secrets,
+}
+
+#[async_trait]
+impl Host for RunnerHost {
+    async fn blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        // A panic inside leaves no result; the context says so.
+        let _ = tokio::task::spawn_blocking(work).await;
+    }
+
+    fn now(&self) -> Timestamp {
+        clock::now()
+    }
+
+    fn progress(&self, step: &str, progress: Progress) {
+        let Progress { done, total, unit } = progress;
+        self.emitter.emit(EventKind::StepProgress { step: step.to_owned(), done, total, unit });
+    }
+
+    fn note(&self, step: &str, text: &str) {
+        self.emitter.emit(EventKind::StepNote { step: step.to_owned(), text: self.secrets.mask(text) });
+    }
+
+    async fn intend(&self, cx: &StepContext, receipt: &Receipt) -> Result<(), StepError> {
+        let JournalAccess::Write(recorder) = &self.journal else {
+            return Err(StepError::internal("a read-only command was asked to write an intent"));
+        };
+        let recorder = Arc::clone(recorder);
+        let record = Record::StepIntent { step: cx.info().id.clone(), receipt: receipt.clone() };
+        cx.blocking(move || {
+            recorder
+                .record(vec![record])
+                .map_err(|e| StepError::failed("the intent could not be journalled").caused_by(e))
+        })
+        .await
+    }
+
+    async fn receipt_of(&self, _plan: &str, step: &str) -> Result<Option<Receipt>, StepError> {
+        Ok(match &self.journal {
+            JournalAccess::Write(recorder) => recorder.receipt_of(step),
+            JournalAccess::Read(receipts) => receipts.get(step).cloned(),
+        })
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.stop.requested()
+    }
+
+    fn mask(&self, text: &str) -> String {
+        self.secrets.mask(text)
+    }
+}

@@ -1,0 +1,168 @@
+//! One writer: OS file locks on the state folder and beside every target, freed by the kernel when their owner dies.
+//!
+//! The holder writes who it is into the lock file. Taking over replaces the file (a new inode), so that the old
+//! holder's lock no longer counts; whoever locks a file then checks that the path still leads to it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Who holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Holder {
+    /// Process id.
+    pub pid: u32,
+    /// Host name.
+    pub host: String,
+    /// Since when (RFC 3339, UTC).
+    pub since: String,
+    /// The command.
+    pub command: String,
+}
+
+/// A lock that is held; dropping it frees it.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+/// Why a lock was not taken.
+#[derive(Debug, Error)]
+pub(crate) enum LockError {
+    /// Somebody else has it.
+    #[error("`{path}` is held by {}", describe(holder.as_ref()))]
+    Held {
+        /// The lock file.
+        path: String,
+        /// Who, if the file says so.
+        holder: Option<Holder>,
+    },
+    /// The file cannot be opened.
+    #[error("cannot lock `{path}`: {source}")]
+    File {
+        /// The lock file.
+        path: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+}
+
+fn describe(holder: Option<&Holder>) -> String {
+    holder.map_or_else(
+        || "a process that has not said who it is yet".to_owned(),
+        |h| format!("process {} on {} since {} (`{}`)", h.pid, h.host, h.since, h.command),
+    )
+}
+
+/// The lock file beside a target: `.<name>.cutover-lock`.
+pub(crate) fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().map_or_else(|| "root".to_owned(), |n| n.to_string_lossy().into_owned());
+    path.with_file_name(format!(".{name}.cutover-lock"))
+}
+
+impl Lock {
+    /// Takes the lock, waiting up to `timeout` for its holder.
+    pub(crate) fn acquire(path: &Path, holder: &Holder, timeout: Duration) -> Result<Self, LockError> {
+        let until = Instant::now() + timeout;
+        loop {
+            match Self::try_acquire(path, holder) {
+                Err(LockError::Held { .. }) if Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(50).min(timeout));
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn try_acquire(path: &Path, holder: &Holder) -> Result<Self, LockError> {
+        let failed = |source| LockError::File { path: path.display().to_string(), source };
+        loop {
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(path)
+                .map_err(failed)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    let mut text = String::new();
+                    let _ = file.read_to_string(&mut text);
+                    let holder = serde_json::from_str(&text).ok();
+                    return Err(LockError::Held { path: path.display().to_string(), holder });
+                }
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
+            }
+            // Somebody may have replaced the file between our open and our lock.
+            let ours = file.metadata().map_err(failed)?;
+            match std::fs::metadata(path) {
+                Ok(now) if now.ino() == ours.ino() && now.dev() == ours.dev() => {}
+                _ => continue,
+            }
+            write_holder(&mut file, holder).map_err(failed)?;
+            return Ok(Self { _file: file });
+        }
+    }
+
+    /// Takes the lock of a holder that is alive but frozen, by putting a new file in its place.
+    pub(crate) fn take_over(path: &Path, holder: &Holder) -> Result<Self, LockError> {
+        let failed = |source| LockError::File { path: path.display().to_string(), source };
+        let fresh = path.with_extension(format!("cutover-lock-{}", holder.pid));
+        let mut file =
+            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&fresh).map_err(failed)?;
+        file.try_lock().map_err(|e| failed(e.into()))?;
+        write_holder(&mut file, holder).map_err(failed)?;
+        std::fs::rename(&fresh, path).map_err(failed)?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn write_holder(file: &mut File, holder: &Holder) -> std::io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(serde_json::to_string(holder)?.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holder(command: &str) -> Holder {
+        Holder { pid: 7, host: "h".into(), since: "2026-01-01T00:00:00Z".into(), command: command.into() }
+    }
+
+    #[test]
+    fn the_second_is_refused_and_told_who_holds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let first = Lock::acquire(&path, &holder("apply"), Duration::ZERO).unwrap();
+        let refused = Lock::acquire(&path, &holder("other"), Duration::from_millis(60)).unwrap_err().to_string();
+        assert!(refused.ends_with("held by process 7 on h since 2026-01-01T00:00:00Z (`apply`)"), "{refused}");
+        drop(first);
+        Lock::acquire(&path, &holder("other"), Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn a_lock_taken_over_does_not_come_back_with_its_old_holder() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let frozen = Lock::acquire(&path, &holder("frozen"), Duration::ZERO).unwrap();
+        let taken = Lock::take_over(&path, &holder("rescue")).unwrap();
+        drop(frozen);
+        let refused = Lock::acquire(&path, &holder("third"), Duration::ZERO).unwrap_err().to_string();
+        assert!(refused.contains("`rescue`"), "{refused}");
+        drop(taken);
+    }
+
+    #[test]
+    fn lock_files_lie_beside_their_targets() {
+        assert_eq!(beside(Path::new("/a/b/x.db")), Path::new("/a/b/.x.db.cutover-lock"));
+    }
+}

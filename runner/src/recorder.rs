@@ -1,0 +1,192 @@
+//! The recorder: the journal first, then the fold that everybody reads.
+//!
+//! Nothing is written before the first record of substance: what only opens a run waits for it, so that a run with
+//! nothing to do leaves no trace.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use cutover_core::journal::{Entry, PlanState, Record, StepState, StoredStep};
+use cutover_core::plan::{Plan, PlanStep};
+use cutover_core::{Receipt, blake3_hex};
+
+use crate::clock::now;
+use crate::error::{Result, RunnerError};
+use crate::exit::Exit;
+use crate::journal::{Journal, JournalError};
+
+/// Appends to the journal and keeps its fold up to date.
+#[derive(Debug)]
+pub struct Recorder {
+    plan: String,
+    run: String,
+    epoch: u64,
+    state_dir: PathBuf,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    journal: Option<Journal>,
+    state: PlanState,
+    opening: Vec<Record>,
+    broken: Option<String>,
+    /// Receipts of steps that are applied in a group which is not committed yet.
+    fresh: BTreeMap<String, Receipt>,
+}
+
+impl Recorder {
+    /// A recorder for one run; `opening` is written together with its first other record.
+    pub fn new(
+        plan: &str,
+        run: &str,
+        epoch: u64,
+        state_dir: PathBuf,
+        journal: Option<Journal>,
+        state: PlanState,
+        opening: Vec<Record>,
+    ) -> Self {
+        let inner = Inner { journal, state, opening, broken: None, fresh: BTreeMap::new() };
+        Self { plan: plan.to_owned(), run: run.to_owned(), epoch, state_dir, inner: Mutex::new(inner) }
+    }
+
+    /// The run's id.
+    pub fn run(&self) -> &str {
+        &self.run
+    }
+
+    /// The run's epoch.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Makes records durable, then folds them. Blocking.
+    pub fn record(&self, records: Vec<Record>) -> Result<()> {
+        self.record_with(records, &BTreeMap::new())
+    }
+
+    /// The same, with plan files that the records refer to.
+    pub fn record_with(&self, records: Vec<Record>, objects: &BTreeMap<String, Arc<[u8]>>) -> Result<()> {
+        let mut inner = self.lock();
+        if inner.journal.is_none() {
+            inner.journal = Some(Journal::open_write(&self.state_dir).map_err(journal_error)?);
+        }
+        if let Some(broken) = &inner.broken {
+            return Err(RunnerError::internal(format!("the journal could not be written before: {broken}")));
+        }
+        let mut all = std::mem::take(&mut inner.opening);
+        all.extend(records);
+        // The fold refuses what is illegal before it can become durable. Should the write then fail, the fold is
+        // ahead of the journal: nobody may record on top of it.
+        let at = now();
+        for (record, seq) in all.iter().zip(inner.state.last_seq + 1..) {
+            let (run, plan) = (self.run.clone(), self.plan.clone());
+            let entry = Entry { seq, at, run, epoch: self.epoch, plan, record: record.clone() };
+            inner
+                .state
+                .push(&entry)
+                .map_err(|e| RunnerError::internal(format!("the journal refused a record: {e}")))?;
+        }
+        let Some(journal) = inner.journal.as_mut() else { return Ok(()) };
+        match journal.append(&self.plan, &self.run, self.epoch, at, all, objects) {
+            Ok(last) => {
+                inner.state.last_seq = last;
+                Ok(())
+            }
+            Err(error) => {
+                inner.broken = Some(error.to_string());
+                Err(journal_error(error))
+            }
+        }
+    }
+
+    /// Whether anything was written by this run.
+    pub fn wrote(&self) -> bool {
+        self.lock().opening.is_empty()
+    }
+
+    /// Looks at the fold.
+    pub fn with_state<T>(&self, look: impl FnOnce(&PlanState) -> T) -> T {
+        look(&self.lock().state)
+    }
+
+    /// Where a step stands.
+    pub fn state_of(&self, step: &str) -> StepState {
+        self.with_state(|s| s.state_of(step))
+    }
+
+    /// What an interrupted try of this step intended.
+    pub fn intent_of(&self, step: &str) -> Option<Receipt> {
+        self.with_state(|s| s.steps.get(step).and_then(|s| s.intent.clone()))
+    }
+
+    /// The receipt of a step, also while its group is not committed.
+    pub fn receipt_of(&self, step: &str) -> Option<Receipt> {
+        let inner = self.lock();
+        inner.fresh.get(step).cloned().or_else(|| inner.state.steps.get(step).and_then(|s| s.receipt.clone()))
+    }
+
+    /// Remembers (or forgets) the receipt of a step whose group is not committed.
+    pub fn set_fresh(&self, step: &str, receipt: Option<Receipt>) {
+        let mut inner = self.lock();
+        match receipt {
+            Some(receipt) => inner.fresh.insert(step.to_owned(), receipt),
+            None => inner.fresh.remove(step),
+        };
+    }
+
+    /// A stored plan file.
+    pub fn object(&self, hash: &str) -> Result<Option<Arc<[u8]>>> {
+        match &self.lock().journal {
+            Some(journal) => journal.object(hash).map_err(journal_error),
+            None => Ok(None),
+        }
+    }
+}
+
+/// A journal error as a runner error, with its remedy.
+#[expect(clippy::needless_pass_by_value, reason = "it is used as `map_err(journal_error)`")]
+pub(crate) fn journal_error(error: JournalError) -> RunnerError {
+    let message = error.to_string();
+    match error {
+        JournalError::Newer { .. } => {
+            RunnerError::new(Exit::Internal, message).with_help("use the newer version of this program")
+        }
+        JournalError::Fenced { .. } => {
+            RunnerError::new(Exit::Locked, message).with_help("`cutover status` shows what the other run does")
+        }
+        JournalError::Damaged { .. } => RunnerError::new(Exit::Stuck, message).with_help(
+            "`cutover apply` sets it aside (nothing is deleted) and rebuilds it from the targets' ledgers and by inspection",
+        ),
+        JournalError::Store { .. } | JournalError::File { .. } => RunnerError::internal(message),
+    }
+}
+
+/// A step as it is stored, and its files by content.
+pub(crate) fn stored(plan: &Plan, phase: &str, step: &PlanStep) -> (StoredStep, BTreeMap<String, Arc<[u8]>>) {
+    let mut files = BTreeMap::new();
+    let mut objects = BTreeMap::new();
+    for (path, bytes) in &step.files {
+        let hash = blake3_hex(bytes);
+        files.insert(path.clone(), hash.clone());
+        objects.insert(hash, Arc::clone(bytes));
+    }
+    let stored = StoredStep {
+        id: step.id.clone(),
+        kind: step.kind.clone(),
+        phase: phase.to_owned(),
+        target: step.target.clone(),
+        unit: step.unit.clone(),
+        config: step.config.clone(),
+        vars: plan.vars.clone(),
+        files,
+        digest: step.digest.clone(),
+        checksum: step.checksum.clone(),
+    };
+    (stored, objects)
+}

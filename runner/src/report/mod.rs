@@ -1,0 +1,52 @@
+//! Reporters: they see events and nothing else.
+
+mod human;
+mod json;
+
+use std::sync::Mutex;
+
+use cutover_core::{Event, EventKind};
+
+use crate::clock::now;
+
+pub use human::Human;
+pub use json::JsonLines;
+
+/// Somebody who is told what happens.
+pub trait Reporter: Send {
+    /// One event, in order.
+    fn event(&mut self, event: &Event);
+}
+
+/// Numbers events and hands them to a reporter.
+pub struct Emitter(Mutex<(u64, Box<dyn Reporter>)>);
+
+impl Emitter {
+    /// An emitter for one command.
+    pub fn new(reporter: Box<dyn Reporter>) -> Self {
+        Self(Mutex::new((0, reporter)))
+    }
+
+    /// Tells the reporter.
+    pub fn emit(&self, kind: EventKind) {
+        if let Ok(mut guard) = self.0.lock() {
+            let (index, reporter) = &mut *guard;
+            reporter.event(&Event { index: *index, at: now().to_string(), kind });
+            *index += 1;
+        }
+    }
+}
+
+impl std::fmt::Debug for Emitter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Emitter")
+    }
+}
+
+/// A reporter that says nothing (for embedding and tests).
+#[derive(Debug)]
+pub struct Silent;
+
+impl Reporter for Silent {
+    fn event(&mut self, _: &Event) {}
+}

@@ -1,0 +1,268 @@
+//! A plan, its root, its state folder and its targets: what every command starts from. Opening a session writes nothing.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cutover_core::journal::{PlanState, StoredStep};
+use cutover_core::plan::{CompileInput, FolderFiles, Plan, StoredFiles, compile, is_inside};
+use cutover_core::{
+    BuildContext, ConfigSource, Host, MigrationStep, Registry, StepContext, StepInfo, Target, TargetSpec, Targets,
+};
+
+use crate::error::{Result, RunnerError};
+use crate::exit::Exit;
+use crate::journal::{Journal, JournalError};
+use crate::lock::beside;
+use crate::recorder::{Recorder, journal_error};
+
+/// Where things are, as the operator said.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    /// The plan file, or a folder that holds `plan.toml`.
+    pub plan: PathBuf,
+    /// The folder that holds the system; by default the plan's folder.
+    pub root: Option<PathBuf>,
+    /// The state folder; by default `<root>/.cutover`.
+    pub state: Option<PathBuf>,
+    /// Targets that lie elsewhere: name → path.
+    pub binds: BTreeMap<String, PathBuf>,
+    /// Overrides of plan variables.
+    pub vars: BTreeMap<String, String>,
+}
+
+/// An opened plan with its surroundings.
+#[derive(Debug)]
+pub struct Session {
+    /// The compiled plan.
+    pub plan: Arc<Plan>,
+    /// The plan file as the operator named it.
+    pub plan_file: PathBuf,
+    /// The root, absolute.
+    pub root: PathBuf,
+    /// The state folder, absolute.
+    pub state_dir: PathBuf,
+    /// The kinds that are linked in.
+    pub registry: Registry,
+    /// The open targets.
+    pub targets: Arc<Targets>,
+    /// How the operator placed things, for printing commands.
+    pub place: Place,
+}
+
+/// Compiles the plan of `place`.
+pub(crate) fn load_plan(place: &Place, registry: &Registry) -> Result<(Plan, PathBuf)> {
+    let file = if place.plan.is_dir() { place.plan.join("plan.toml") } else { place.plan.clone() };
+    let text = std::fs::read(&file).map_err(|e| {
+        RunnerError::new(Exit::InvalidPlan, format!("cannot read the plan `{}`: {e}", file.display()))
+            .with_help("name a plan file, or a folder that holds `plan.toml`")
+    })?;
+    let text = String::from_utf8(text).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        RunnerError::new(Exit::InvalidPlan, format!("the plan `{}` is not UTF-8 (byte {at})", file.display()))
+    })?;
+    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let plan = compile(CompileInput {
+        file: &file.display().to_string(),
+        text: &text,
+        files: &FolderFiles(folder.to_owned()),
+        registry,
+        vars: &place.vars,
+        env: &|name| std::env::var(name).ok(),
+    })?;
+    Ok((plan, file))
+}
+
+impl Session {
+    /// Compiles the plan and makes its targets (nothing of them is opened yet).
+    pub fn open(place: Place) -> Result<Self> {
+        let registry = crate::registry()?;
+        let (plan, plan_file) = load_plan(&place, &registry)?;
+        let folder = plan_file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        let root = place.root.clone().unwrap_or_else(|| folder.to_owned());
+        let root = root.canonicalize().map_err(|e| {
+            RunnerError::new(Exit::NoTarget, format!("the root `{}`: {e}", root.display()))
+                .with_help("`--root DIR` names the folder that holds the system being migrated")
+        })?;
+        if !root.is_dir() {
+            return Err(RunnerError::new(Exit::NoTarget, format!("the root `{}` is not a folder", root.display())));
+        }
+        let state_dir = match &place.state {
+            Some(dir) => std::path::absolute(dir).map_err(|e| RunnerError::io("the state folder", e))?,
+            None => root.join(".cutover"),
+        };
+        if let Some(unknown) = place.binds.keys().find(|name| !plan.targets.contains_key(*name)) {
+            return Err(RunnerError::usage(format!("`--bind {unknown}=…`: the plan has no target `{unknown}`"))
+                .with_help(format!("its targets: {}", plan.targets.keys().cloned().collect::<Vec<_>>().join(", "))));
+        }
+        let mut targets = Targets::new();
+        for spec in plan.targets.values() {
+            targets.insert(spec.name.clone(), make_target(spec, &root, &place, &registry)?);
+        }
+        let targets = Arc::new(targets);
+        Ok(Self { plan: Arc::new(plan), plan_file, root, state_dir, registry, targets, place })
+    }
+
+    /// The journal's fold of this plan, read-only; empty when there is no journal.
+    pub fn journalled(&self) -> Result<(PlanState, u64), JournalError> {
+        match Journal::open_read(&self.state_dir)? {
+            Some(journal) => Ok((journal.state(&self.plan.name)?, journal.max_epoch())),
+            None => Ok((PlanState::default(), 0)),
+        }
+    }
+
+    /// A context for `info` with the services of `host`.
+    pub fn context(&self, info: StepInfo, host: Arc<dyn Host>) -> StepContext {
+        let folder = self.plan_file.parent().map(Path::to_owned).unwrap_or_default();
+        StepContext::new(
+            info,
+            host,
+            Arc::clone(&self.targets),
+            self.root.clone(),
+            folder,
+            self.state_dir.clone(),
+            Arc::new(self.plan.vars.clone()),
+        )
+    }
+
+    /// Builds a step from what was stored when it was applied; the plan's present text is not looked at.
+    pub fn rebuild(&self, stored: &StoredStep, recorder: &Recorder) -> Result<Arc<dyn MigrationStep>> {
+        let unknown = || {
+            RunnerError::new(
+                Exit::Stuck,
+                format!(
+                    "step `{}` was applied by kind `{}`, which is not linked into this program",
+                    stored.id, stored.kind
+                ),
+            )
+            .with_help("use the runner that applied it: it links the crate that provides that kind")
+        };
+        let descriptor = self.registry.step(&stored.kind).ok_or_else(unknown)?;
+        let mut files = StoredFiles::default();
+        for (path, hash) in &stored.files {
+            let bytes = recorder.object(hash)?.ok_or_else(|| {
+                RunnerError::new(Exit::Stuck, format!("the stored file `{path}` of step `{}` is missing", stored.id))
+            })?;
+            files.0.insert(path.clone(), bytes);
+        }
+        let config = resolve_secrets(&stored.config);
+        let cx = BuildContext::new(&stored.id, stored.target.as_deref(), &self.plan.targets, &stored.vars, &files);
+        (descriptor.build)(ConfigSource::Json(&config), &cx).map_err(|e| {
+            RunnerError::new(Exit::Stuck, format!("step `{}` cannot be rebuilt as it was applied: {e}", stored.id))
+        })
+    }
+
+    /// The lock files of this session: state first, then one per target.
+    pub fn lock_files(&self) -> Vec<PathBuf> {
+        let mut files = vec![self.state_dir.join("lock")];
+        for target in self.targets.values() {
+            // A target that is the root itself is covered by a lock inside state.
+            if target.path() == self.root {
+                files.push(self.state_dir.join(format!("target-{}.lock", target.name())));
+            } else {
+                files.push(beside(target.path()));
+            }
+        }
+        files
+    }
+
+    /// How the operator would call `command` on this plan.
+    pub fn command_line(&self, command: &str) -> String {
+        let mut line = format!("cutover {command} {}", self.plan_file.display());
+        if let Some(root) = &self.place.root {
+            line.push_str(&format!(" --root {}", root.display()));
+        }
+        if let Some(state) = &self.place.state {
+            line.push_str(&format!(" --state {}", state.display()));
+        }
+        for (name, path) in &self.place.binds {
+            line.push_str(&format!(" --bind {name}={}", path.display()));
+        }
+        for (name, value) in &self.place.vars {
+            line.push_str(&format!(" --var {name}={value}"));
+        }
+        line
+    }
+}
+
+fn make_target(spec: &TargetSpec, root: &Path, place: &Place, registry: &Registry) -> Result<Arc<dyn Target>> {
+    let path = match place.binds.get(&spec.name) {
+        Some(path) => std::path::absolute(path).map_err(|e| RunnerError::io(format!("target `{}`", spec.name), e))?,
+        None => inside_root(spec, root)?,
+    };
+    let descriptor = registry
+        .target(&spec.kind)
+        .ok_or_else(|| RunnerError::internal(format!("target kind `{}` is not linked in", spec.kind)))?;
+    (descriptor.build)(ConfigSource::Json(&spec.config), spec, path)
+        .map_err(|e| RunnerError::new(Exit::InvalidPlan, format!("target `{}`: {e}", spec.name)))
+}
+
+/// The path of a target under the root. Whatever of it exists must not lead out through a symbolic link.
+fn inside_root(spec: &TargetSpec, root: &Path) -> Result<PathBuf> {
+    let outside = |how: &str| {
+        RunnerError::new(Exit::NoTarget, format!("target `{}`: `{}` {how}", spec.name, spec.path))
+            .with_help(format!("the operator alone may place a target elsewhere: `--bind {}=PATH`", spec.name))
+    };
+    let relative = Path::new(&spec.path);
+    if !is_inside(relative) {
+        return Err(outside("leaves the root"));
+    }
+    let path: PathBuf = root.join(relative).components().collect();
+    let mut existing = path.as_path();
+    while !existing.exists() {
+        match existing.parent() {
+            Some(parent) => existing = parent,
+            None => break,
+        }
+    }
+    match existing.canonicalize() {
+        Ok(real) if real.starts_with(root) => Ok(path),
+        Ok(_) => Err(outside("leads out of the root through a symbolic link")),
+        Err(e) => Err(outside(&format!("cannot be resolved: {e}"))),
+    }
+}
+
+/// A stored configuration with `${env.NAME}` resolved from today's environment.
+fn resolve_secrets(value: &serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::String(text) if text.contains("${env.") => {
+            let mut out = String::new();
+            let mut rest = text.as_str();
+            while let Some(start) = rest.find("${env.") {
+                out.push_str(&rest[..start]);
+                let after = &rest[start + 6..];
+                let Some(end) = after.find('}') else {
+                    rest = &rest[start..];
+                    break;
+                };
+                out.push_str(&std::env::var(&after[..end]).unwrap_or_default());
+                rest = &after[end + 1..];
+            }
+            out.push_str(rest);
+            Value::String(out)
+        }
+        Value::Array(items) => Value::Array(items.iter().map(resolve_secrets).collect()),
+        Value::Object(map) => Value::Object(map.iter().map(|(k, v)| (k.clone(), resolve_secrets(v))).collect()),
+        other => other.clone(),
+    }
+}
+
+/// A journal that cannot be believed is set aside (nothing is deleted); any other error stays one.
+pub(crate) fn open_journal_or_set_aside(session: &Session) -> Result<(Option<Journal>, Option<PathBuf>)> {
+    let opened = match Journal::path_in(&session.state_dir).exists() {
+        true => Journal::open_write(&session.state_dir).and_then(|j| {
+            j.state(&session.plan.name)?;
+            Ok(j)
+        }),
+        false => return Ok((None, None)),
+    };
+    match opened {
+        Ok(journal) => Ok((Some(journal), None)),
+        Err(JournalError::Damaged { .. }) => {
+            let aside = Journal::set_aside(&session.state_dir, crate::clock::now()).map_err(journal_error)?;
+            Ok((None, Some(aside)))
+        }
+        Err(error) => Err(journal_error(error)),
+    }
+}
