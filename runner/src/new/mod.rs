@@ -145,8 +145,8 @@ fn write_all(dir: &Path, files: Vec<(PathBuf, String)>) -> Result<Vec<PathBuf>, 
         let path = path.to_owned();
         |source| NewError::Io { path, source }
     };
-    match fs::read_dir(dir) {
-        Ok(mut entries) if entries.next().is_some() => return Err(NewError::NotEmpty(dir.to_owned())),
+    match fs::read_dir(dir).map(|mut entries| entries.next().is_some()) {
+        Ok(true) => return Err(NewError::NotEmpty(dir.to_owned())),
         Err(e) if e.kind() == ErrorKind::NotADirectory => return Err(NewError::NotAFolder(dir.to_owned())),
         Err(e) if e.kind() != ErrorKind::NotFound => return Err(failed(dir)(e)),
         _ => {}

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fs;
 
 use cutover_core::plan::{CompileInput, FolderFiles, compile};
@@ -32,7 +33,7 @@ fn a_step_crate_bears_its_own_name_everywhere() {
 fn every_template_is_written_and_every_template_file_is_used() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/new/template");
     let mut on_disk = Vec::new();
-    let mut folders = vec![folder.clone()];
+    let mut folders = vec![folder];
     while let Some(next) = folders.pop() {
         for entry in fs::read_dir(next).unwrap().map(Result::unwrap) {
             if entry.path().is_dir() {
@@ -58,7 +59,7 @@ fn a_new_plan_compiles() {
         text: &text,
         files: &FolderFiles(dir.path().to_owned()),
         registry: &crate::registry().unwrap(),
-        vars: &std::collections::BTreeMap::new(),
+        vars: &BTreeMap::new(),
         env: &|_| None,
     });
     assert_eq!(plan.unwrap_or_else(|e| panic!("{e}")).name, "notes");
@@ -101,4 +102,46 @@ fn a_folder_that_is_no_checkout_is_refused_with_what_it_lacks() {
     let refused = CutoverSource::at(dir.path()).unwrap_err();
     assert!(refused.to_string().contains("it has no `core/Cargo.toml`"), "{refused}");
     assert!(refused.help().contains("--cutover DIR"));
+}
+
+/// The blocks of code in `text` that stand under a file's name in bold, put together by file in their order.
+fn files_shown(text: &str) -> BTreeMap<String, String> {
+    let mut files: BTreeMap<String, String> = BTreeMap::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("\n**") {
+        rest = &rest[at + 3..];
+        let Some((name, after)) = rest.split_once("**\n\n```") else { continue };
+        if name.contains(['\n', ' ']) {
+            continue;
+        }
+        let (_, after) = after.split_once('\n').unwrap();
+        let (block, after) = after.split_once("```\n").unwrap();
+        let file = files.entry(name.to_owned()).or_default();
+        if !file.is_empty() {
+            file.push('\n');
+        }
+        file.push_str(block);
+        rest = after;
+    }
+    files
+}
+
+#[test]
+fn contributing_shows_exactly_the_code_that_is_generated() {
+    let page = fs::read_to_string(checkout().folder().join("CONTRIBUTING.md")).unwrap();
+    let shown = files_shown(&page);
+    let not_code = ["README.md", ".gitignore"];
+    let generated: BTreeMap<_, _> = STEP_CRATE
+        .iter()
+        .filter(|(path, _)| !not_code.contains(path))
+        .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
+        .collect();
+    for (path, text) in &generated {
+        assert_eq!(
+            shown.get(path),
+            Some(text),
+            "{path} in CONTRIBUTING.md is not what `cutover new step-crate` writes"
+        );
+    }
+    assert_eq!(shown.len(), generated.len(), "{:?}", shown.keys());
 }
