@@ -132,7 +132,7 @@ pub(crate) fn added_column(field: &str, table: &str, definition: &str) -> Result
                     others.push(other);
                     continue;
                 }
-                _ => return Err(refused(at(&Plain(e)))),
+                _ => return Err(refused(&Plain(e).to_string(), |why| at(&why))),
             },
         }
         let found = Table::read(&conn, table).map_err(|e| at(&e))?;
@@ -149,8 +149,8 @@ pub(crate) fn add_sql(table: &str, definition: &str) -> String {
     format!("ALTER TABLE {} ADD COLUMN {definition}", quote_ident(table))
 }
 
-/// Adds the remedy to SQLite's reasons for refusing a column.
-fn refused(error: BuildError) -> BuildError {
+/// SQLite's reason for refusing a column ("Cannot add a UNIQUE column"), with the remedy.
+fn refused(why: &str, at: impl FnOnce(&str) -> BuildError) -> BuildError {
     let remedies = [
         ("PRIMARY KEY", "a key cannot be added to a table; make a new table with it in a `sqlite.script` step"),
         ("UNIQUE", "add the column without UNIQUE, then a unique index in a `sqlite.indexes` step"),
@@ -159,10 +159,11 @@ fn refused(error: BuildError) -> BuildError {
         ("REFERENCES", "leave the default out, or let the column not refer to another table"),
         ("STORED", "make the generated column VIRTUAL"),
     ];
-    // SQLite's reasons: "Cannot add a ... column", "cannot add a STORED column".
-    let reason =
-        error.message.to_lowercase().find("cannot add a ").and_then(|i| error.message.get(i..)).map(str::to_owned);
-    match reason.and_then(|r| remedies.iter().find(|(word, _)| r.contains(word))) {
+    let Some(reason) = why.strip_prefix("Cannot add ").or_else(|| why.strip_prefix("cannot add ")) else {
+        return at(why).with_help("write one column as CREATE TABLE would have it: `name TYPE DEFAULT value`");
+    };
+    let error = at(&format!("SQLite cannot add {reason}"));
+    match remedies.iter().find(|(word, _)| reason.contains(word)) {
         Some((_, remedy)) => error.with_help(*remedy),
         None => error,
     }

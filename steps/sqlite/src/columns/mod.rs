@@ -11,9 +11,12 @@ use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod drop;
+
 use crate::SqliteTarget;
-use crate::declared::{self, AddedColumn, Index, Table, add_sql, added_column};
-use crate::sql::{quote_ident, sqlite_error};
+use crate::declared::{self, AddedColumn, Table, add_sql, added_column};
+use crate::sql::sqlite_error;
+use drop::drop_column;
 
 /// Adds columns to a table.
 #[derive(Debug, Clone)]
@@ -227,24 +230,4 @@ impl MigrationStep for Columns {
 fn described(definition: &str, rules: &[String]) -> String {
     let references = rules.iter().filter_map(|r| r.split_once(") ")).map(|(_, rest)| rest);
     std::iter::once(definition).chain(references).collect::<Vec<_>>().join(" ")
-}
-
-fn drop_column(conn: &Connection, table: &str, column: &str) -> Result<(), StepError> {
-    if !declared::column_names(conn, table)?.iter().any(|c| declared::same_name(c, column)) {
-        return Ok(());
-    }
-    if let Some(name) = declared::indexes_on(conn, table, column)?.into_iter().next() {
-        let definition = Index::read(conn, &name)?.map(|i| format!(" {}", i.definition())).unwrap_or_default();
-        return Err(StepError::failed(format!(
-            "column `{table}.{column}` cannot be dropped: index `{name}`{definition} uses it, and this step did not make it"
-        ))
-        .with_help(format!("drop it (`DROP INDEX {};`), then roll back again", quote_ident(&name))));
-    }
-    conn.execute_batch(&format!("ALTER TABLE {} DROP COLUMN {}", quote_ident(table), quote_ident(column))).map_err(
-        |e| {
-            sqlite_error(e, &format!("dropping column `{table}.{column}`")).with_help(
-                "take what uses the column (a view, a trigger, a constraint) away first, then roll back again",
-            )
-        },
-    )
 }
