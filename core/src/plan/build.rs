@@ -181,7 +181,7 @@ pub(crate) fn config_errors(
     // The typed reader stops at its first error; the schema names every unknown and missing key of the table.
     let before = d.len();
     if let DeValue::Table(entries) = places.get_ref() {
-        let schema = resolved(schema);
+        let schema = super::schema::of_config(schema);
         let fields = schema.get("properties").and_then(Value::as_object);
         let closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
         if let Some(fields) = fields.filter(|_| closed) {
@@ -203,17 +203,6 @@ pub(crate) fn config_errors(
     }
     if d.len() == before {
         d.push(serde_error(&error.message, span));
-    }
-}
-
-/// The schema with a reference at its top followed.
-fn resolved(schema: fn(&mut SchemaGenerator) -> Schema) -> Value {
-    let mut generator = SchemaGenerator::default();
-    let schema = schema(&mut generator).to_value();
-    let name = schema.get("$ref").and_then(Value::as_str).and_then(|r| r.rsplit('/').next());
-    match name.and_then(|name| generator.definitions().get(name)) {
-        Some(definition) => definition.clone(),
-        None => schema,
     }
 }
 
