@@ -129,3 +129,39 @@ fn link(to: &Path, at: &Path) {
 fn link(to: &Path, at: &Path) {
     panic!("links are copied on Unix only: {} to {}", at.display(), to.display());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sort_of_change_is_seen_and_what_reading_makes_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("folder")).unwrap();
+        for name in ["same", "text", "gone", "mode"] {
+            fs::write(at(name), "before").unwrap();
+        }
+        link(Path::new("same"), &at("link"));
+        let copy = tempfile::tempdir().unwrap();
+        copy_folder(dir.path(), copy.path());
+        let before = Tree::of(dir.path());
+        before.assert_same(&Tree::of(copy.path()), "after a copy");
+
+        fs::write(at("text"), "after").unwrap();
+        fs::remove_file(at("gone")).unwrap();
+        fs::set_permissions(at("mode"), fs::metadata(at("folder")).unwrap().permissions()).unwrap();
+        fs::remove_file(at("link")).unwrap();
+        link(Path::new("text"), &at("link"));
+        fs::write(at("folder/new"), "").unwrap();
+        for made_by_reading in ["a.db-shm", "a.db-wal"] {
+            fs::write(at(made_by_reading), "").unwrap();
+        }
+        let lines = before.differences(&Tree::of(dir.path()));
+        let starts = ["- gone", "~ link: ", "~ mode: mode ", "~ text: \"before\" became \"after\"", "+ folder/new"];
+        assert_eq!(lines.len(), starts.len(), "{lines:?}");
+        for (line, start) in lines.iter().zip(starts) {
+            assert!(line.starts_with(start), "{line}");
+        }
+    }
+}

@@ -3,65 +3,10 @@
 use super::NewError;
 
 /// Words of Rust that no crate can be named by (cargo refuses them, or the crate could not be used).
-const RUST_WORDS: &[&str] = &[
-    "abstract",
-    "alloc",
-    "as",
-    "async",
-    "await",
-    "become",
-    "box",
-    "break",
-    "const",
-    "continue",
-    "core",
-    "crate",
-    "do",
-    "dyn",
-    "else",
-    "enum",
-    "extern",
-    "false",
-    "final",
-    "fn",
-    "for",
-    "gen",
-    "if",
-    "impl",
-    "in",
-    "let",
-    "loop",
-    "macro",
-    "match",
-    "mod",
-    "move",
-    "mut",
-    "override",
-    "priv",
-    "proc-macro",
-    "proc_macro",
-    "pub",
-    "ref",
-    "return",
-    "self",
-    "static",
-    "std",
-    "struct",
-    "super",
-    "test",
-    "trait",
-    "true",
-    "try",
-    "type",
-    "typeof",
-    "unsafe",
-    "unsized",
-    "use",
-    "virtual",
-    "where",
-    "while",
-    "yield",
-];
+const RUST_WORDS: &str = "abstract alloc as async await become box break const continue core crate do dyn else enum extern \
+    false final fn for gen if impl in let loop macro match mod move mut override priv proc-macro \
+    proc_macro pub ref return self static std struct super test trait true try type typeof unsafe \
+    unsized use virtual where while yield";
 
 /// Crates that a step crate depends on: two crates of one name in one graph are trouble.
 const TAKEN: &[&str] = &["cutover-core", "cutover-runner", "cutover-tests", "schemars", "serde"];
@@ -73,7 +18,7 @@ const LONGEST: usize = 64;
 pub(super) fn check_crate(name: &str) -> Result<(), NewError> {
     let why = if let Some(why) = misspelt(name) {
         why
-    } else if RUST_WORDS.contains(&name) {
+    } else if RUST_WORDS.split(' ').any(|word| word == name) {
         "it is a word of Rust".to_owned()
     } else if TAKEN.contains(&name.replace('_', "-").as_str()) {
         "the crate itself depends on one of that name".to_owned()
