@@ -3,6 +3,8 @@
 #[path = "target/support.rs"]
 mod support;
 
+#[path = "target/export.rs"]
+mod export;
 #[path = "target/fingerprint.rs"]
 mod fingerprint;
 #[path = "target/group.rs"]

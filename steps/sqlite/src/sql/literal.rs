@@ -6,14 +6,12 @@ use rusqlite::types::ValueRef;
 
 /// Writes `value` as a literal.
 ///
-/// Text that a line-based reader would change (NUL, carriage return, bytes that are no UTF-8) goes through hex; reals
-/// have 17 significant digits, which is all that a double holds.
+/// Text that a line-based reader would change (NUL, carriage return, bytes that are no UTF-8) goes through hex.
 pub(crate) fn write_literal(out: &mut impl Write, value: ValueRef<'_>) -> io::Result<()> {
     match value {
         ValueRef::Null => out.write_all(b"NULL"),
         ValueRef::Integer(i) => write!(out, "{i}"),
-        ValueRef::Real(r) if r.is_infinite() => out.write_all(if r > 0.0 { b"1e999" } else { b"-1e999" }),
-        ValueRef::Real(r) => write!(out, "{r:.16e}"),
+        ValueRef::Real(r) => write_real(out, r),
         ValueRef::Text(text) if text.iter().any(|b| matches!(b, 0 | b'\r')) || std::str::from_utf8(text).is_err() => {
             out.write_all(b"CAST(")?;
             write_hex(out, text)?;
@@ -31,6 +29,42 @@ pub(crate) fn write_literal(out: &mut impl Write, value: ValueRef<'_>) -> io::Re
         }
         ValueRef::Blob(blob) => write_hex(out, blob),
     }
+}
+
+/// SQLite reads a decimal with an error of about 2^-62, so 17 digits are exact and the shortest form of a double is not
+/// always (3.40.1 misreads `946831280.106803`). Far from 1 the error grows: there it is an integer times powers of two,
+/// which every version computes exactly.
+fn write_real(out: &mut impl Write, r: f64) -> io::Result<()> {
+    if r.is_infinite() {
+        return out.write_all(if r > 0.0 { b"1e999" } else { b"-1e999" });
+    }
+    if r == 0.0 || (1e-20..=1e20).contains(&r.abs()) {
+        let text = format!("{r:.16e}");
+        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        let digits = digits.trim_end_matches('0');
+        let dot = if digits.ends_with('.') { "0" } else { "" };
+        return match exponent {
+            "0" => write!(out, "{digits}{dot}"),
+            _ => write!(out, "{digits}{dot}e{exponent}"),
+        };
+    }
+    let bits = r.to_bits();
+    let fraction = bits & ((1 << 52) - 1);
+    let (mut whole, mut power) = match (bits >> 52) & 0x7ff {
+        0 => (fraction, -1074),
+        exponent => (fraction | 1 << 52, i32::try_from(exponent).unwrap_or_default() - 1075),
+    };
+    let zeros = whole.trailing_zeros();
+    whole >>= zeros;
+    power += i32::try_from(zeros).unwrap_or_default();
+    write!(out, "{}{whole}", if r < 0.0 { "-" } else { "" })?;
+    let (sign, mut left) = (if power < 0 { '/' } else { '*' }, power.unsigned_abs());
+    while left > 0 {
+        let part = left.min(52);
+        write!(out, "{sign}{}.0", 1_u64 << part)?;
+        left -= part;
+    }
+    Ok(())
 }
 
 fn write_hex(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {

@@ -29,6 +29,7 @@ mod session;
 mod snapshot;
 mod watch;
 
+pub(crate) use dump::database as dump_database;
 use session::{ForeignKeys, Session};
 
 use crate::written::Recorder;
@@ -78,6 +79,16 @@ impl SqliteTarget {
     {
         let session = self.session();
         cx.blocking(move || session.read(work)).await
+    }
+
+    /// Read-only work that sees one moment. Inside an open group it sees the group's uncommitted changes.
+    pub(crate) async fn read_moment<T, F>(&self, cx: &StepContext, work: F) -> Result<T, StepError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StepError> + Send + 'static,
+    {
+        let session = self.session();
+        cx.blocking(move || session.read_moment(work)).await
     }
 
     /// The only way to write: opens the transaction (a savepoint inside an open group), checks and raises the epoch,
@@ -179,12 +190,12 @@ impl Target for SqliteTarget {
 
     async fn assess(&self, cx: &StepContext) -> Result<Assessment, StepError> {
         let session = self.session();
-        cx.blocking(move || session.read(|conn| assess::assess(conn, &session.path, &session.ledger))).await
+        cx.blocking(move || session.read_moment(|conn| assess::assess(conn, &session.path, &session.ledger))).await
     }
 
     async fn fingerprint(&self, cx: &StepContext, depth: Depth) -> Result<Fingerprint, StepError> {
         let (ledger, inner) = (self.session.ledger.clone(), cx.clone());
-        self.read(cx, move |conn| fingerprint::of(conn, &ledger, depth, Some(&inner))).await
+        self.read_moment(cx, move |conn| fingerprint::of(conn, &ledger, depth, Some(&inner))).await
     }
 
     async fn snapshot(&self, cx: &StepContext, into: &Path) -> Result<SnapshotManifest, StepError> {

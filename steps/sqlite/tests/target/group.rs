@@ -49,7 +49,9 @@ fn an_older_epoch_cannot_write_any_more() {
 
 #[test]
 fn foreign_keys_hold_for_a_change_and_not_for_its_reversal() {
-    let world = World::new("CREATE TABLE p(id INTEGER PRIMARY KEY); CREATE TABLE c(p REFERENCES p(id)); INSERT INTO c VALUES (9)");
+    let world = World::new(
+        "CREATE TABLE p(id INTEGER PRIMARY KEY); CREATE TABLE c(p REFERENCES p(id)); INSERT INTO c VALUES (9)",
+    );
     let opened = world.open(1);
     let error = opened.change("bad", "INSERT INTO c VALUES (8)").unwrap_err();
     assert!(error.to_string().contains("FOREIGN KEY"), "{error}");
@@ -73,7 +75,10 @@ fn a_group_is_seen_from_inside_undone_by_the_step_and_kept_or_dropped_whole() {
     assert!(!block_on(opened.target.holds(&opened.cx, "table:b")).unwrap());
     assert_eq!(world.sql(".tables"), "", "nothing is seen from outside");
     block_on(ledger.commit(&opened.cx)).unwrap();
-    assert_eq!((world.sql(".tables").as_str(), steps(&world).as_str()), ("a               cutover_ledger  cutover_state \n", "one 1 1\n"));
+    assert_eq!(
+        (world.sql(".tables").as_str(), steps(&world).as_str()),
+        ("a               cutover_ledger  cutover_state \n", "one 1 1\n")
+    );
 
     block_on(ledger.begin(&opened.cx)).unwrap();
     block_on(ledger.savepoint(&opened.step("three"))).unwrap();
@@ -87,7 +92,9 @@ fn a_group_is_seen_from_inside_undone_by_the_step_and_kept_or_dropped_whole() {
 
 #[test]
 fn a_table_of_the_ledgers_name_with_another_shape_is_a_conflict() {
-    let world = World::new("CREATE TABLE cutover_ledger(id INTEGER PRIMARY KEY, name TEXT, applied_at, checksum, success, error_message)");
+    let world = World::new(
+        "CREATE TABLE cutover_ledger(id INTEGER PRIMARY KEY, name TEXT, applied_at, checksum, success, error_message)",
+    );
     let opened = world.open(1);
     let error = opened.change("one", "CREATE TABLE t(a)").unwrap_err();
     assert_eq!(error.kind(), StepErrorKind::Conflict);
