@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use cutover_core::StepError;
-use rusqlite::Connection;
 use rusqlite::backup::Backup;
+use rusqlite::{Connection, ErrorCode};
 use serde::{Deserialize, Serialize};
 
 use crate::declared;
@@ -55,12 +55,12 @@ impl Health {
         for (pair, count) in self.foreign_keys.iter().flatten() {
             let allowed = known.and_then(|k| k.get(pair)).copied().unwrap_or(0);
             if *count > allowed {
-                let expected =
-                    if allowed == 0 { "no violations".to_owned() } else { format!("{allowed} violations as before") };
-                lines.push(format!(
-                    "foreign keys {pair}: expected {expected}, found {count}: {} introduced",
-                    count - allowed
-                ));
+                let (expected, new) = match (before, allowed) {
+                    (None, _) => ("no violations".to_owned(), String::new()),
+                    (Some(_), 0) => ("no violations, as before".to_owned(), format!(": {count} introduced")),
+                    (Some(_), n) => (format!("{n} violations, as before"), format!(": {} introduced", count - n)),
+                };
+                lines.push(format!("foreign keys {pair}: expected {expected}, found {count}{new}"));
             }
         }
         let known = before.and_then(|b| b.integrity.as_deref()).unwrap_or_default();
@@ -70,9 +70,8 @@ impl Health {
         for (table, problem) in self.fts.iter().filter(|(_, problem)| !problem.is_empty()) {
             let known = before.and_then(|b| b.fts.get(table)).is_some_and(|b| !b.is_empty());
             if !known {
-                lines.push(format!(
-                    "full-text table {table}: expected an index that fits its content, found: {problem}"
-                ));
+                lines
+                    .push(format!("full-text table {table}: expected an index that fits its content, found {problem}"));
             }
         }
         lines
@@ -98,7 +97,7 @@ impl Health {
         }
         for (table, problem) in self.fts.iter().filter(|(_, problem)| !problem.is_empty()) {
             if before.fts.get(table).is_some_and(|b| !b.is_empty()) {
-                lines.push(format!("full-text table {table}: was wrong before: {problem}"));
+                lines.push(format!("full-text table {table}: as before, {problem}"));
             }
         }
         lines
@@ -175,10 +174,13 @@ fn check_full_text(copy: &Connection, name: &str, sql: &str) -> String {
         // A rank other than 0 also compares with the content table.
         Some("fts5") => format!("INSERT INTO {table}({table}, rank) VALUES ('integrity-check', 1)"),
         Some("fts3" | "fts4") => format!("INSERT INTO {table}({table}) VALUES ('integrity-check')"),
-        _ => return "it is not a full-text table".to_owned(),
+        _ => return "an ordinary table".to_owned(),
     };
     match copy.execute_batch(&command) {
         Ok(()) => String::new(),
+        Err(e) if e.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
+            format!("one that does not (`INSERT INTO {table}({table}) VALUES ('rebuild')` makes it anew)")
+        }
         Err(e) => e.to_string(),
     }
 }

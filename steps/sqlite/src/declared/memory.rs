@@ -114,9 +114,13 @@ pub(crate) struct AddedColumn {
 /// What one column definition adds to `table`. Definitions that SQLite refuses for a table with rows are errors.
 pub(crate) fn added_column(field: &str, table: &str, definition: &str) -> Result<AddedColumn, BuildError> {
     let at = |why: &dyn std::fmt::Display| BuildError::at(field, format!("`{definition}`: {why}"));
-    if tokens(definition).contains(&";") {
-        return Err(at(&"a column definition holds no semicolon"));
+    let words = tokens(definition);
+    if words.contains(&";") {
+        return Err(at(&"a column definition holds no semicolon").with_help("declare each column by itself in `add`"));
     }
+    // SQLite puts the text into the table's own SQL: a comment at its end would swallow what follows there.
+    let end = words.last().map_or(0, |t| t.as_ptr() as usize - definition.as_ptr() as usize + t.len());
+    let definition = definition.get(..end).unwrap_or(definition).trim_start();
     // The column may refer to others of its table, which is not known here: those that SQLite misses are supplied.
     let mut others = vec!["cutover other".to_owned()];
     loop {
@@ -140,7 +144,7 @@ pub(crate) fn added_column(field: &str, table: &str, definition: &str) -> Result
             return Err(at(&"it adds no column"));
         };
         let rules = found.map(|t| t.rules_of(&column.name)).unwrap_or_default();
-        return Ok(AddedColumn { sql: definition.trim().to_owned(), column, rules });
+        return Ok(AddedColumn { sql: definition.to_owned(), column, rules });
     }
 }
 
