@@ -10,6 +10,8 @@ mod estimate;
 mod process;
 mod report;
 mod snapshot;
+#[cfg(test)]
+mod testing;
 mod vcs;
 
 pub use assess::{AssessConfig, CountConfig, TargetAssess};

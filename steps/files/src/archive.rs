@@ -103,7 +103,8 @@ register_step!(FileArchive);
 impl MigrationStep for FileArchive {
     fn describe(&self) -> Vec<Change> {
         let into = &self.config.into;
-        let change = |p: &String| Change::new(Action::Remove, format!("files {p}")).with_detail(format!("set aside in {into}"));
+        let change =
+            |p: &String| Change::new(Action::Remove, format!("files {p}")).with_detail(format!("set aside in {into}"));
         self.config.files.iter().map(change).collect()
     }
 
@@ -150,9 +151,11 @@ impl MigrationStep for FileArchive {
         if made.moved.is_empty() {
             return Ok(Applied::AlreadyApplied(Receipt::nothing()));
         }
-        let receipt = Receipt::of(&made)?
-            .with_bytes(made.moved.iter().map(|m| m.bytes).sum())
-            .with_note(format!("{} files set aside in {}", made.moved.len(), made.into));
+        let receipt = Receipt::of(&made)?.with_bytes(made.moved.iter().map(|m| m.bytes).sum()).with_note(format!(
+            "{} files set aside in {}",
+            made.moved.len(),
+            made.into
+        ));
         if todo == 0 {
             let inner = cx.clone();
             cx.blocking(move || job.move_all(&inner, &made.moved).map(drop)).await?;
@@ -243,8 +246,11 @@ impl Job {
         let mut fresh = Vec::new();
         for entry in self.matching()? {
             if entry.kind == Kind::Special {
-                return Err(StepError::conflict(format!("`{}` is no file but a socket, a pipe or a device", entry.path))
-                    .with_help("stop the program that made it, or leave it out of `files`"));
+                return Err(StepError::conflict(format!(
+                    "`{}` is no file but a socket, a pipe or a device",
+                    entry.path
+                ))
+                .with_help("stop the program that made it, or leave it out of `files`"));
             }
             let home = self.home(&entry.path)?;
             let (bytes, blake3) = content(&home)?;

@@ -1,1 +1,118 @@
+//! What an assessment finds, writes, refuses and takes back.
 
+use std::fs;
+use std::path::Path;
+
+use cutover_core::{Applied, Standing, Verdict};
+use cutover_tests::{Conformance, Fixture};
+use serde_json::{Value, json};
+
+const PLAN: &str = r#"
+name = "p"
+[targets.one]
+kind = "test.file"
+path = "one.db"
+[targets.two]
+kind = "test.file"
+path = "two.db"
+[[phase]]
+name = "assess"
+layer = "storage"
+[[phase.step]]
+id = "look"
+use = "target.assess"
+[phase.step.with]
+targets = ["one", "two"]
+into = "reports"
+free-space = 2
+versions = { shell = ["sh", "-c", "echo v ${env.TOKEN}; echo more"], none = ["no-such-program"] }
+[phase.step.with.counts]
+"pending tasks" = { target = "one", measure = "todo" }
+"conversations" = { target = "one", measure = "x", has = "table:conversations" }
+"#;
+
+fn system(root: &Path) {
+    fs::write(root.join("one.db"), "todo\ntodo\n").unwrap();
+    fs::write(root.join("two.db"), "rows\n").unwrap();
+    fs::create_dir_all(root.join(".git/refs/heads")).unwrap();
+    fs::write(root.join(".git/HEAD"), "ref: refs/heads/main\n").unwrap();
+    fs::write(root.join(".git/refs/heads/main"), "c".repeat(40)).unwrap();
+}
+
+fn fixture(plan: &str) -> Fixture {
+    Fixture::new(plan).env("TOKEN", "hunter2")
+}
+
+const ARTIFACT: &str = "reports/migration-plan-2026-01-01.json";
+
+#[test]
+fn it_keeps_the_contract() {
+    Conformance::new(PLAN.replace("${env.TOKEN}", ""))
+        .root(system)
+        .sabotage(|root| fs::write(root.join(ARTIFACT), "{\"version\": 1}").unwrap())
+        .foreign(
+            |root| fs::write(root.join("reports/mine.txt"), "mine").unwrap(),
+            |root| assert_eq!(fs::read_to_string(root.join("reports/mine.txt")).unwrap(), "mine"),
+        )
+        .check();
+}
+
+#[test]
+fn the_artifact_says_what_was_found() {
+    let dir = tempfile::tempdir().unwrap();
+    system(dir.path());
+    fixture(PLAN).open(dir.path()).apply("look").unwrap();
+    let text = fs::read_to_string(dir.path().join(ARTIFACT)).unwrap();
+    assert!(!text.contains("hunter2"), "a secret is in the artifact");
+    let report: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["version"], json!(1));
+    assert_eq!(report["environment"]["commit"], json!("c".repeat(40)));
+    assert_eq!(report["environment"]["versions"]["shell"], json!("v ***"));
+    assert!(report["environment"]["versions"]["none"].as_str().unwrap().contains("is not there"));
+    assert_eq!(report["counts"], json!({"conversations": null, "pending tasks": 2}));
+    assert_eq!(report["targets"]["one"]["assessment"]["bytes"], json!(10));
+    assert_eq!(report["space"]["needed"], json!(30));
+    assert!(report["estimates"]["targets"]["two"]["backfill-seconds"].is_number());
+    assert!(report["targets"]["two"]["schema-digest"].is_string());
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(fs::metadata(dir.path().join(ARTIFACT)).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn every_target_that_cannot_be_used_is_named_and_nothing_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = fixture(PLAN).open(dir.path()).apply("look").unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("`one` is missing") && text.contains("`two` is missing"), "{text}");
+    assert_eq!(error.kind(), cutover_core::StepErrorKind::Unavailable);
+    assert!(!dir.path().join("reports").exists());
+}
+
+#[test]
+fn too_little_space_is_refused_with_what_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    system(dir.path());
+    let bench = fixture(&PLAN.replace("free-space = 2", "free-space = 1e17")).open(dir.path());
+    let error = bench.apply("look").unwrap_err().to_string();
+    assert!(error.contains("not enough free space") && error.contains("missing"), "{error}");
+    assert_eq!(bench.inspect("look").unwrap(), Standing::Pending);
+}
+
+#[test]
+fn an_artifact_of_others_or_one_that_was_edited_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    system(dir.path());
+    fs::create_dir(dir.path().join("reports")).unwrap();
+    fs::write(dir.path().join(ARTIFACT), "theirs").unwrap();
+    let bench = fixture(PLAN).open(dir.path());
+    let Applied::Changed(receipt) = bench.apply("look").unwrap() else { panic!("nothing written") };
+    assert_eq!(receipt.notes, ["wrote reports/migration-plan-2026-01-01-2.json"]);
+    assert_eq!(bench.verify("look").unwrap(), Verdict::Holds);
+    let ours = dir.path().join("reports/migration-plan-2026-01-01-2.json");
+    let edited = fs::read_to_string(&ours).unwrap() + " ";
+    fs::write(&ours, &edited).unwrap();
+    bench.rollback("look", Some(&receipt)).unwrap();
+    assert_eq!(fs::read_to_string(ours).unwrap(), edited);
+    assert_eq!(fs::read_to_string(dir.path().join(ARTIFACT)).unwrap(), "theirs");
+    assert_eq!(bench.host().notes("look").len(), 1);
+}

@@ -1,1 +1,101 @@
+//! Files go aside whole, and come back whole.
 
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use cutover_core::{Applied, Standing};
+use cutover_tests::{Conformance, Fixture, Tree};
+
+const PLAN: &str = r#"
+name = "p"
+[targets.logs]
+kind = "dir"
+path = "brain"
+[[phase]]
+name = "archive"
+layer = "storage"
+[[phase.step]]
+id = "aside"
+use = "file.archive"
+target = "logs"
+with = { files = ["**/*.jsonl", "old"], into = "archive/pre-2.0" }
+"#;
+
+fn logs(root: &Path) {
+    for (path, text) in [
+        ("brain/a.jsonl", "{}\n"),
+        ("brain/deep/b.jsonl", "{\"b\":1}\n"),
+        ("brain/old/x", "x"),
+        ("brain/keep.db", "db"),
+        ("brain/archive/pre-2.0/a.txt", "mine"),
+    ] {
+        let full = root.join(path);
+        fs::create_dir_all(full.parent().unwrap()).unwrap();
+        fs::write(full, text).unwrap();
+    }
+    symlink("keep.db", root.join("brain/link.jsonl")).unwrap();
+}
+
+#[test]
+fn it_keeps_the_contract() {
+    Conformance::new(PLAN)
+        .root(logs)
+        .sabotage(|root| fs::remove_file(root.join("brain/archive/pre-2.0/deep/b.jsonl")).unwrap())
+        .foreign(
+            |root| fs::write(root.join("brain/new.jsonl"), "later").unwrap(),
+            |root| assert_eq!(fs::read_to_string(root.join("brain/new.jsonl")).unwrap(), "later"),
+        )
+        .check();
+}
+
+#[test]
+fn it_keeps_the_contract_without_a_target() {
+    Conformance::new(PLAN.replace("target = \"logs\"\n", "").replace("**/*.jsonl", "brain/*.jsonl"))
+        .root(logs)
+        .sabotage(|root| fs::write(root.join("archive/pre-2.0/brain/a.jsonl"), "changed").unwrap())
+        .no_foreign("shown with a target")
+        .check();
+}
+
+#[test]
+fn a_link_moves_as_a_link_and_a_stop_between_two_files_loses_none() {
+    let dir = tempfile::tempdir().unwrap();
+    logs(dir.path());
+    let before = Tree::of(&dir.path().join("brain"));
+    let fixture = Fixture::new(PLAN);
+    let bench = fixture.open(dir.path());
+    bench.host().set_stop(true);
+    let Applied::Stopped(at) = bench.apply("aside").unwrap() else { panic!("it did not stop") };
+    assert_eq!(at.at, "0 of 4 files");
+    bench.host().set_stop(false);
+    // One of them is moved, as if the process had died after it.
+    fs::rename(dir.path().join("brain/a.jsonl"), dir.path().join("brain/archive/pre-2.0/a.jsonl")).unwrap();
+    assert!(matches!(bench.inspect("aside").unwrap(), Standing::Partial(_)));
+    let Applied::Changed(receipt) = bench.apply("aside").unwrap() else { panic!("nothing changed") };
+    assert_eq!(receipt.notes, ["4 files set aside in archive/pre-2.0"]);
+    let link = dir.path().join("brain/archive/pre-2.0/link.jsonl");
+    assert_eq!(fs::read_link(link).unwrap(), Path::new("keep.db"));
+    bench.rollback("aside", Some(&receipt)).unwrap();
+    assert_eq!(before.differences(&Tree::of(&dir.path().join("brain"))), Vec::<String>::new());
+}
+
+#[test]
+fn nothing_is_overwritten_on_the_way_there_or_back() {
+    let dir = tempfile::tempdir().unwrap();
+    logs(dir.path());
+    let taken = dir.path().join("brain/archive/pre-2.0/a.jsonl");
+    fs::write(&taken, "somebody's").unwrap();
+    let bench = Fixture::new(PLAN).open(dir.path());
+    let Standing::Conflict(why) = bench.inspect("aside").unwrap() else { panic!("no conflict") };
+    assert!(why.contains("`archive/pre-2.0/a.jsonl` is there already"), "{why}");
+    assert!(bench.apply("aside").is_err());
+    assert!(dir.path().join("brain/a.jsonl").exists());
+
+    fs::remove_file(&taken).unwrap();
+    let Applied::Changed(receipt) = bench.apply("aside").unwrap() else { panic!("nothing changed") };
+    fs::write(dir.path().join("brain/a.jsonl"), "new one").unwrap();
+    let error = bench.rollback("aside", Some(&receipt)).unwrap_err();
+    assert!(error.to_string().contains("somebody made a new `a.jsonl`"), "{error}");
+    assert!(dir.path().join("brain/archive/pre-2.0/old/x").exists(), "half of it was moved back");
+}

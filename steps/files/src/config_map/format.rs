@@ -39,7 +39,8 @@ impl Format {
             Self::Json => serde_json::from_str::<Exact>(text).map(|e| e.0).map_err(|e| e.to_string()),
             Self::Yaml => serde_yaml_ng::from_str::<Exact>(text).map(|e| e.0).map_err(|e| e.to_string()),
             Self::Toml => {
-                let table: toml::Table = text.parse().map_err(|e: toml::de::Error| e.to_string().trim_end().to_owned())?;
+                let table: toml::Table =
+                    text.parse().map_err(|e: toml::de::Error| e.to_string().trim_end().to_owned())?;
                 from_toml(&toml::Value::Table(table), "")
             }
         }
@@ -180,7 +181,8 @@ fn write_json(document: &Value, like: Option<&str>) -> String {
     let formatter = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, formatter);
     // A JSON value written to memory cannot fail; should it, the plain form is as good.
-    let written = serde::Serialize::serialize(document, &mut serializer).ok().and_then(|()| String::from_utf8(bytes).ok());
+    let written =
+        serde::Serialize::serialize(document, &mut serializer).ok().and_then(|()| String::from_utf8(bytes).ok());
     let mut text = written.unwrap_or_else(|| document.to_string());
     text.push('\n');
     text

@@ -114,7 +114,8 @@ struct Work {
 
 impl StepKind for ConfigMap {
     const KIND: &'static str = "config.map";
-    const SUMMARY: &'static str = "map a configuration file's keys from one version to the next, dropping none silently";
+    const SUMMARY: &'static str =
+        "map a configuration file's keys from one version to the next, dropping none silently";
     const EXAMPLE: &'static str = r#"id = "config"
 use = "config.map"
 with = { from = "app.json", to = "app.json", map = [{ from = "db.path", to = "database.path" }], set = { version = "2.0" }, defaults = { "database.timeout" = 30 }, keep = ["name"], drop = [{ key = "debug", why = "it is a command line option now" }] }
@@ -325,7 +326,8 @@ impl ConfigMap {
     async fn finished_intent(&self, cx: &StepContext) -> Result<Option<Receipt>, StepError> {
         let Some(intent) = cx.info().intent.clone().filter(|r| !r.body.is_null()) else { return Ok(None) };
         let (made, folder) = (intent.read::<Made>()?, self.base.folder(cx)?);
-        let there = cx.blocking(move || Ok(present(&inside(&folder, &made.path, true)?)?.zip(Some(made.after)))).await?;
+        let there =
+            cx.blocking(move || Ok(present(&inside(&folder, &made.path, true)?)?.zip(Some(made.after)))).await?;
         Ok(there.is_some_and(|((bytes, _), after)| Image::of(&bytes, after.mode) == after).then_some(intent))
     }
 
@@ -364,7 +366,8 @@ impl ConfigMap {
             return if lines.is_empty() { Ok(None) } else { Err(occupied(&self.to.0, &lines)) };
         }
         let mut mapped = self.mapping.map(&document).map_err(|problems| {
-            let help = "name each key in `map`, `keep`, `drop` (with why), `set` or `defaults`, or take it out of the file";
+            let help =
+                "name each key in `map`, `keep`, `drop` (with why), `set` or `defaults`, or take it out of the file";
             StepError::conflict(format!("`{}` cannot be mapped: {}", self.from.0, problems.join("; "))).with_help(help)
         })?;
         let errors = self.schema_errors(&mapped.document);
@@ -374,7 +377,9 @@ impl ConfigMap {
                 self.to.0,
                 errors.join("; ")
             ))
-            .with_help("nothing was written; add the values to `set` or `defaults`, or correct the file or the schema"));
+            .with_help(
+                "nothing was written; add the values to `set` or `defaults`, or correct the file or the schema",
+            ));
         }
         if self.from.0 == self.to.0 && mapped.document == document {
             return Ok(None);
@@ -384,7 +389,8 @@ impl ConfigMap {
         }
         let like = (self.from.1 == self.to.1).then_some(text.as_str());
         let after = self.to.1.write(&mapped.document, like).map_err(|e| {
-            StepError::conflict(format!("`{}` cannot be written: {e}", self.to.0)).with_help("choose a format that can say it")
+            StepError::conflict(format!("`{}` cannot be written: {e}", self.to.0))
+                .with_help("choose a format that can say it")
         })?;
         Ok(Some(Work { path, before, after: after.into_bytes(), mode, mapped, folders }))
     }
@@ -393,7 +399,8 @@ impl ConfigMap {
     fn schema_errors(&self, document: &Value) -> Vec<String> {
         let Some(schema) = &self.schema else { return Vec::new() };
         let place = |path: String| if path.is_empty() { "/".to_owned() } else { path };
-        let line = |e: jsonschema::ValidationError<'_>| format!("{}: {}", place(e.instance_path().to_string()), e.masked());
+        let line =
+            |e: jsonschema::ValidationError<'_>| format!("{}: {}", place(e.instance_path().to_string()), e.masked());
         let mut lines: Vec<_> = schema.iter_errors(document).map(line).collect();
         lines.sort();
         lines

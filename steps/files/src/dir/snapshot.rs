@@ -8,7 +8,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use cutover_core::disk::{PRIVATE_FILE, copy_file, hash_file, inside, io_error, private_dir, sync_dir, sync_parent, write_atomic};
+use cutover_core::disk::{
+    PRIVATE_FILE, copy_file, hash_file, inside, io_error, private_dir, sync_dir, sync_parent, write_atomic,
+};
 use cutover_core::{RestoreOptions, Restored, SnapshotFile, SnapshotManifest, StepContext, StepError, blake3_hex};
 use serde::{Deserialize, Serialize};
 
@@ -126,8 +128,11 @@ fn prove(from: &SnapshotManifest) -> Result<(), StepError> {
     for file in &from.files {
         let (bytes, hash) = hash_file(&from.folder.join(&file.path))?;
         if (bytes, &hash) != (file.bytes, &file.blake3) {
-            return Err(StepError::failed(format!("the snapshot's file `{}` was changed since it was taken", file.path))
-                .with_help("nothing was restored; use another snapshot"));
+            return Err(StepError::failed(format!(
+                "the snapshot's file `{}` was changed since it was taken",
+                file.path
+            ))
+            .with_help("nothing was restored; use another snapshot"));
         }
     }
     Ok(())
@@ -167,7 +172,9 @@ fn put(path: &Path, entry: &Entry, snapshot: &Path) -> Result<(), StepError> {
         Kind::Link { to } => {
             let partial = path.with_extension("cutover-link");
             let _ = fs::remove_file(&partial);
-            symlink(to, &partial).and_then(|()| fs::rename(&partial, path)).map_err(|e| io_error("cannot write", path, e))?;
+            symlink(to, &partial)
+                .and_then(|()| fs::rename(&partial, path))
+                .map_err(|e| io_error("cannot write", path, e))?;
             sync_parent(path)
         }
         Kind::Special => Ok(()),

@@ -54,8 +54,12 @@ impl Entry {
     /// What is wrong with it already.
     pub(crate) fn problem(&self, folder: &Path) -> Option<String> {
         match &self.kind {
-            Kind::File => File::open(folder.join(&self.path)).err().map(|e| format!("`{}` cannot be read: {e}", self.path)),
-            Kind::Link { .. } if !folder.join(&self.path).exists() => Some(format!("the link `{}` leads nowhere", self.path)),
+            Kind::File => {
+                File::open(folder.join(&self.path)).err().map(|e| format!("`{}` cannot be read: {e}", self.path))
+            }
+            Kind::Link { .. } if !folder.join(&self.path).exists() => {
+                Some(format!("the link `{}` leads nowhere", self.path))
+            }
             Kind::Link { .. } => None,
             Kind::Special => Some(format!("`{}` is no file: it is not kept in snapshots", self.path)),
         }
@@ -65,7 +69,8 @@ impl Entry {
 /// Whether a relative path is ours and so never content: state, locks, files being written.
 pub(crate) fn is_ours(path: &str) -> bool {
     path.split('/').any(|name| {
-        name == ".cutover" || name.starts_with('.') && (name.ends_with(".cutover-lock") || name.ends_with(PARTIAL_SUFFIX))
+        name == ".cutover"
+            || name.starts_with('.') && (name.ends_with(".cutover-lock") || name.ends_with(PARTIAL_SUFFIX))
     })
 }
 
@@ -84,7 +89,8 @@ pub(crate) fn walk(cx: &StepContext, folder: &Path, config: &DirConfig) -> Resul
     let mut entries = Vec::new();
     for start in starts {
         // Below a link is somebody else's folder.
-        let linked = Path::new(&start).ancestors().skip(1).any(|up| folder.join(up).is_symlink() && up != Path::new(""));
+        let linked =
+            Path::new(&start).ancestors().skip(1).any(|up| folder.join(up).is_symlink() && up != Path::new(""));
         if !linked {
             descend(folder, &start, state, config, &mut entries)?;
         }
