@@ -1,7 +1,7 @@
 //! The step kind `sqlite.export`: the whole database as an SQL file that the sqlite3 program loads.
 //!
 //! Owns the file's frame: a first line that says whose it is, and a last line with a digest of all before it, by which
-//! verify knows that the file is whole. A rollback leaves the file: it is a copy of what was, and somebody may need it.
+//! verify knows that the file is whole. A rollback deletes nothing: it keeps the file under another name.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -30,7 +30,7 @@ pub(crate) struct Export {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ExportConfig {
     /// The file to write, relative to the root. A file of another origin there is a conflict; an older export of this
-    /// very step is replaced. It stays after a rollback.
+    /// very step is replaced. A rollback keeps it as `NAME.rolled-back`.
     into: String,
 }
 
@@ -161,9 +161,26 @@ impl MigrationStep for Export {
         })
     }
 
-    async fn rollback(&self, _cx: &StepContext, _receipt: Option<&Receipt>) -> Result<(), StepError> {
-        Ok(())
+    async fn rollback(&self, cx: &StepContext, _receipt: Option<&Receipt>) -> Result<(), StepError> {
+        match self.present(cx).await? {
+            Present::Nothing | Present::Foreign => Ok(()),
+            Present::Ours(_) | Present::Broken(_) => {
+                let path = self.path(cx)?;
+                let aside = free_aside(&path);
+                fs::rename(&path, &aside).map_err(|e| io_error("cannot rename", &path, e))?;
+                disk::sync_parent(&path)?;
+                cx.note(&format!("the export is kept as `{}`", aside.display()));
+                Ok(())
+            }
+        }
     }
+}
+
+/// The first free name of `app.sql.rolled-back`, `app.sql.rolled-back.2` and so on.
+fn free_aside(path: &Path) -> PathBuf {
+    let first = format!("{}.rolled-back", path.display());
+    let names = std::iter::once(first.clone()).chain((2..u32::MAX).map(|n| format!("{first}.{n}")));
+    names.map(PathBuf::from).find(|p| p.symlink_metadata().is_err()).unwrap_or_else(|| PathBuf::from(first))
 }
 
 /// The last line's beginning; the digest of all before it follows.

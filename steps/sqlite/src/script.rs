@@ -1,7 +1,8 @@
 //! The step kind `sqlite.script`: SQL files, statement by statement, in the step's one transaction.
 //!
 //! Owns what a script may hold and what the plan says of it. A script cannot be inspected: whether it was applied is
-//! what the ledger says, which was written in the script's own transaction.
+//! what the ledger says, whose row was written in the script's own transaction. Verify asks for that row and for the
+//! objects that the script created, by name: a later step may alter them.
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Layer, MigrationStep, Receipt, Reversal, Standing, StepContext,
@@ -47,6 +48,9 @@ struct File {
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Ran {
     statements: usize,
+    /// Objects that it created and left: "table tags".
+    #[serde(default)]
+    objects: Vec<String>,
     /// Rows written: kept only where a restore undoes the step and must know them.
     #[serde(default)]
     written: Written,
@@ -86,6 +90,17 @@ impl File {
             }
         }
         Ok(Self { path, statements })
+    }
+
+    /// The objects that the script creates and that are there.
+    fn created(&self, conn: &Connection) -> Result<Vec<String>, StepError> {
+        let mut objects: Vec<String> = Vec::new();
+        for change in self.statements.iter().map(described).filter(|c| c.action == Action::Create) {
+            if !objects.contains(&change.object) && is_there(conn, &change.object)? {
+                objects.push(change.object);
+            }
+        }
+        Ok(objects)
     }
 
     /// Runs every statement, discarding what queries return.
@@ -165,7 +180,7 @@ impl MigrationStep for Script {
                     Some(recorder) => recorder.record(run)?.1,
                     None => run().map(|()| Written::default())?,
                 };
-                let ran = Ran { statements: up.statements.len(), written };
+                let ran = Ran { statements: up.statements.len(), objects: up.created(conn)?, written };
                 Ok(Receipt::of(&ran)?.with_rows(conn.total_changes().saturating_sub(before)))
             })
             .await?;
@@ -173,17 +188,31 @@ impl MigrationStep for Script {
     }
 
     async fn verify(&self, cx: &StepContext) -> Result<Verdict, StepError> {
+        let target = cx.target::<SqliteTarget>(&self.target)?;
         let broken = |line: String| Ok(Verdict::Broken(vec![line]));
-        match cx.target::<SqliteTarget>(&self.target)?.recorded(cx).await? {
-            None => broken(format!("the ledger has no row of `{}`", self.up.path)),
+        let ran: Ran = match target.recorded(cx).await? {
+            None => return broken(format!("the ledger has no row of `{}`", self.up.path)),
             Some(entry) if !entry.success => {
-                broken(format!("`{}` failed: {}", self.up.path, entry.error_message.unwrap_or_default()))
+                return broken(format!("`{}` failed: {}", self.up.path, entry.error_message.unwrap_or_default()));
             }
             Some(entry) if entry.digest != cx.info().digest => {
-                broken(format!("the ledger has another version of `{}`", self.up.path))
+                return broken(format!("the ledger has another version of `{}`", self.up.path));
             }
-            Some(_) => Ok(Verdict::Holds),
-        }
+            // A row that was adopted (a baseline) has no receipt of ours, and so no objects.
+            Some(entry) => entry.receipt.and_then(|r| r.read().ok()).unwrap_or_default(),
+        };
+        let missing = target
+            .read(cx, move |conn| {
+                let mut missing = Vec::new();
+                for object in ran.objects {
+                    if !is_there(conn, &object)? {
+                        missing.push(format!("{object}: missing"));
+                    }
+                }
+                Ok(missing)
+            })
+            .await?;
+        Ok(if missing.is_empty() { Verdict::Holds } else { Verdict::Broken(missing) })
     }
 
     async fn rollback(&self, cx: &StepContext, _receipt: Option<&Receipt>) -> Result<(), StepError> {
@@ -201,6 +230,14 @@ impl MigrationStep for Script {
             None => Ok(()),
         }
     }
+}
+
+/// Whether the object ("table tags") is in the schema.
+fn is_there(conn: &Connection, object: &str) -> Result<bool, StepError> {
+    let (kind, name) = object.split_once(' ').unwrap_or(("", object));
+    conn.prepare_cached("SELECT 1 FROM sqlite_master WHERE type = ?1 AND name = ?2 COLLATE NOCASE")
+        .and_then(|mut s| s.exists([kind, name]))
+        .map_err(|e| sqlite_error(e, "while reading the schema"))
 }
 
 /// A statement as a line of the plan.

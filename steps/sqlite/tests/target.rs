@@ -1,4 +1,5 @@
-//! The target kind `sqlite`, against files that the sqlite3 program and Python's sqlite3 module made.
+//! The target kind `sqlite`, `sqlite.script` and `sqlite.export`, against files that the sqlite3 program and Python's sqlite3 module made.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first thing that fails")]
 
 #[path = "target/support.rs"]
 mod support;
@@ -11,5 +12,7 @@ mod fingerprint;
 mod group;
 #[path = "target/opening.rs"]
 mod opening;
+#[path = "target/script.rs"]
+mod script;
 #[path = "target/snapshot.rs"]
 mod snapshot;
