@@ -1,1 +1,4 @@
-fn main() {}
+//! The whole of Cutover, from outside.
+
+mod invalid_plans;
+mod step_crate;

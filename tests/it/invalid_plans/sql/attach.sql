@@ -1,0 +1,2 @@
+CREATE TABLE tags (name TEXT);
+ATTACH DATABASE 'other.db' AS other;
