@@ -321,6 +321,7 @@ impl Out {
 
 /// Runs this process's command line.
 pub(crate) fn run() -> ExitCode {
+    crate::fault::setup();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use cutover_core::journal::Record;
@@ -50,13 +50,22 @@ pub(crate) struct RunnerHost {
     pub stop: Stop,
     /// What is never shown.
     pub secrets: Secrets,
+    /// Blocking work runs in place while nothing else is in flight: handing thousands of short pieces to another
+    /// thread and back costs more than the pieces.
+    pub inline: AtomicBool,
 }
 
 #[async_trait]
 impl Host for RunnerHost {
     async fn blocking(&self, work: Box<dyn FnOnce() + Send>) {
         // A panic inside leaves no result; the context says so.
-        let _ = tokio::task::spawn_blocking(work).await;
+        if self.inline.load(Ordering::Relaxed) {
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+            // Signals are heard here.
+            tokio::task::yield_now().await;
+        } else {
+            let _ = tokio::task::spawn_blocking(work).await;
+        }
     }
 
     fn now(&self) -> Timestamp {

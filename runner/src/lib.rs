@@ -18,6 +18,7 @@ mod diagnostic;
 mod error;
 mod executor;
 mod exit;
+mod fault;
 mod host;
 mod journal;
 mod lock;

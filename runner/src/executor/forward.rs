@@ -1,6 +1,7 @@
 //! Forward: phases in order, in each whatever is ready, alone or grouped in one transaction of its target.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use cutover_core::journal::{GroupMember, Record};
@@ -70,12 +71,14 @@ impl Run<'_> {
         self.finish(Outcome::Done, None).await
     }
 
+    /// One phase: starts whatever is ready, up to `--jobs` at once, until nothing is left or something failed.
     async fn phase(&self, index: usize, wanted: &BTreeSet<String>) -> Ended {
         let steps = &self.session.plan.phases[index].steps;
         let in_phase: BTreeSet<&str> = steps.iter().map(|s| s.id.as_str()).collect();
         let mut busy: BTreeSet<String> = BTreeSet::new();
         let mut flying = FuturesUnordered::new();
         let mut end = Ended::Done;
+        let mut grouped = false;
         loop {
             let may_start = matches!(end, Ended::Done | Ended::Waiting) && !self.stop.requested();
             while may_start && flying.len() < self.options.jobs.max(1) {
@@ -87,6 +90,7 @@ impl Run<'_> {
                     Work::Single(i) => vec![*i],
                     Work::Group(_, members) => members.clone(),
                 };
+                grouped = matches!(work, Work::Group(..));
                 busy.extend(members.iter().map(|i| steps[*i].id.clone()));
                 flying.push(async move {
                     let ended = match work {
@@ -99,6 +103,8 @@ impl Run<'_> {
                     (members, ended.unwrap_or_else(Ended::Broken))
                 });
             }
+            // A group by itself is many short pieces of work; anything else may take its time on another thread.
+            self.host.inline.store(grouped && flying.len() == 1, Ordering::Relaxed);
             match flying.next().await {
                 None if self.stop.requested() && matches!(end, Ended::Done) => {
                     let open = self

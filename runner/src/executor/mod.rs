@@ -12,6 +12,7 @@ mod unwind;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use cutover_core::journal::{PlanState, Record, RunCommand, StepState};
@@ -128,6 +129,7 @@ impl<'a> Run<'a> {
             emitter: Arc::clone(&emitter),
             stop: stop.clone(),
             secrets: Secrets::new(&session.plan.secrets),
+            inline: AtomicBool::new(true),
         });
         let this = Run { session, recorder, emitter, host, options, stop };
         if let Some(aside) = aside {
@@ -305,6 +307,7 @@ pub(crate) fn reader_context(session: &Session, emitter: &Arc<Emitter>, stop: &S
         emitter: Arc::clone(emitter),
         stop: stop.clone(),
         secrets: Secrets::new(&session.plan.secrets),
+        inline: AtomicBool::new(true),
     });
     session.context(StepInfo { plan: session.plan.name.clone(), ..StepInfo::default() }, host)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use cutover_core::journal::{PlanState, Record, StepRecord};
@@ -91,6 +92,7 @@ impl Run<'_> {
 
     async fn unwind(&self, to: &str, failure: bool, steps: &[String]) -> Result<Report> {
         self.record(vec![Record::UnwindStarted { to: to.to_owned(), failure, steps: steps.to_vec() }]).await?;
+        self.host.inline.store(true, Ordering::Relaxed);
         self.emit(EventKind::UnwindStarted { to: to.to_owned(), steps: steps.to_vec() });
         for id in steps {
             let began = Instant::now();

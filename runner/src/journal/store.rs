@@ -14,6 +14,8 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use thiserror::Error;
 
+use crate::fault;
+
 use super::chain::{GENESIS, link};
 
 /// The format version that this build writes.
@@ -239,6 +241,7 @@ impl Journal {
         records: Vec<Record>,
         objects: &BTreeMap<String, Arc<[u8]>>,
     ) -> Result<u64, JournalError> {
+        fault::point(fault::BEFORE_APPEND);
         let path = self.path.clone();
         let failed = |e| store(&path, e);
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
@@ -279,6 +282,7 @@ impl Journal {
             }
         }
         tx.commit().map_err(failed)?;
+        fault::point(fault::APPENDED);
         self.last = (seq, hash);
         self.max_epoch = self.max_epoch.max(epoch);
         Ok(seq)
