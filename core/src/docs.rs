@@ -152,7 +152,7 @@ pub fn steps_markdown(registry: &Registry) -> String {
          Made by `cutover steps --format markdown` from the kinds that are linked in; change the source, not this file.\n\n",
     );
     let mut line = |kind: &str, summary: &str| {
-        let _ = writeln!(out, "- [`{kind}`](#{}): {summary}", anchor(kind));
+        let _ = writeln!(out, "- [`{kind}`](#{}): {}", anchor(kind), sentence(summary));
     };
     registry.steps().for_each(|step| line(step.kind, step.summary));
     registry.targets().for_each(|target| line(target.kind, target.summary));
@@ -169,7 +169,7 @@ pub fn steps_markdown(registry: &Registry) -> String {
 
 /// The section of one step kind.
 pub fn step_markdown(step: &StepDescriptor) -> String {
-    let mut out = format!("## `{}`\n\n{}.\n\n", step.kind, step.summary.trim_end_matches('.'));
+    let mut out = format!("## `{}`\n\n{}\n\n", step.kind, sentence(step.summary));
     let layers = if step.layers.len() == Layer::ALL.len() {
         "every layer".to_owned()
     } else {
@@ -191,7 +191,7 @@ pub fn step_markdown(step: &StepDescriptor) -> String {
 }
 
 fn target_markdown(target: &TargetDescriptor) -> String {
-    let mut out = format!("## `{}`\n\n{}.\n\n", target.kind, target.summary.trim_end_matches('.'));
+    let mut out = format!("## `{}`\n\n{}\n\n", target.kind, sentence(target.summary));
     let _ = write!(out, "A target kind, from the crate `{}`.", target.krate);
     if !target.facts.is_empty() {
         let facts: Vec<String> = target.facts.iter().map(|fact| format!("`{fact}`")).collect();
@@ -215,6 +215,12 @@ fn table(fields: &[Field], out: &mut String) {
         let _ = writeln!(out, "| `{}` | {} | {required} | {} |", field.name, cell(&field.kind), cell(&field.doc));
     }
     out.push('\n');
+}
+
+/// A summary with a capital and a full stop.
+fn sentence(summary: &str) -> String {
+    let mut letters = summary.trim_end_matches('.').chars();
+    letters.next().map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str())).unwrap_or_default()
 }
 
 /// The anchor that GitHub gives to a heading.

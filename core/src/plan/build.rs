@@ -1,6 +1,6 @@
 //! Pass 2, second half: each `with` through its kind's own typed configuration, and the digests of what came out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,8 +15,7 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 use super::draft::StepDraft;
 use super::placeholder::Filler;
 use super::targets::Targets;
-use super::value;
-use super::{Condition, PlanFiles};
+use super::{Condition, PlanFiles, table, value};
 use crate::digest::sql_parameters;
 use crate::{
     BuildContext, BuildError, ConfigSource, MigrationStep, StepDescriptor, blake3_hex, canonical_json, token_digest,
@@ -172,7 +171,7 @@ pub(crate) fn config_errors(
     d: &mut Diagnostics,
 ) {
     let Some(span) = error.span else {
-        let span = if error.field.is_empty() { whole } else { value::locate(places, &error.field) };
+        let span = if error.field.is_empty() { whole } else { value::find(places, &error.field).span() };
         let mut diagnostic = Diagnostic::at(codes::BAD_CONFIG, span, error.message);
         diagnostic.help = error.help;
         d.push(diagnostic);
@@ -184,15 +183,18 @@ pub(crate) fn config_errors(
         let schema = super::schema::of_config(schema);
         let fields = schema.get("properties").and_then(Value::as_object);
         let closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
+        let mut meant = BTreeSet::new();
         if let Some(fields) = fields.filter(|_| closed) {
             for key in entries.keys().filter(|key| !fields.contains_key(key.get_ref().as_ref())) {
-                let message = format!("`with` has no key `{}` here", key.get_ref());
+                let message = format!("`with` has no key `{}`", key.get_ref());
                 let diagnostic = Diagnostic::at(codes::BAD_CONFIG, key.span(), message).label("unknown key");
-                d.push(diagnostic.suggest(key.get_ref(), "keys", fields.keys().map(String::as_str)));
+                let known = fields.keys().map(String::as_str);
+                meant.extend(crate::closest(key.get_ref(), known.clone()));
+                d.push(diagnostic.suggest(key.get_ref(), "keys", known));
             }
         }
         for key in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
-            if !entries.contains_key(key) {
+            if !entries.contains_key(key) && !meant.contains(key) {
                 let doc = fields.and_then(|f| f.get(key)?.get("description")?.as_str());
                 let help = doc.map(|doc| doc.lines().next().unwrap_or_default());
                 let mut diagnostic = Diagnostic::at(codes::BAD_CONFIG, places.span(), format!("`with` has no `{key}`"));
@@ -202,20 +204,44 @@ pub(crate) fn config_errors(
         }
     }
     if d.len() == before {
-        d.push(serde_error(&error.message, span));
+        d.push(serde_error(&error.message, span, places));
     }
 }
 
-/// "unknown field `colour`, expected one of `a`, `b`" with the closest of them.
-fn serde_error(message: &str, span: Range<usize>) -> Diagnostic {
-    let Some((head, tail)) = message.split_once(", expected ") else {
+/// The typed reader's message in words: "unknown field `colour`, expected one of `a`, `b`" with the closest of them,
+/// "invalid type: string "many", expected u64" with the key that it is about.
+fn serde_error(message: &str, span: Range<usize>, places: &Spanned<DeValue<'_>>) -> Diagnostic {
+    let Some((head, expected)) = message.split_once(", expected ") else {
         return Diagnostic::at(codes::BAD_CONFIG, span, message);
     };
-    let quoted = |text: &'_ str| text.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
-    let (wrong, known) = (quoted(head), quoted(tail));
+    if head.starts_with("invalid type: ") {
+        let path = value::path_of(places, &span);
+        let what = path.as_ref().map_or_else(|| "this".to_owned(), |path| format!("`{path}`"));
+        let label = path.map(|path| table::kind_of(value::find(places, &path).get_ref()));
+        let mut diagnostic = Diagnostic::at(codes::BAD_CONFIG, span, format!("{what} must be {}", wanted(expected)));
+        diagnostic.label = label.map(|kind| format!("this is {kind}"));
+        return diagnostic;
+    }
+    let quoted = |text: &str| text.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    let (wrong, known) = (quoted(head), quoted(expected));
     let diagnostic = Diagnostic::at(codes::BAD_CONFIG, span, head);
     match wrong.first() {
         Some(wrong) if !known.is_empty() => diagnostic.suggest(wrong, "names", known.iter().map(String::as_str)),
-        _ => diagnostic.label(format!("expected {tail}")),
+        _ => diagnostic.label(format!("expected {expected}")),
+    }
+}
+
+/// A type's name for readers who do not know Rust.
+fn wanted(expected: &str) -> &str {
+    match expected {
+        "a string" => "a text",
+        "a boolean" => "`true` or `false`",
+        "a sequence" => "a list",
+        "a map" => "a table",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        other if other.starts_with("struct ") => "a table",
+        other => other,
     }
 }

@@ -72,7 +72,8 @@ fn twice(
     if let Some(first) = seen.get(&name.get_ref().to_ascii_lowercase()) {
         let line = source.get(..first.start).map_or(1, |before| before.matches('\n').count() + 1);
         let message = format!("two {what} `{}`", name.get_ref());
-        d.push(Diagnostic::at(code, name.span(), message).label(format!("the first is on line {line}")));
+        let help = "give one of them another name; what was applied already is known by its old one";
+        d.push(Diagnostic::at(code, name.span(), message).label(format!("the first is on line {line}")).help(help));
     } else {
         seen.insert(name.get_ref().to_ascii_lowercase(), name.span());
     }

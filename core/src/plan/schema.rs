@@ -187,7 +187,12 @@ fn step(kinds: &[Value], branches: Vec<Value>) -> Value {
             "additionalProperties": false,
             "required": ["id", "use"],
             "properties": {
-                "id": described("The step's id, unique in the plan and persistent."),
+                "id": {
+                    "type": "string",
+                    "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$",
+                    "maxLength": 100,
+                    "description": "The step's id, unique in the plan and persistent.",
+                },
                 "use": { "oneOf": kinds, "description": "The step kind." },
                 "target": { "type": "string", "description": "The target that it works on." },
                 "summary": { "type": "string", "description": "One sentence for listings." },

@@ -3,6 +3,8 @@
 //! The parser guards its own recursion (80 levels of arrays, inline tables and dotted keys); what is legal to it and
 //! still too deep for a configuration is refused by the `value` module.
 
+use std::ops::Range;
+
 use toml::Spanned;
 use toml::de::DeTable;
 
@@ -39,17 +41,23 @@ pub(crate) fn parse<'a>(text: &'a str, diagnostics: &mut Diagnostics) -> Option<
     }
     for error in errors {
         let span = error.span().unwrap_or(0..0);
-        let (message, label) = match error.message().split_once(", expected ") {
-            Some((message, expected)) if expected != "nothing" => (message, Some(format!("expected {expected}"))),
-            Some((message, _)) => (message, None),
-            None => (error.message(), None),
-        };
-        let mut diagnostic = Diagnostic::at(codes::SYNTAX, span, message);
-        diagnostic.label = label;
-        if message == "duplicate key" {
-            diagnostic = diagnostic.help("a key may be given once in a table");
-        }
-        diagnostics.push(diagnostic);
+        diagnostics.push(in_words(error.message(), span));
     }
     None
+}
+
+/// The parser's message in words that say what to do; where it has better ones, its own.
+fn in_words(message: &str, span: Range<usize>) -> Diagnostic {
+    let (message, expected) = message.split_once(", expected ").unwrap_or((message, "nothing"));
+    let at = |message: &str| Diagnostic::at(codes::SYNTAX, span.clone(), message);
+    match message {
+        "string values must be quoted" if span.is_empty() => at("the key has no value"),
+        "string values must be quoted" => at("a text must be in quotes"),
+        "duplicate key" => at("this key is there already").help("a key may be given once in a table"),
+        "invalid basic string" | "invalid literal string" if matches!(expected, "`\"`" | "`'`") => {
+            at("the text does not end in its line").label(format!("expected {expected}"))
+        }
+        message if expected == "nothing" => at(message),
+        message => at(message).label(format!("expected {expected}")),
+    }
 }

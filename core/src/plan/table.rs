@@ -21,6 +21,8 @@ pub(crate) struct Table<'i> {
     /// "a step", for messages.
     what: &'static str,
     known: Vec<&'static str>,
+    /// Required keys that are not there, each with what to do about it.
+    missing: Vec<(&'static str, String)>,
 }
 
 impl<'i> Table<'i> {
@@ -38,7 +40,7 @@ impl<'i> Table<'i> {
 
     /// A reader for a table that is already one.
     pub(crate) fn of(entries: DeTable<'i>, header: Range<usize>, what: &'static str) -> Self {
-        Self { entries, header, what, known: Vec::new() }
+        Self { entries, header, what, known: Vec::new(), missing: Vec::new() }
     }
 
     /// The raw value of `key`.
@@ -50,15 +52,14 @@ impl<'i> Table<'i> {
     /// A text.
     pub(crate) fn text(&mut self, key: &'static str, diagnostics: &mut Diagnostics) -> Option<Text> {
         let value = self.take(key)?;
-        text(value, key, diagnostics)
+        text(value, &format!("`{key}`"), diagnostics)
     }
 
     /// A text that must be there.
     pub(crate) fn required(&mut self, key: &'static str, help: &str, diagnostics: &mut Diagnostics) -> Option<Text> {
         if !self.has(key) {
             self.known.push(key);
-            let message = format!("{} has no `{key}`", self.what);
-            diagnostics.push(Diagnostic::at(codes::MISSING_KEY, self.header.clone(), message).help(help));
+            self.missing.push((key, help.to_owned()));
             return None;
         }
         self.text(key, diagnostics)
@@ -81,8 +82,13 @@ impl<'i> Table<'i> {
         let Some(value) = self.take(key) else { return Vec::new() };
         let span = value.span();
         match value.into_inner() {
-            DeValue::Array(items) => items.into_iter().filter_map(|item| text(item, key, diagnostics)).collect(),
-            one @ DeValue::String(_) if or_one => text(Spanned::new(span, one), key, diagnostics).into_iter().collect(),
+            DeValue::Array(items) => {
+                let each = |item| text(item, &format!("each of `{key}`"), diagnostics);
+                items.into_iter().filter_map(each).collect()
+            }
+            one @ DeValue::String(_) if or_one => {
+                text(Spanned::new(span, one), &format!("`{key}`"), diagnostics).into_iter().collect()
+            }
             other => {
                 let wanted = if or_one { "a text or a list of texts" } else { "a list of texts" };
                 diagnostics.push(wrong_type(span, &format!("`{key}`"), wanted, &other));
@@ -135,22 +141,29 @@ impl<'i> Table<'i> {
         }
     }
 
-    /// Names every key that nobody took.
-    pub(crate) fn finish(self, diagnostics: &mut Diagnostics) {
+    /// Names every key that nobody took, and every required one that is not there. A key that is likely a misspelt
+    /// required one is one mistake, not two.
+    pub(crate) fn finish(mut self, diagnostics: &mut Diagnostics) {
         for (key, _) in self.entries {
             let message = format!("{} has no key `{}`", self.what, key.get_ref());
             let diagnostic = Diagnostic::at(codes::UNKNOWN_KEY, key.span(), message).label("unknown key");
             diagnostics.push(diagnostic.suggest(key.get_ref(), "keys", self.known.iter().copied()));
+            let meant = crate::closest(key.get_ref(), self.known.iter().copied());
+            self.missing.retain(|(missing, _)| Some(*missing) != meant);
+        }
+        for (key, help) in self.missing {
+            let message = format!("{} has no `{key}`", self.what);
+            diagnostics.push(Diagnostic::at(codes::MISSING_KEY, self.header.clone(), message).help(help));
         }
     }
 }
 
-fn text(value: Spanned<DeValue<'_>>, key: &str, diagnostics: &mut Diagnostics) -> Option<Text> {
+fn text(value: Spanned<DeValue<'_>>, what: &str, diagnostics: &mut Diagnostics) -> Option<Text> {
     let span = value.span();
     match value.into_inner() {
         DeValue::String(text) => {
             if text.contains("${vars.") || text.contains("${env.") {
-                let message = format!("`{key}` cannot hold a `${{...}}`");
+                let message = format!("{what} cannot hold a `${{...}}`");
                 let help = "variables and secrets are filled into `with` only";
                 diagnostics.push(Diagnostic::at(codes::MISPLACED_PLACEHOLDER, span, message).help(help));
                 return None;
@@ -158,7 +171,7 @@ fn text(value: Spanned<DeValue<'_>>, key: &str, diagnostics: &mut Diagnostics) -
             Some(Spanned::new(span, text.into_owned()))
         }
         other => {
-            diagnostics.push(wrong_type(span, &format!("`{key}`"), "a text", &other));
+            diagnostics.push(wrong_type(span, what, "a text", &other));
             None
         }
     }

@@ -53,7 +53,8 @@ fn store(value: &mut Spanned<DeValue<'_>>, d: &mut Diagnostics) {
         scalar => {
             if matches!(scalar, DeValue::Integer(_) | DeValue::Float(_)) && scalar_json(scalar).is_none() {
                 let message = "this number cannot be stored: it is infinite, not a number or beyond 64 bits";
-                d.push(Diagnostic::at(codes::NO_JSON, span, message));
+                let help = "give it as a text, in quotes";
+                d.push(Diagnostic::at(codes::NO_JSON, span, message).help(help));
             }
         }
     }
@@ -90,8 +91,8 @@ fn scalar_json(scalar: &DeValue<'_>) -> Option<Value> {
     })
 }
 
-/// The place of `path` ("add[2].name") inside `value`; where the path ends early, the last place that is there.
-pub(crate) fn locate(value: &Spanned<DeValue<'_>>, path: &str) -> Range<usize> {
+/// The value at `path` ("add[2].name") inside `value`; where the path ends early, the last value that is there.
+pub(crate) fn find<'v, 'i>(value: &'v Spanned<DeValue<'i>>, path: &str) -> &'v Spanned<DeValue<'i>> {
     let mut at = value;
     for part in path.split(['.', '[']) {
         let next = match (part.strip_suffix(']'), at.get_ref()) {
@@ -104,7 +105,30 @@ pub(crate) fn locate(value: &Spanned<DeValue<'_>>, path: &str) -> Range<usize> {
             None => break,
         }
     }
-    at.span()
+    at
+}
+
+/// The path of the value at `span`: "add[2].name"; none where there is no such value, or it is the whole.
+pub(crate) fn path_of(value: &Spanned<DeValue<'_>>, span: &Range<usize>) -> Option<String> {
+    let (mut at, mut path) = (value, String::new());
+    while at.span() != *span {
+        let inside = |inner: &Spanned<DeValue<'_>>| inner.span().start <= span.start && span.end <= inner.span().end;
+        match at.get_ref() {
+            DeValue::Array(items) => {
+                let (index, next) = items.iter().enumerate().find(|(_, item)| inside(item))?;
+                path.push_str(&format!("[{index}]"));
+                at = next;
+            }
+            DeValue::Table(entries) => {
+                let (key, next) = entries.iter().find(|(_, value)| inside(value))?;
+                let dot = if path.is_empty() { "" } else { "." };
+                path.push_str(&format!("{dot}{}", key.get_ref()));
+                at = next;
+            }
+            _ => return None,
+        }
+    }
+    (!path.is_empty()).then_some(path)
 }
 
 /// An empty table at `span`: the `with` of a step that has none.

@@ -76,7 +76,7 @@ fn a_step_id_may_be_in_capitals_but_two_may_not_differ_in_case_alone() {
     assert_eq!(phase(&start).plan().steps().next().map(|(_, s)| s.id.as_str()), Some("MIGRATION_START"));
     insta::assert_debug_snapshot!(said(&phase(&(start + &write("migration_start", "b", "")))), @r#"
     [
-        "P301 at `\"migration_start\"`: two steps have the id `migration_start` ()",
+        "P301 at `\"migration_start\"`: two steps have the id `migration_start` (give one of them another name; what was applied already is known by its old one)",
     ]
     "#);
 }

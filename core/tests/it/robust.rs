@@ -62,7 +62,7 @@ fn a_byte_order_mark_and_other_line_endings_are_tolerated_and_a_nul_is_not() {
     assert!(codes(&plan.replace("\"a.db\"", "\"a\0.db\"")).iter().all(|code| *code == "P101"));
     assert_eq!(codes(&plan.replace("\"a.db\"", r#""a\u0000.db""#)), ["P311"]);
     let errors = survive(&windows.replace("name = \"p\"", "nome = \"é\"")).unwrap_or_else(|| panic!("refused"));
-    assert_eq!(errors.to_string().lines().next(), Some("plan.toml:1:1: a plan has no `name` [P203]"));
+    assert_eq!(errors.to_string().lines().next(), Some("plan.toml:1:1: a plan has no key `nome` [P201]"));
 }
 
 proptest! {
