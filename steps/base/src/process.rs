@@ -60,7 +60,7 @@ pub(crate) enum Ended {
 pub(crate) struct Ran {
     /// How it ended.
     pub(crate) ended: Ended,
-    /// The last [`TAIL`] bytes of its masked output, both streams in the order of arrival.
+    /// The last [`TAIL`] bytes of its masked output, both streams in the order in which they were written.
     pub(crate) tail: String,
 }
 
@@ -102,23 +102,21 @@ pub(crate) fn run(program: &Program<'_>, mask: &dyn Fn(&str) -> String) -> Resul
         return Err(StepError::internal("a command without a program"));
     };
     let mut sink = Sink::open(program.log.as_deref(), mask)?;
+    // One pipe for both streams keeps what they say in order.
+    let (reader, writer) = io::pipe().map_err(|e| StepError::failed("cannot make a pipe").caused_by(e))?;
+    let errors = writer.try_clone().map_err(|e| StepError::failed("cannot make a pipe").caused_by(e))?;
     let mut child = Command::new(name)
         .args(arguments)
         .current_dir(&program.cwd)
         .envs(program.env)
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stdout(writer)
+        .stderr(errors)
         .process_group(0)
         .spawn()
         .map_err(|e| cannot_start(name, e))?;
     let (send, receive) = mpsc::channel();
-    let streams = [child.stdout.take().map(boxed), child.stderr.take().map(boxed)];
-    for stream in streams.into_iter().flatten() {
-        let send = send.clone();
-        thread::spawn(move || drain(stream, &send));
-    }
-    drop(send);
+    thread::spawn(move || drain(reader, &send));
     let ended = attend(&mut child, &receive, program.timeout, &mut sink);
     if ended.is_err() {
         end_group(&child, Signal::KILL);
@@ -126,10 +124,6 @@ pub(crate) fn run(program: &Program<'_>, mask: &dyn Fn(&str) -> String) -> Resul
     }
     let ended = ended?;
     Ok(Ran { ended, tail: sink.finish()? })
-}
-
-fn boxed(stream: impl Read + Send + 'static) -> Box<dyn Read + Send> {
-    Box::new(stream)
 }
 
 fn cannot_start(name: &str, cause: io::Error) -> StepError {
@@ -143,7 +137,7 @@ fn cannot_start(name: &str, cause: io::Error) -> StepError {
     error.caused_by(cause)
 }
 
-fn drain(mut stream: Box<dyn Read + Send>, send: &mpsc::Sender<Vec<u8>>) {
+fn drain(mut stream: impl Read, send: &mpsc::Sender<Vec<u8>>) {
     let mut buffer = [0; 8192];
     loop {
         match stream.read(&mut buffer) {

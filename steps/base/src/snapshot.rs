@@ -130,6 +130,10 @@ impl SnapshotSet {
         (&self.plan, &self.step) == (&info.plan, &info.id)
     }
 
+    fn manifests(&self) -> Vec<SnapshotManifest> {
+        self.snapshots.values().map(|m| m.manifest.clone()).collect()
+    }
+
     fn bytes(&self) -> u64 {
         self.snapshots.values().map(|m| m.manifest.bytes()).sum()
     }
@@ -156,7 +160,8 @@ struct Made {
     attempt: String,
     /// Relative to the root.
     into: String,
-    targets: Vec<String>,
+    /// What a runner restores from; empty in an intent.
+    manifests: Vec<SnapshotManifest>,
 }
 
 impl StepKind for TargetSnapshot {
@@ -243,21 +248,22 @@ impl MigrationStep for TargetSnapshot {
             })
             .await?;
         let (done, folder) = found;
-        if let Some((set, made)) = done {
+        if let Some((set, mut made)) = done {
+            made.manifests = set.manifests();
             return Ok(Applied::AlreadyApplied(Receipt::of(&made)?.with_bytes(set.bytes())));
         }
-        let made = Made {
+        let mut made = Made {
             version: SnapshotSet::VERSION,
             attempt: format!("{}@{}", cx.info().run, cx.now()),
             into: self.config.into.clone(),
-            targets: self.config.targets.clone(),
+            manifests: Vec::new(),
         };
-        let receipt = Receipt::of(&made)?;
         self.need_room(cx).await?;
-        cx.intend(&receipt).await?;
+        cx.intend(&Receipt::of(&made)?).await?;
         let place = folder.clone();
         let aside = cx.blocking(move || make_place(&place)).await?;
-        let set = self.take(cx, &folder, made.attempt).await?;
+        let set = self.take(cx, &folder, made.attempt.clone()).await?;
+        made.manifests = set.manifests();
         let (bytes, document) = (set.bytes(), set.to_bytes()?);
         cx.blocking(move || {
             write_atomic(&folder.join(MANIFEST), &document, PRIVATE_FILE)?;
@@ -266,7 +272,7 @@ impl MigrationStep for TargetSnapshot {
             sync_parent(&marker)
         })
         .await?;
-        let mut receipt = receipt.with_bytes(bytes);
+        let mut receipt = Receipt::of(&made)?.with_bytes(bytes);
         if let Some(name) = aside {
             receipt = receipt.with_note(format!("an earlier set is kept as {name}"));
         }

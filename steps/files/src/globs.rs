@@ -53,6 +53,7 @@ mod tests {
         assert!(!any_matches(&patterns("logs"), "logs2/a"));
         assert_eq!(literal_prefix("logs/*.jsonl"), "logs");
         assert_eq!(literal_prefix("*.jsonl"), "");
+        assert_eq!(literal_prefix("a/*/b"), "a");
         assert_eq!(literal_prefix("a/config.json"), "a/config.json");
     }
 

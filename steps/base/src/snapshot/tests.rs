@@ -70,6 +70,10 @@ fn an_earlier_complete_set_is_set_aside_whole_and_says_where_it_lies() {
     fs::write(dir.path().join("one.db"), "later").unwrap();
     let Applied::Changed(receipt) = fixture.open(dir.path()).apply("cut").unwrap() else { panic!("not taken") };
     assert_eq!(receipt.notes, ["an earlier set is kept as pre-20260101T000000Z"]);
+    // What a runner restores from.
+    let manifests: Vec<cutover_core::SnapshotManifest> =
+        serde_json::from_value(receipt.body["manifests"].clone()).unwrap();
+    assert_eq!(manifests.iter().map(|m| m.target.as_str()).collect::<Vec<_>>(), ["one", "two"]);
     let aside = dir.path().canonicalize().unwrap().join("backups/pre-20260101T000000Z");
     assert_eq!(first.differences(&Tree::of(&aside.join("one"))), Vec::<String>::new());
     let set = SnapshotSet::read(&aside).unwrap().unwrap();

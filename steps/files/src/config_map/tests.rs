@@ -179,8 +179,11 @@ fn an_edit_by_others_is_never_rolled_over() {
     assert!(error.to_string().contains("`cortex.config.json` was changed by somebody else"), "{error}");
     assert!(error.help().is_some());
     assert_eq!(fs::read_to_string(&path).unwrap(), edited);
-    // The change is still there, with a value of the operator's own.
+    // The change is still there, with a value of the operator's own, as long as the schema holds.
     assert_eq!(bench.verify("map").unwrap(), Verdict::Holds);
+    fs::write(&path, edited.replace("\"CORTEX\"", "7")).unwrap();
+    let Verdict::Broken(lines) = bench.verify("map").unwrap() else { panic!("verify holds") };
+    assert!(lines.len() == 1 && lines[0].starts_with("/application/name: "), "{lines:?}");
 }
 
 #[test]
