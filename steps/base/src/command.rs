@@ -1,14 +1,15 @@
 //! `command.run`: a program of the operator's, with its own verification and its own way back.
 //!
-//! Owns the step kind and the small record, in the step's scratch folder, of how far its command has come. Starting
-//! and ending processes is `process`'s business.
+//! Owns the step kind. Starting and ending processes is `process`'s business; how far a command has come is recorded
+//! by `progress`.
+
+mod progress;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cutover_core::disk::{PRIVATE_FILE, inside, io_error, private_dir, write_atomic};
+use cutover_core::disk::{inside, private_dir};
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Effects, MigrationStep, Receipt, Reversal, Standing,
     StepContext, StepError, StepKind, Use, Verdict, async_trait, register_step,
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::duration;
 use crate::process::{self, Program, Ran, not_found};
+use progress::{State, read_progress, write_progress};
 
 const VERSION: u32 = 1;
 
@@ -85,22 +87,6 @@ struct Done {
     log: Option<String>,
     /// The end of the output, masked; empty in an intent.
     tail: String,
-}
-
-/// How far the command has come. Durable, in the scratch folder: a crash may come before the journal hears of it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Progress {
-    version: u32,
-    attempt: String,
-    state: State,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum State {
-    Started,
-    Applied,
-    RolledBack,
 }
 
 impl StepKind for CommandRun {
@@ -314,38 +300,6 @@ fn quoted(argument: &str) -> String {
     } else {
         format!("'{}'", argument.replace('\'', r"'\''"))
     }
-}
-
-fn progress_file(cx: &StepContext) -> PathBuf {
-    cx.scratch_dir().join("command.json")
-}
-
-async fn read_progress(cx: &StepContext) -> Result<Option<Progress>, StepError> {
-    let path = progress_file(cx);
-    cx.blocking(move || match fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| {
-            StepError::failed(format!("`{}` cannot be read", path.display()))
-                .with_help("remove it if the command may run again")
-                .caused_by(e)
-        }),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(io_error("cannot read", &path, e)),
-    })
-    .await
-}
-
-async fn write_progress(cx: &StepContext, attempt: String, state: State) -> Result<(), StepError> {
-    let path = progress_file(cx);
-    cx.blocking(move || {
-        let progress = Progress { version: VERSION, attempt, state };
-        let bytes = serde_json::to_vec(&progress)
-            .map_err(|e| StepError::internal("a record could not be written as JSON").caused_by(e))?;
-        if let Some(folder) = path.parent() {
-            private_dir(folder)?;
-        }
-        write_atomic(&path, &bytes, PRIVATE_FILE)
-    })
-    .await
 }
 
 #[cfg(test)]

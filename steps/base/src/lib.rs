@@ -16,4 +16,4 @@ mod vcs;
 
 pub use assess::{AssessConfig, CountConfig, TargetAssess};
 pub use command::{CommandConfig, CommandRun};
-pub use snapshot::{SnapshotConfig, SnapshotSet, TargetSnapshot};
+pub use snapshot::{SetMember, SnapshotConfig, SnapshotSet, TargetSnapshot};

@@ -1,33 +1,27 @@
 //! `target.snapshot`: one consistent cut through several targets, kept in a folder of its own.
 //!
-//! Owns the step kind and the set's manifest (`manifest.json`, format version 1). How a target is copied is the
-//! target's business; this only proves that nothing moved between the first copy and the last.
+//! Owns the step kind. How a target is copied is the target's business; this only proves that nothing moved between
+//! the first copy and the last.
+
+mod place;
+mod set;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use cutover_core::disk::{
-    PRIVATE_FILE, hash_file, inside, io_error, private_dir, sync_parent, write_atomic, write_once,
-};
+use cutover_core::disk::{PRIVATE_FILE, inside, io_error, private_dir, sync_parent, write_atomic, write_once};
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, MigrationStep, Receipt, SnapshotManifest, Standing, StepContext,
-    StepError, StepKind, Use, Verdict, async_trait, blake3_hex, canonical_json, register_step,
+    StepError, StepKind, Use, Verdict, async_trait, register_step,
 };
-use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::estimate;
-
-const MANIFEST: &str = "manifest.json";
-
-/// Present while a set is being taken; a crash leaves it.
-const INCOMPLETE: &str = "incomplete";
-
-/// Present in a set whose step was rolled back: kept, and never taken for the work of a later apply.
-const ROLLED_BACK: &str = "rolled-back";
+use place::{INCOMPLETE, ROLLED_BACK, make_place, occupied};
+use set::{MANIFEST, digest_of};
+pub use set::{SetMember, SnapshotSet};
 
 /// Takes snapshots of targets in one consistent cut.
 #[derive(Debug)]
@@ -43,114 +37,6 @@ pub struct SnapshotConfig {
     pub targets: Vec<String>,
     /// Folder of the snapshots, relative to the root. An earlier complete set there is set aside, never overwritten.
     pub into: String,
-}
-
-/// The manifest of a set: every target's own manifest, and a digest of each.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct SnapshotSet {
-    /// Format version: [`SnapshotSet::VERSION`].
-    pub version: u32,
-    /// The plan that took it.
-    pub plan: String,
-    /// The step that took it.
-    pub step: String,
-    /// The run and the moment at which it was begun.
-    pub attempt: String,
-    /// When it was complete.
-    pub taken_at: Timestamp,
-    /// The snapshots, by target.
-    pub snapshots: BTreeMap<String, SetMember>,
-}
-
-/// One target's part of a set.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SetMember {
-    /// BLAKE3 (hex) of the manifest as canonical JSON.
-    pub blake3: String,
-    /// The target's own manifest.
-    pub manifest: SnapshotManifest,
-}
-
-impl SnapshotSet {
-    /// The format version that this build writes.
-    pub const VERSION: u32 = 1;
-
-    /// Reads the set in `folder`; none where no complete one is.
-    pub fn read(folder: &Path) -> Result<Option<Self>, StepError> {
-        let path = folder.join(MANIFEST);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
-                return Ok(None);
-            }
-            Err(e) => return Err(io_error("cannot read", &path, e)),
-        };
-        let unreadable = |e: serde_json::Error| {
-            StepError::conflict(format!("`{}` is no manifest of a snapshot set", path.display()))
-                .with_help("set the folder aside, or choose another `into`")
-                .caused_by(e)
-        };
-        let any: serde_json::Value = serde_json::from_slice(&bytes).map_err(unreadable)?;
-        match any.get("version").and_then(serde_json::Value::as_u64) {
-            Some(version) if version > u64::from(Self::VERSION) => Err(StepError::conflict(format!(
-                "`{}` has format version {version}; this build reads version {}",
-                path.display(),
-                Self::VERSION
-            ))
-            .with_help("use the build that wrote it, or set the folder aside")),
-            _ => serde_json::from_value(any).map(Some).map_err(unreadable),
-        }
-    }
-
-    /// What is not as it was when the set was taken; reads every byte. `folder` is where the set lies now.
-    pub fn damage(&self, folder: &Path) -> Vec<String> {
-        let mut lines = Vec::new();
-        for (target, member) in &self.snapshots {
-            if member.blake3 != digest_of(&member.manifest) {
-                lines.push(format!("{target}: its manifest was changed"));
-            }
-            for file in &member.manifest.files {
-                let path = folder.join(target).join(&file.path);
-                match hash_file(&path) {
-                    Ok((bytes, hash)) if (bytes, &hash) == (file.bytes, &file.blake3) => {}
-                    Ok((bytes, _)) => lines.push(format!(
-                        "{target}: `{}` was changed ({bytes} bytes, {} when taken)",
-                        file.path, file.bytes
-                    )),
-                    Err(e) => lines.push(format!("{target}: `{}`: {e}", file.path)),
-                }
-            }
-        }
-        lines
-    }
-
-    fn is_of(&self, cx: &StepContext) -> bool {
-        let info = cx.info();
-        (&self.plan, &self.step) == (&info.plan, &info.id)
-    }
-
-    fn manifests(&self) -> Vec<SnapshotManifest> {
-        self.snapshots.values().map(|m| m.manifest.clone()).collect()
-    }
-
-    fn bytes(&self) -> u64 {
-        self.snapshots.values().map(|m| m.manifest.bytes()).sum()
-    }
-
-    fn to_bytes(&self) -> Result<Vec<u8>, StepError> {
-        serde_json::to_vec_pretty(self)
-            .map_err(|e| StepError::internal("a manifest could not be written as JSON").caused_by(e))
-    }
-}
-
-fn digest_of(manifest: &SnapshotManifest) -> String {
-    // Where a set lies may change: an earlier one is set aside.
-    let mut value = json!(manifest);
-    if let Some(fields) = value.as_object_mut() {
-        fields.remove("folder");
-    }
-    blake3_hex(canonical_json(&value).as_bytes())
 }
 
 /// What apply made.
@@ -373,56 +259,6 @@ impl TargetSnapshot {
         }
         Ok(counters)
     }
-}
-
-/// The complete set in `folder`; none when it is absent, empty or an incomplete set; else a conflict.
-fn occupied(folder: &Path) -> Result<Option<SnapshotSet>, StepError> {
-    let entries = match fs::read_dir(folder) {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => false,
-        Err(e) => return Err(io_error("cannot read", folder, e)),
-    };
-    let set = SnapshotSet::read(folder)?;
-    if set.is_none() && entries && !folder.join(INCOMPLETE).exists() {
-        return Err(StepError::conflict(format!("`{}` holds files that are no snapshots of ours", folder.display()))
-            .with_help("choose another `into`, or move them elsewhere"));
-    }
-    Ok(set)
-}
-
-/// Makes `folder` empty but for the marker: a complete set is set aside, an incomplete one is replaced.
-/// Returns the name that a complete one got.
-fn make_place(folder: &Path) -> Result<Option<String>, StepError> {
-    let mut aside = None;
-    match occupied(folder)? {
-        // Whole, whether or not the marker was still to go when a crash came.
-        Some(set) => aside = Some(set_aside(folder, set)?),
-        None if folder.exists() => {
-            fs::remove_dir_all(folder).map_err(|e| io_error("cannot remove the incomplete set", folder, e))?;
-        }
-        None => {}
-    }
-    private_dir(folder)?;
-    write_atomic(&folder.join(INCOMPLETE), b"", PRIVATE_FILE)?;
-    Ok(aside)
-}
-
-/// Renames a complete set to `<into>-<taken_at>`, and corrects where its manifest says it lies.
-fn set_aside(folder: &Path, mut set: SnapshotSet) -> Result<String, StepError> {
-    let name = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let stamp = set.taken_at.strftime("%Y%m%dT%H%M%SZ");
-    let place =
-        |n: u32| folder.with_file_name(if n == 1 { format!("{name}-{stamp}") } else { format!("{name}-{stamp}-{n}") });
-    let to: PathBuf = (1..).map(place).find(|p| p.symlink_metadata().is_err()).unwrap_or_else(|| place(1));
-    fs::rename(folder, &to).map_err(|e| io_error("cannot set aside", folder, e))?;
-    sync_parent(&to)?;
-    for member in set.snapshots.values_mut() {
-        if let Ok(rest) = member.manifest.folder.strip_prefix(folder) {
-            member.manifest.folder = to.join(rest);
-        }
-    }
-    write_atomic(&to.join(MANIFEST), &set.to_bytes()?, PRIVATE_FILE)?;
-    Ok(to.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -3,28 +3,29 @@
 //! Owns the step kind: when it writes, what it keeps for the way back, what it refuses. The mapping itself is
 //! `mapping`'s, the text formats are `format`'s.
 
+mod config;
+mod file;
 mod format;
 mod keys;
 mod mapping;
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use cutover_core::disk::{inside, io_error, sync_parent, write_atomic};
+use cutover_core::disk::{inside, io_error, write_atomic};
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, MigrationStep, Receipt, Standing, StepContext, StepError,
     StepKind, Use, Verdict, async_trait, register_step,
 };
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::base::Base;
 use crate::images::Image;
+use config::mapping_of;
+pub use config::{DroppedKey, MapConfig, MovedKey};
+use file::{present, put_back};
 use format::Format;
-use keys::KeyPath;
 use mapping::{Mapped, Mapping};
 
 const VERSION: u32 = 1;
@@ -37,53 +38,6 @@ pub struct ConfigMap {
     base: Base,
     mapping: Mapping,
     schema: Option<jsonschema::Validator>,
-}
-
-/// Which file, and what happens to each of its keys. Keys are dotted paths; every old key must be decided about.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct MapConfig {
-    /// The old file, relative to the step's `dir` target or else to the root: `.json`, `.toml`, `.yaml` or `.yml`.
-    pub from: String,
-    /// The new file; the same as `from` to map it in place. The old file is left as it is otherwise.
-    pub to: String,
-    /// Keys that get another name or place.
-    #[serde(default)]
-    pub map: Vec<MovedKey>,
-    /// Values that the new file has, whatever the old one said.
-    #[serde(default)]
-    pub set: BTreeMap<String, Value>,
-    /// Values for keys that the old file does not have.
-    #[serde(default)]
-    pub defaults: BTreeMap<String, Value>,
-    /// Keys that stay as they are, with all below them.
-    #[serde(default)]
-    pub keep: Vec<String>,
-    /// Keys that the new file does not have any more.
-    #[serde(default)]
-    pub drop: Vec<DroppedKey>,
-    /// A JSON Schema in the plan's folder that the new document must fulfil before anything is written.
-    pub schema: Option<String>,
-}
-
-/// A key that gets another place.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MovedKey {
-    /// The old key.
-    pub from: String,
-    /// The new key.
-    pub to: String,
-}
-
-/// A key that is left out.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DroppedKey {
-    /// The old key.
-    pub key: String,
-    /// Why it is not needed any more; shown to the operator.
-    pub why: String,
 }
 
 /// What apply made.
@@ -146,59 +100,6 @@ fn read_schema(cx: &BuildContext<'_>, path: &str) -> Result<jsonschema::Validato
     let schema: Value = serde_json::from_str(&cx.read_text("schema", path)?)
         .map_err(|e| BuildError::at("schema", format!("`{path}` is no JSON: {e}")))?;
     jsonschema::validator_for(&schema).map_err(|e| BuildError::at("schema", format!("`{path}` is no JSON Schema: {e}")))
-}
-
-fn mapping_of(config: &MapConfig) -> Result<Mapping, BuildError> {
-    let key = |field: String, text: &str| {
-        KeyPath::parse(text).ok_or_else(|| {
-            BuildError::at(field, format!("`{text}` is no path of a key"))
-                .with_help("write parts with dots between; quote a part that holds a dot: a.\"b.c\"")
-        })
-    };
-    let mut mapping = Mapping::default();
-    for (i, entry) in config.map.iter().enumerate() {
-        let (from, to) = (key(format!("map[{i}].from"), &entry.from)?, key(format!("map[{i}].to"), &entry.to)?);
-        if from == to {
-            return Err(BuildError::at(format!("map[{i}]"), format!("`{from}` is mapped to itself"))
-                .with_help("name it in `keep`"));
-        }
-        mapping.moves.push((from, to));
-    }
-    for (field, values, into) in
-        [("set", &config.set, &mut mapping.set), ("defaults", &config.defaults, &mut mapping.defaults)]
-    {
-        for (name, value) in values {
-            into.push((key(format!("{field}.{name}"), name)?, value.clone()));
-        }
-    }
-    for (i, name) in config.keep.iter().enumerate() {
-        mapping.keep.push(key(format!("keep[{i}]"), name)?);
-    }
-    for (i, entry) in config.drop.iter().enumerate() {
-        if entry.why.trim().is_empty() {
-            return Err(BuildError::at(format!("drop[{i}].why"), format!("no reason for dropping `{}`", entry.key))
-                .with_help("say why nobody will miss it"));
-        }
-        mapping.drop.push((key(format!("drop[{i}].key"), &entry.key)?, entry.why.clone()));
-    }
-    twice("map", "from", mapping.moves.iter().map(|(from, _)| from).chain(mapping.drop.iter().map(|(key, _)| key)))?;
-    let given = mapping.set.iter().chain(&mapping.defaults).map(|(key, _)| key);
-    twice("map", "to", mapping.moves.iter().map(|(_, to)| to).chain(given.clone().take(mapping.set.len())))?;
-    twice("defaults", "set", given)?;
-    Ok(mapping)
-}
-
-/// A key that is decided about twice.
-fn twice<'a>(field: &str, what: &str, keys: impl Iterator<Item = &'a KeyPath>) -> Result<(), BuildError> {
-    let mut seen = Vec::new();
-    for key in keys {
-        if seen.contains(&key) {
-            return Err(BuildError::at(field, format!("`{key}` is decided about twice ({what})"))
-                .with_help("keep one of the two"));
-        }
-        seen.push(key);
-    }
-    Ok(())
 }
 
 register_step!(ConfigMap);
@@ -414,48 +315,6 @@ fn unreadable(path: &str, why: &str) -> StepError {
 fn occupied(path: &str, lines: &[String]) -> StepError {
     StepError::conflict(format!("`{path}` is there and is not what the old file would become: {}", lines.join("; ")))
         .with_help("move it elsewhere, or choose another `to`; it is never overwritten")
-}
-
-/// A file's bytes and mode; none when there is no file.
-fn present(path: &Path) -> Result<Option<(Vec<u8>, u32)>, StepError> {
-    match fs::read(path) {
-        Ok(bytes) => {
-            let found = fs::metadata(path).map_err(|e| io_error("cannot look at", path, e))?;
-            Ok(Some((bytes, found.permissions().mode() & 0o7777)))
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(io_error("cannot read", path, e)),
-    }
-}
-
-/// Puts back what was before, unless somebody else has written the file since.
-fn put_back(folder: &Path, scratch: &Path, made: &Made) -> Result<(), StepError> {
-    let path = inside(folder, &made.path, true)?;
-    let now = present(&path)?;
-    let hash = now.as_ref().map(|(bytes, _)| Image::of(bytes, 0).blake3);
-    if hash.as_ref() == made.before.as_ref().map(|image| &image.blake3) {
-        return Ok(());
-    }
-    if hash.as_ref() != Some(&made.after.blake3) {
-        let error = StepError::failed(format!("`{}` was changed by somebody else since this step wrote it", made.path));
-        let kept = made.before.as_ref().map(|image| format!(" (the file before is kept in `{}`)", image.blake3));
-        return Err(error.with_help(format!(
-            "move it elsewhere and put back what the step wrote, or make it what it was before{}; then roll back again",
-            kept.unwrap_or_default()
-        )));
-    }
-    match &made.before {
-        Some(image) => write_atomic(&path, &image.load(scratch)?, image.mode)?,
-        None => {
-            fs::remove_file(&path).map_err(|e| io_error("cannot remove", &path, e))?;
-            sync_parent(&path)?;
-        }
-    }
-    for made in made.folders.iter().rev() {
-        // Not empty, or gone: not ours to remove any more.
-        let _ = fs::remove_dir(inside(folder, made, false)?);
-    }
-    Ok(())
 }
 
 #[cfg(test)]
