@@ -3,7 +3,6 @@
 //! Owns the pace: how many rows a batch takes, when a batch took too long, when a stop is obeyed. The SQL is
 //! `query`'s, what is remembered between batches is `state`'s.
 
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use cutover_core::{
@@ -14,6 +13,7 @@ use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+mod pace;
 mod query;
 mod state;
 
@@ -21,6 +21,7 @@ use crate::SqliteTarget;
 use crate::done;
 use crate::target::bookkeeping;
 use crate::value::to_json;
+use pace::{next_size, timed};
 use query::Source;
 use state::State;
 
@@ -66,12 +67,6 @@ fn default_batch() -> u64 {
 fn default_seconds() -> u64 {
     5
 }
-
-/// The database is held no longer than this by a batch, where its size can help it.
-const HOLD: Duration = Duration::from_millis(25);
-
-/// The smallest batch that shrinking leads to.
-const SMALLEST: u64 = 16;
 
 register_step!(Backfill);
 
@@ -139,30 +134,6 @@ impl Backfill {
     }
 }
 
-/// Runs `work`, interrupted when it takes longer than `limit`.
-fn timed<T>(conn: &Connection, limit: Duration, work: impl FnOnce() -> Result<T, StepError>) -> Result<T, StepError> {
-    let started = Instant::now();
-    let interrupt = conn.get_interrupt_handle();
-    let result = std::thread::scope(|scope| {
-        let (done, watched) = mpsc::channel::<()>();
-        scope.spawn(move || {
-            if watched.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
-                interrupt.interrupt();
-            }
-        });
-        let result = work();
-        drop(done);
-        result
-    });
-    if started.elapsed() <= limit {
-        return result;
-    }
-    Err(StepError::failed(format!("a batch took longer than {} s and was undone: review", limit.as_secs())).with_help(
-        "an index behind `key` lets each batch start where the last one ended; else lower `batch` or raise `seconds`. \
-         The same command goes on after the last complete batch",
-    ))
-}
-
 #[async_trait]
 impl MigrationStep for Backfill {
     fn describe(&self) -> Vec<Change> {
@@ -215,11 +186,7 @@ impl MigrationStep for Backfill {
             let Some((state, held)) = self.step(cx, &columns, size).await? else { break };
             seen = state.seen;
             cx.progress(seen, Some(total.max(seen)), "rows");
-            size = if held > HOLD {
-                (size / 2).max(SMALLEST.min(self.batch))
-            } else {
-                (size + size / 8 + 1).min(self.batch)
-            };
+            size = next_size(size, self.batch, held);
         }
         let (info, into) = (cx.info().clone(), self.source.into.clone());
         let receipt = target

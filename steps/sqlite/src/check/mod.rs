@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, MigrationStep, Receipt, Standing, StepContext, StepError,
-    StepKind, Target as _, TargetKind, Use, Verdict, async_trait, register_step,
+    StepKind, Target as _, Use, Verdict, async_trait, register_step,
 };
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod config;
 mod health;
 mod measure;
 mod shape;
@@ -18,6 +18,7 @@ mod shape;
 use crate::SqliteTarget;
 use crate::declared;
 use crate::done;
+use config::{Baseline, CheckConfig};
 use health::{Health, Scope};
 use measure::{Latency, Scalar};
 use shape::Shape;
@@ -31,46 +32,6 @@ pub(crate) struct Check {
     baseline: Baseline,
     scalars: Vec<Scalar>,
     latency: Vec<Latency>,
-    any_of: Vec<Vec<String>>,
-}
-
-/// What becomes of the things that may be wrong already.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Baseline {
-    /// Each is a failure.
-    None,
-    /// They are recorded and never a failure.
-    Take,
-    /// Only what the named step did not record is a failure.
-    Since(String),
-}
-
-/// Configuration of `sqlite.check`.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub(crate) struct CheckConfig {
-    /// Tables that must be there, each with columns that it must have.
-    tables: BTreeMap<String, Vec<String>>,
-    /// A file of CREATE TABLE and CREATE INDEX statements, relative to the plan: each object must be there as defined.
-    schema: Option<String>,
-    /// Indexes that must be there.
-    indexes: Vec<String>,
-    /// Queries whose value must be as expected.
-    scalars: Vec<Scalar>,
-    /// Whether SQLite's integrity check must find nothing.
-    integrity: bool,
-    /// Whether there must be no foreign-key violation.
-    foreign_keys: bool,
-    /// Full-text tables whose index must fit their content.
-    fts: Vec<String>,
-    /// Queries that must be fast.
-    latency: Vec<Latency>,
-    /// Records what `integrity`, `foreign-keys` and `fts` find, and fails on none of it.
-    take_baseline: bool,
-    /// The id of an earlier step with `take-baseline`: only what it did not record is a failure.
-    baseline: Option<String>,
-    /// Sets of facts ("table:NAME", "column:TABLE.NAME", "empty"), one of which must hold before the plan writes
-    /// anything: the schemas that the plan knows.
     any_of: Vec<Vec<String>>,
 }
 
@@ -99,30 +60,8 @@ impl StepKind for Check {
                 .map_err(|e| BuildError { field: "schema".to_owned(), ..e })?,
             None => Vec::new(),
         };
-        let scope = Scope { integrity: config.integrity, foreign_keys: config.foreign_keys, fts: config.fts };
-        let baseline = match (config.take_baseline, config.baseline) {
-            (true, Some(_)) => {
-                return Err(BuildError::at("baseline", "`take-baseline` and `baseline` are both given")
-                    .with_help("keep one of them"));
-            }
-            (true, None) => Baseline::Take,
-            (false, Some(step)) => Baseline::Since(step),
-            (false, None) => Baseline::None,
-        };
-        if baseline != Baseline::None && scope.is_empty() {
-            let field = if baseline == Baseline::Take { "take-baseline" } else { "baseline" };
-            return Err(BuildError::at(field, "a baseline is of nothing here")
-                .with_help("add `integrity = true`, `foreign-keys = true` or `fts = [...]`"));
-        }
-        for (i, scalar) in config.scalars.iter().enumerate() {
-            scalar.check_config(&format!("scalars[{i}]"))?;
-        }
-        for (i, latency) in config.latency.iter().enumerate() {
-            latency.check_config(&format!("latency[{i}]"))?;
-        }
-        for (i, facts) in config.any_of.iter().enumerate() {
-            known_facts(&format!("any-of[{i}]"), facts)?;
-        }
+        let scope = Scope { integrity: config.integrity, foreign_keys: config.foreign_keys, fts: config.fts.clone() };
+        let baseline = config.judged(&scope)?;
         let shape = Shape::new(config.tables, config.indexes, schema)?;
         let check = Self {
             target,
@@ -138,19 +77,6 @@ impl StepKind for Check {
                 .with_help("add `tables`, `scalars`, `integrity` or another check"));
         }
         Ok(check)
-    }
-}
-
-fn known_facts(field: &str, facts: &[String]) -> Result<(), BuildError> {
-    let forms = <SqliteTarget as TargetKind>::FACTS;
-    let form = |f: &str| f.split_once(':').map_or(f.to_owned(), |(kind, _)| format!("{kind}:"));
-    match facts.iter().find(|fact| !forms.iter().any(|known| form(known) == form(fact))) {
-        Some(fact) => Err(BuildError::at(field, format!("`{fact}` is no fact of a SQLite target"))
-            .with_help(format!("one of {}", forms.join(", ")))),
-        None if facts.is_empty() => {
-            Err(BuildError::at(field, "a set without facts holds always").with_help("name a fact, or remove the set"))
-        }
-        None => Ok(()),
     }
 }
 

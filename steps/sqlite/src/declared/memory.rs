@@ -3,6 +3,8 @@
 //! Owns the three questions asked there: what a script of tables and indexes declares, what an index declares on a
 //! real table, and which column a definition adds.
 
+use std::cell::Cell;
+
 use cutover_core::{BuildError, StepError};
 use rusqlite::Connection;
 
@@ -25,20 +27,23 @@ pub(crate) enum Declared {
 impl Declarations {
     /// What the statements declare: tables, and indexes on these tables only.
     pub(crate) fn of(statements: Vec<Statement>) -> Result<Self, BuildError> {
-        let conn = memory().map_err(|e| BuildError::at("", e.to_string()))?;
+        scratch(|conn| Self::found_in(conn, statements)).map_err(|e| BuildError::at("", e.to_string()))?
+    }
+
+    fn found_in(conn: &Connection, statements: Vec<Statement>) -> Result<Self, BuildError> {
         let mut all = Vec::new();
         for statement in statements {
             let at = |e: &dyn std::fmt::Display| BuildError::at(&statement.field, format!("`{}`: {e}", statement.name));
             if let Kind::Index { table } = &statement.kind
-                && object(&conn, table).map_err(|e| at(&e))?.is_none()
+                && object(conn, table).map_err(|e| at(&e))?.is_none()
             {
                 return Err(at(&format!("its table `{table}` is not declared before it"))
                     .with_help("declare the table first, or use a `sqlite.indexes` step for a table that exists"));
             }
             conn.execute_batch(&statement.sql).map_err(|e| at(&Plain(e)))?;
             let declared = match &statement.kind {
-                Kind::Table => Table::read(&conn, &statement.name).map_err(|e| at(&e))?.map(Declared::Table),
-                Kind::Index { .. } => Index::read(&conn, &statement.name).map_err(|e| at(&e))?.map(Declared::Index),
+                Kind::Table => Table::read(conn, &statement.name).map_err(|e| at(&e))?.map(Declared::Table),
+                Kind::Index { .. } => Index::read(conn, &statement.name).map_err(|e| at(&e))?.map(Declared::Index),
             };
             let declared = declared.ok_or_else(|| at(&"SQLite made something else of it"))?;
             all.push((statement, declared));
@@ -77,24 +82,25 @@ pub(super) fn declared_index(conn: &Connection, statement: &Statement) -> Result
     if !missing.is_empty() {
         return Ok(OnTable::NoColumns(table.clone(), missing));
     }
-    let copy = memory().map_err(|e| sqlite_error(e, "opening an in-memory database"))?;
-    copy.execute_batch(&found.sql)
-        .map_err(|e| sqlite_error(e, &format!("copying the definition of table `{table}`")))?;
-    if let Err(e) = copy.execute_batch(&statement.sql) {
-        return match unknown_column(&e) {
-            Some(name) => Ok(OnTable::NoColumns(table.clone(), vec![name])),
-            None => Err(sqlite_error(e, &format!("index `{}`", statement.name))),
-        };
-    }
-    let declared = Index::read(&copy, &statement.name)?;
-    declared.map(OnTable::Index).ok_or_else(|| StepError::internal(format!("index `{}` was not made", statement.name)))
+    let declared = scratch(|copy| {
+        copy.execute_batch(&found.sql)
+            .map_err(|e| sqlite_error(e, &format!("copying the definition of table `{table}`")))?;
+        match copy.execute_batch(&statement.sql) {
+            Ok(()) => Ok(Index::read(copy, &statement.name)?.map(OnTable::Index)),
+            Err(e) => match unknown_column(&e) {
+                Some(name) => Ok(Some(OnTable::NoColumns(table.clone(), vec![name]))),
+                None => Err(sqlite_error(e, &format!("index `{}`", statement.name))),
+            },
+        }
+    });
+    let declared = declared.map_err(|e| sqlite_error(e, "opening an in-memory database"))??;
+    declared.ok_or_else(|| StepError::internal(format!("index `{}` was not made", statement.name)))
 }
 
 /// Whether SQLite can parse the statement of an index whose table it does not know yet.
 pub(crate) fn check_index_syntax(statement: &Statement) -> Result<(), BuildError> {
     let at = |e: rusqlite::Error| BuildError::at(&statement.field, format!("`{}`: {}", statement.name, Plain(e)));
-    let conn = memory().map_err(at)?;
-    match conn.execute_batch(&statement.sql) {
+    match scratch(|conn| conn.execute_batch(&statement.sql)).map_err(at)? {
         Err(e) if !e.to_string().contains("no such table") => Err(at(e)),
         _ => Ok(()),
     }
@@ -124,28 +130,39 @@ pub(crate) fn added_column(field: &str, table: &str, definition: &str) -> Result
     // The column may refer to others of its table, which is not known here: those that SQLite misses are supplied.
     let mut others = vec!["cutover other".to_owned()];
     loop {
-        let conn = memory().map_err(|e| at(&Plain(e)))?;
-        let list = others.iter().map(|o| quote_ident(o)).collect::<Vec<_>>().join(", ");
-        let name = quote_ident(table);
-        conn.execute_batch(&format!("CREATE TABLE {name} ({list}); INSERT INTO {name} DEFAULT VALUES;"))
-            .map_err(|e| at(&Plain(e)))?;
-        match conn.execute_batch(&add_sql(table, definition)) {
-            Ok(()) => {}
-            Err(e) => match unknown_column(&e) {
-                Some(other) if others.len() < 64 && !others.contains(&other) => {
-                    others.push(other);
-                    continue;
-                }
+        let tried = scratch(|conn| try_column(conn, table, &others, definition)).map_err(|e| at(&Plain(e)))?;
+        match tried.map_err(|e| at(&e))? {
+            Tried::Added(column, rules) => return Ok(AddedColumn { sql: definition.to_owned(), column, rules }),
+            Tried::Nothing => return Err(at(&"it adds no column")),
+            Tried::Refused(e) => match unknown_column(&e) {
+                Some(other) if others.len() < 64 && !others.contains(&other) => others.push(other),
                 _ => return Err(refused(&Plain(e).to_string(), |why| at(&why))),
             },
         }
-        let found = Table::read(&conn, table).map_err(|e| at(&e))?;
-        let Some(column) = found.as_ref().and_then(|t| t.columns.get(others.len())).cloned() else {
-            return Err(at(&"it adds no column"));
-        };
-        let rules = found.map(|t| t.rules_of(&column.name)).unwrap_or_default();
-        return Ok(AddedColumn { sql: definition.to_owned(), column, rules });
     }
+}
+
+enum Tried {
+    Added(Column, Vec<String>),
+    Nothing,
+    Refused(rusqlite::Error),
+}
+
+/// Adds the column to a table of that name which has these columns and one row.
+fn try_column(conn: &Connection, table: &str, others: &[String], definition: &str) -> Result<Tried, StepError> {
+    let list = others.iter().map(|o| quote_ident(o)).collect::<Vec<_>>().join(", ");
+    let name = quote_ident(table);
+    let sql =
+        format!("CREATE TABLE {name} ({list}); INSERT INTO {name} DEFAULT VALUES; {}", add_sql(table, definition));
+    if let Err(e) = conn.execute_batch(&sql) {
+        return Ok(Tried::Refused(e));
+    }
+    let Some(found) = Table::read(conn, table)? else { return Ok(Tried::Nothing) };
+    let added = found.columns.get(others.len()).cloned();
+    Ok(added.map_or(Tried::Nothing, |column| {
+        let rules = found.rules_of(&column.name);
+        Tried::Added(column, rules)
+    }))
 }
 
 /// The statement that adds a column.
@@ -192,8 +209,26 @@ fn unknown_column(error: &rusqlite::Error) -> Option<String> {
     Some(name.split(" in ").next().unwrap_or(name).trim_matches('"').to_owned())
 }
 
-fn memory() -> rusqlite::Result<Connection> {
-    Connection::open_in_memory()
+thread_local! {
+    static SCRATCH: Cell<Option<Connection>> = const { Cell::new(None) };
+}
+
+/// Runs `work` in an empty in-memory database. Opening one costs more than all that is asked of it, so the thread's own
+/// is used again: what `work` does is rolled back.
+fn scratch<T>(work: impl FnOnce(&Connection) -> T) -> rusqlite::Result<T> {
+    SCRATCH.with(|slot| {
+        let conn = match slot.take() {
+            Some(conn) => conn,
+            None => Connection::open_in_memory()?,
+        };
+        conn.execute_batch("BEGIN")?;
+        let result = work(&conn);
+        if !conn.is_autocommit() {
+            conn.execute_batch("ROLLBACK")?;
+        }
+        slot.set(Some(conn));
+        Ok(result)
+    })
 }
 
 /// An SQLite error without the statement around it.

@@ -31,8 +31,12 @@ impl Table {
         let mut rules: Vec<String> = constraints.iter().flat_map(|c| text::clauses(c)).collect();
         rules.extend(text::parts(after).into_iter().filter(|p| !p.is_empty()).map(|p| text::joined(p).to_uppercase()));
         let read = || -> rusqlite::Result<Vec<String>> {
-            let mut rules = uniques(conn, &found.name)?;
-            rules.extend(foreign_keys(conn, &found.name)?);
+            // Each look costs about as much as all else here: it is taken only where the SQL has such a constraint.
+            let has = |keyword: &str| all.iter().any(|t| t.eq_ignore_ascii_case(keyword));
+            let mut rules = if has("unique") { uniques(conn, &found.name)? } else { Vec::new() };
+            if has("references") {
+                rules.extend(foreign_keys(conn, &found.name)?);
+            }
             Ok(rules)
         };
         rules.extend(read().map_err(|e| sqlite_error(e, "reading a table's constraints"))?);

@@ -1,0 +1,18 @@
+//! The step kinds of the crate: held to the contract, set against what real databases hold in store for them.
+
+#![expect(clippy::expect_used, reason = "a test says what it expects")]
+
+#[path = "kinds/backfill.rs"]
+mod backfill;
+#[path = "kinds/check.rs"]
+mod check;
+#[path = "kinds/conflicts.rs"]
+mod conflicts;
+#[path = "kinds/conformance.rs"]
+mod conformance;
+#[path = "kinds/shapes.rs"]
+mod shapes;
+#[path = "kinds/support.rs"]
+mod support;
+
+use cutover_steps_sqlite as _;

@@ -1,0 +1,155 @@
+//! A backfill that is interrupted goes on or goes back, whatever stopped it.
+
+use std::path::Path;
+
+use crate::support::{ask, brain, plan, sql};
+use cutover_core::{Applied, Standing, StepError, Verdict};
+use cutover_tests::{Bench, Fixture};
+use insta::assert_snapshot;
+use tempfile::TempDir;
+
+const ROWS: &str = "SELECT m.id AS source, m.conversation_id AS session_id, m.turn AS turn_number, \
+    m.content AS description FROM messages m JOIN conversations USING (conversation_id) WHERE m.id > :since";
+
+fn with(rows: &str, more: &str) -> String {
+    format!(r#"{{ into = "actions", key = "source", unique = ["session_id", "turn_number"], rows = "{rows}"{more} }}"#)
+}
+
+fn opened(with: &str, root: &Path) -> Bench {
+    Fixture::new(plan(&[("it", "backfill", with)])).open(root)
+}
+
+fn root(messages: u32) -> TempDir {
+    let root = TempDir::new().expect("a temporary folder");
+    brain(root.path(), messages);
+    root
+}
+
+fn told(error: &StepError) -> String {
+    format!("{}\nhelp: {}", error.chain(), error.help().unwrap_or("-"))
+}
+
+/// Every filled row, in one text.
+fn filled(root: &Path) -> String {
+    ask(
+        root,
+        "SELECT group_concat(session_id || turn_number || description) FROM (SELECT * FROM actions ORDER BY 2, 3)",
+    )
+}
+
+#[test]
+fn a_crash_after_any_batch_goes_on_to_the_same_rows_or_back_to_none() {
+    let whole = root(20);
+    let bench = opened(&with(ROWS, ""), whole.path());
+    let Ok(Applied::Changed(receipt)) = bench.apply("it") else { panic!("it applies") };
+    assert_eq!((receipt.rows, receipt.notes.len()), (Some(39), 1), "one of 40 rows was there before");
+
+    for stop in 1..=6 {
+        let root = root(20);
+        let bench = opened(&with(ROWS, ", batch = 6"), root.path());
+        let before = bench.fingerprints().expect("fingerprints");
+        // The application's own rule stops the step inside a batch: what earlier batches did is durable.
+        sql(
+            root.path(),
+            &format!(
+                "CREATE TRIGGER no BEFORE INSERT ON actions WHEN (SELECT count(*) FROM actions) >= {} \
+                 BEGIN SELECT RAISE(ABORT, 'not now'); END",
+                stop * 6
+            ),
+        );
+        let error = bench.apply("it").expect_err("the trigger stops it");
+        assert!(error.chain().contains("not now"), "{}", error.chain());
+        bench.close().expect("closes");
+        sql(root.path(), "DROP TRIGGER no");
+
+        let next = opened(&with(ROWS, ", batch = 6"), root.path());
+        let standing = next.inspect("it").expect("inspects");
+        assert!(matches!(standing, Standing::Partial(_)), "after {stop} batches: {standing:?}");
+        if stop % 2 == 0 {
+            next.apply("it").expect("goes on");
+            assert_eq!(next.verify("it").expect("verifies"), Verdict::Holds);
+            assert_eq!(filled(root.path()), filled(whole.path()));
+            next.close().expect("closes");
+        }
+        let last = opened(&with(ROWS, ", batch = 6"), root.path());
+        last.rollback("it", None).expect("rolls back without a receipt");
+        let after = last.fingerprints().expect("fingerprints");
+        assert_eq!(before["brain"].differences(&after["brain"]), Vec::<String>::new(), "after {stop} batches");
+    }
+}
+
+#[test]
+fn a_stopped_backfill_says_how_far_it_came_and_goes_on() {
+    let root = root(20);
+    let fixture = Fixture::new(plan(&[("it", "backfill", &with(ROWS, ", batch = 6"))]));
+    let bench = fixture.open(root.path());
+    sql(
+        root.path(),
+        "CREATE TRIGGER no BEFORE INSERT ON actions WHEN NEW.turn_number = 15 BEGIN SELECT RAISE(ABORT, 'no'); END",
+    );
+    drop(bench.apply("it"));
+    sql(root.path(), "DROP TRIGGER no");
+    bench.host().set_stop(true);
+    let Ok(Applied::Stopped(at)) = bench.apply("it") else { panic!("it stops") };
+    assert_snapshot!(at.at, @"12 of 40 rows");
+    bench.host().set_stop(false);
+    let Ok(Applied::Changed(receipt)) = bench.apply("it") else { panic!("it goes on") };
+    assert_eq!(receipt.rows, Some(39));
+    assert_eq!(bench.verify("it").expect("verifies"), Verdict::Holds);
+    assert_eq!(ask(root.path(), "SELECT count(*) FROM actions"), "40");
+    assert_eq!(ask(root.path(), "SELECT count(*) FROM cutover_state WHERE key LIKE 'cursor:%'"), "0");
+    let whole = self::root(20);
+    opened(&with(ROWS, ""), whole.path()).apply("it").expect("applies in one go");
+    assert_eq!(filled(root.path()), filled(whole.path()));
+}
+
+#[test]
+fn rows_that_share_a_key_or_have_text_keys_are_all_filled_in() {
+    let root = root(20);
+    let rows = "SELECT conversation_id AS source, conversation_id AS session_id, turn AS turn_number FROM messages";
+    let bench = opened(&with(rows, ", batch = 1"), root.path());
+    let Ok(Applied::Changed(receipt)) = bench.apply("it") else { panic!("it applies") };
+    assert_eq!(receipt.rows, Some(59));
+    assert_eq!(bench.verify("it").expect("verifies"), Verdict::Holds);
+}
+
+#[test]
+fn a_table_without_rowids_is_refused_before_anything_is_written() {
+    let root = root(1);
+    sql(root.path(), "DROP TABLE actions; CREATE TABLE actions (session_id TEXT PRIMARY KEY) WITHOUT ROWID");
+    let bench = opened(&with(ROWS, ""), root.path());
+    let Ok(Standing::Conflict(why)) = bench.inspect("it") else { panic!("{:?}", bench.inspect("it")) };
+    assert_snapshot!(why);
+}
+
+#[test]
+fn what_a_query_lacks_is_named() {
+    let root = root(2);
+    let error = |rows: &str| told(&opened(&with(rows, ""), root.path()).apply("it").expect_err("it fails"));
+    let all = [
+        error("SELECT id, conversation_id AS session_id, turn AS turn_number FROM messages"),
+        error(
+            "SELECT id AS source, conversation_id AS session_id, turn AS turn_number, content AS kontent FROM messages",
+        ),
+        error("SELECT nullif(turn, 1) AS source, conversation_id AS session_id, turn AS turn_number FROM messages"),
+        error(
+            "SELECT id AS source, conversation_id AS session_id, turn AS turn_number FROM messages WHERE id > :sinze",
+        ),
+    ];
+    assert_snapshot!(all.join("\n"));
+}
+
+#[test]
+fn a_batch_that_takes_too_long_is_undone_and_asks_for_a_review() {
+    let root = root(40);
+    // The application's own trigger makes each row dear.
+    sql(
+        root.path(),
+        "CREATE TRIGGER slow BEFORE INSERT ON actions BEGIN
+           SELECT count(*) FROM messages a, messages b, messages c, messages d, messages e;
+         END",
+    );
+    let bench = opened(&with(ROWS, ", seconds = 1"), root.path());
+    assert_snapshot!(told(&bench.apply("it").expect_err("it takes too long")));
+    assert_eq!(ask(root.path(), "SELECT count(*) FROM actions"), "1");
+}
