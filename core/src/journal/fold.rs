@@ -25,6 +25,8 @@ pub struct StepRecord {
     pub state: StepState,
     /// The step as it was when it last began.
     pub stored: StoredStep,
+    /// Digest of a deliberate edit that was accepted since.
+    pub accepted: Option<String>,
     /// What it made.
     pub receipt: Option<Receipt>,
     /// What it intended, while that is all that is known.
@@ -162,8 +164,7 @@ impl PlanState {
             })?,
             Record::StepAccepted { step, .. } => self.step(&step.id, entry, |s| {
                 // Rollback still uses what ran; only what counts as unchanged moves.
-                s.stored.digest.clone_from(&step.digest);
-                s.stored.checksum.clone_from(&step.checksum);
+                s.accepted = Some(step.digest.clone());
             })?,
             Record::StepAdopted { step, receipt, .. } => self.step(&step.id, entry, |s| {
                 s.stored = step.clone();
@@ -214,6 +215,12 @@ impl StepRecord {
             self.intent = None;
         }
         self.applied_seq = 0;
+        self.accepted = None;
+    }
+
+    /// The digest that counts as unchanged: what ran, or the edit of it that was accepted.
+    pub fn known_digest(&self) -> &str {
+        self.accepted.as_deref().unwrap_or(&self.stored.digest)
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) async fn run(place: Place, id: &str, note: &str, options: RunOptions,
         return Err(RunnerError::usage(format!("step `{id}` is not applied: it may change freely"))
             .with_help("only an edit of an applied step has to be accepted"));
     };
-    if known.stored.digest == step.digest {
+    if known.known_digest() == step.digest {
         out.print(&format!("step `{id}` has not changed: nothing to accept\n"));
         return Ok(Exit::Done);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cutover_core::journal::PlanState;
+use cutover_core::journal::{PlanState, StepState};
 use cutover_core::plan::Plan;
 
 use crate::error::{Result, RunnerError};
@@ -36,7 +36,10 @@ pub(crate) fn drift(plan: &Plan, state: &PlanState) -> Drifts {
     for (id, record) in state.steps.iter().filter(|(_, r)| r.state.may_have_effects()) {
         match present.get(id.as_str()) {
             None => found.push(Drift::Disappeared(id.clone())),
-            Some(step) if step.digest != record.stored.digest => found.push(Drift::Changed(id.clone())),
+            // A failed step may be mended: that is what its operator is asked to do.
+            Some(step) if record.state != StepState::Failed && step.digest != record.known_digest() => {
+                found.push(Drift::Changed(id.clone()))
+            }
             Some(_) => {}
         }
     }

@@ -1,0 +1,92 @@
+//! kill -9 between any two journal records, then the same command again.
+
+use std::path::Path;
+
+use cutover_runner::demo;
+use cutover_tests::{Ran, run, sqlite3};
+
+use crate::system::{System, on, scripts};
+
+const POINTS: &[&str] = &["journal-append", "journal-appended"];
+
+/// Runs `command` with a kill at the `n`th passage of `point`; then again without. True when it was killed at all.
+fn killed_then_again(plan: &Path, root: &Path, args: (&str, &[&str]), point: &str, n: usize) -> (bool, Ran) {
+    let (command, more) = args;
+    let first = run(on(plan, root, command, more).env("FAILPOINTS", format!("{point}={n}*off->return")));
+    let killed = first.code.is_none();
+    let again = if killed { run(&mut on(plan, root, command, more)) } else { first };
+    (killed, again)
+}
+
+#[test]
+fn apply_and_rollback_survive_a_kill_at_every_record() {
+    for point in POINTS {
+        for n in 0.. {
+            let system = System::new("CREATE TABLE orders (id INTEGER PRIMARY KEY);", "");
+            scripts(&system, 6, 2, "");
+            let before = system.ask(".dump");
+            let (plan, root) = (system.file("plan.toml"), system.root());
+            let (killed, again) = killed_then_again(&plan, &root, ("apply", &[]), point, n);
+            again.expect_code(0);
+            assert_eq!(system.ask("SELECT count(*) FROM cutover_ledger WHERE success"), "6", "{point} {n}");
+            assert_eq!(system.ask("SELECT count(*) FROM sqlite_master WHERE name LIKE 'i_'"), "6", "{point} {n}");
+            let back: &[&str] = &["--to", "start", "--yes"];
+            let (killed_too, again) = killed_then_again(&plan, &root, ("rollback", back), point, n);
+            again.expect_code(0);
+            system.ask("DROP TABLE cutover_ledger; DROP TABLE cutover_state");
+            assert_eq!(system.ask(".dump").replace("DELETE FROM sqlite_sequence;\n", ""), before, "{point} {n}");
+            if !killed && !killed_too {
+                assert!(n > 6, "the kill never came");
+                break;
+            }
+        }
+    }
+}
+
+/// The whole CORTEX plan, killed at every record of its journal. Its record count decides how long this takes.
+#[test]
+fn the_cortex_plan_survives_a_kill_between_any_two_records() {
+    let counted = tempfile::tempdir().unwrap();
+    let records = {
+        let (plan, root) = brain(counted.path());
+        run(&mut on(&plan, &root, "apply", &[])).expect_code(0);
+        let journal = root.join(".cutover/journal.db");
+        sqlite3(journal, "SELECT count(DISTINCT at || run) FROM events").trim().parse::<usize>().unwrap()
+    };
+    assert!(records > 10, "only {records} journal writes");
+    let expected = ledgers(counted.path());
+    let mut kills = 0;
+    for n in 0..200 {
+        let folder = tempfile::tempdir().unwrap();
+        let (plan, root) = brain(folder.path());
+        let (killed, again) = killed_then_again(&plan, &root, ("apply", &[]), "journal-appended", n);
+        again.expect_code(0);
+        assert_eq!(ledgers(folder.path()), expected, "killed after write {n}");
+        if !killed {
+            break;
+        }
+        kills += 1;
+    }
+    assert!(kills > 10, "only {kills} kills");
+}
+
+fn brain(folder: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
+    let root = folder.join("brain");
+    demo::build("cortex-2.0", "a", &root).unwrap();
+    let plan = demo::write_plan("cortex-2.0", &folder.join("plan")).unwrap();
+    (plan, root)
+}
+
+/// What the ledgers of a brain hold, and how many rows the migration made.
+fn ledgers(folder: &Path) -> Vec<String> {
+    ["tier1/conversations.db", "tier2/knowledge_graph.db", "tier3/context.db"]
+        .iter()
+        .map(|db| {
+            let db = folder.join("brain/cortex-brain").join(db);
+            sqlite3(
+                &db,
+                "SELECT step, success, checksum FROM migrations ORDER BY step; SELECT count(*) FROM sqlite_master",
+            )
+        })
+        .collect()
+}

@@ -1,0 +1,117 @@
+//! A step that fails, a verify that fails, a rollback that fails: what is undone, what is said, how it goes on.
+
+use cutover_tests::Tree;
+
+use crate::system::{System, scripts};
+
+const ORDERS: &str = "CREATE TABLE orders (id INTEGER PRIMARY KEY, note TEXT); INSERT INTO orders VALUES (1, 'kept');";
+
+fn tables(system: &System) -> String {
+    system.ask("SELECT group_concat(name, ' ') FROM (SELECT name FROM sqlite_master WHERE name LIKE 't_' ORDER BY 1)")
+}
+
+fn failing_in_the_middle(policy: &str) -> System {
+    let system = System::new(ORDERS, "");
+    scripts(&system, 6, 3, &format!("on-failure = \"{policy}\""));
+    system.write("4.sql", "CREATE TABLE t4 (a TEXT);\nINSERT INTO nowhere VALUES (1);\n");
+    system
+}
+
+#[test]
+fn a_failing_step_undoes_its_phase_by_default() {
+    let system = failing_in_the_middle("rollback-phase");
+    let ran = system.cutover("apply", &[]).expect_code(100);
+    assert!(ran.stdout.contains("no such table: nowhere"), "{}", ran.stdout);
+    assert_eq!(tables(&system), "t0 t1 t2");
+    let ledger = system.ask("SELECT step, success, error_message FROM cutover_ledger ORDER BY id");
+    assert!(ledger.starts_with("s0|1|\ns1|1|\ns2|1|\ns4|0|"), "{ledger}");
+    assert!(ledger.contains("nowhere"), "{ledger}");
+
+    // Mended, the same command goes on where it stood.
+    system.write("4.sql", "CREATE TABLE t4 (a TEXT);\n");
+    let ran = system.cutover("apply", &[]).expect_code(0);
+    assert_eq!(ran.stdout.matches('✓').count(), 3, "{}", ran.stdout);
+    assert_eq!(tables(&system), "t0 t1 t2 t3 t4 t5");
+    assert_eq!(system.ask("SELECT count(*), sum(success) FROM cutover_ledger"), "6|6");
+}
+
+#[test]
+fn each_policy_undoes_what_it_says() {
+    for (policy, code, left) in [
+        ("rollback-step", 100, "t0 t1 t2 t3"),
+        ("rollback-phase", 100, "t0 t1 t2"),
+        ("rollback-all", 100, ""),
+        ("pause", 104, "t0 t1 t2 t3"),
+    ] {
+        let system = failing_in_the_middle(policy);
+        system.cutover("apply", &[]).expect_code(code);
+        assert_eq!(tables(&system), left, "{policy}");
+        system.write("4.sql", "CREATE TABLE t4 (a TEXT);\n");
+        system.cutover("apply", &[]).expect_code(0);
+        assert_eq!(tables(&system), "t0 t1 t2 t3 t4 t5", "{policy}");
+    }
+}
+
+const CHECKED: &str = r#"
+name = "checked"
+[targets.app]
+kind = "sqlite"
+path = "app.db"
+[[phase]]
+name = "schema"
+layer = "storage"
+[[phase.step]]
+id = "notes"
+use = "sqlite.columns"
+target = "app"
+with = { table = "orders", add = ["priority INTEGER DEFAULT 1"] }
+[[phase.step]]
+id = "all-urgent"
+use = "sqlite.check"
+target = "app"
+with = { scalars = [{ name = "urgent orders", sql = "SELECT count(*) FROM orders WHERE priority = 9", equals = 1 }] }
+"#;
+
+#[test]
+fn a_check_that_fails_undoes_its_phase_and_keeps_what_others_wrote() {
+    let system = System::new(ORDERS, CHECKED);
+    let ran = system.cutover("apply", &[]).expect_code(100);
+    assert!(ran.stdout.contains("urgent orders"), "{}", ran.stdout);
+    assert_eq!(system.ask("SELECT * FROM orders"), "1|kept");
+}
+
+#[test]
+fn what_stands_in_the_way_is_refused_before_the_first_write() {
+    let system = System::new(
+        ORDERS,
+        &format!(
+            "{CHECKED}\n[[phase.step]]\nid = \"index\"\nuse = \"sqlite.indexes\"\ntarget = \"app\"\nwith = {{ create = [\"CREATE INDEX by_note ON orders(note, id)\"] }}\n"
+        ),
+    );
+    system.ask("CREATE INDEX by_note ON orders(note)");
+    let before = Tree::of(&system.root());
+    let ran = system.cutover("apply", &[]).expect_code(100);
+    assert!(ran.stderr.contains("by_note") && ran.stderr.contains("nothing was changed"), "{}", ran.stderr);
+    let after = Tree::of(&system.root());
+    before.filter(|p| p == "app.db").assert_same(&after.filter(|p| p == "app.db"), "after a refused apply");
+}
+
+#[test]
+fn a_rollback_that_fails_is_stuck_and_a_true_claim_settles_it() {
+    let system = System::new(ORDERS, "");
+    scripts(&system, 2, 2, "");
+    system.cutover("apply", &[]).expect_code(0);
+    // Somebody takes away what the down script wants to drop.
+    system.ask("DROP TABLE t1");
+    let ran = system.cutover("rollback", &["--yes"]).expect_code(101);
+    assert!(ran.stdout.contains("no such table: t1"), "{}", ran.stdout);
+    let explained = system.cutover("explain", &[]).expect_code(0).stdout;
+    assert!(explained.contains("Step `s1` is stuck") && explained.contains("resolve"), "{explained}");
+
+    let claim = ["s1", "--as", "applied", "--note", "no"];
+    system.cutover("resolve", &claim).expect_code(101);
+    system.ask("DELETE FROM cutover_ledger WHERE step = 's1'");
+    system.cutover("resolve", &["s1", "--as", "rolled-back", "--note", "dropped by hand"]).expect_code(0);
+    system.cutover("rollback", &["--yes"]).expect_code(0);
+    assert_eq!(tables(&system), "");
+}

@@ -1,0 +1,147 @@
+//! Two runners, a frozen one, Ctrl-C, a lost journal.
+
+use std::fs;
+use std::io::Read;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use crate::system::System;
+
+/// A plan whose first step takes as long as the file `go` is absent.
+fn slow() -> System {
+    let plan = r#"
+name = "slow"
+[targets.app]
+kind = "sqlite"
+path = "app.db"
+[[phase]]
+name = "first"
+layer = "storage"
+[[phase.step]]
+id = "begin"
+use = "sqlite.script"
+target = "app"
+with = { up = "a.sql", down = "a.down.sql" }
+[[phase]]
+name = "second"
+layer = "storage"
+[[phase.step]]
+id = "wait"
+use = "command.run"
+with = { apply = ["sh", "-c", "touch began; while [ ! -e go ]; do sleep 0.02; done"], changes = false, timeout = "60s" }
+[[phase]]
+name = "third"
+layer = "storage"
+[[phase.step]]
+id = "end"
+use = "sqlite.script"
+target = "app"
+with = { up = "b.sql", down = "b.down.sql" }
+"#;
+    let system = System::new("CREATE TABLE orders (id INTEGER PRIMARY KEY);", plan);
+    for name in ["a", "b"] {
+        system.write(&format!("{name}.sql"), &format!("CREATE TABLE {name} (x);"));
+        system.write(&format!("{name}.down.sql"), &format!("DROP TABLE {name};"));
+    }
+    system
+}
+
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let limit = Instant::now() + Duration::from_secs(60);
+    while !done() {
+        assert!(Instant::now() < limit, "waited for {what} in vain");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").arg(name).arg(child.id().to_string()).status().unwrap().success());
+}
+
+fn end(mut child: Child) -> (Option<i32>, String) {
+    let status = child.wait().unwrap();
+    let mut text = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    (status.code(), text)
+}
+
+#[test]
+fn the_second_runner_ends_with_75_and_names_the_first() {
+    let system = slow();
+    let first = system.start("apply", &[]);
+    until("the first runner", || system.root().join("began").exists());
+    let second = system.cutover("apply", &[]).expect_code(75);
+    assert!(second.stderr.contains(&format!("process {}", first.id())), "{}", second.stderr);
+    assert!(second.stderr.contains("cutover apply"), "{}", second.stderr);
+    // Looking takes no lock.
+    system.cutover("status", &[]).expect_code(0);
+    fs::write(system.root().join("go"), "").unwrap();
+    assert_eq!(end(first).0, Some(0));
+    system.cutover("apply", &[]).expect_code(0);
+}
+
+#[test]
+fn a_frozen_runner_that_is_taken_over_can_never_write_again() {
+    let system = slow();
+    let frozen = system.start("apply", &[]);
+    until("the first runner", || system.root().join("began").exists());
+    signal(&frozen, "-STOP");
+    system.cutover("apply", &[]).expect_code(75);
+    fs::write(system.root().join("go"), "").unwrap();
+    system.cutover("apply", &["--take-over"]).expect_code(0);
+    signal(&frozen, "-CONT");
+    let (code, text) = end(frozen);
+    assert_eq!(code, Some(75), "{text}");
+    assert!(text.contains("another runner"), "{text}");
+    assert_eq!(system.ask("SELECT group_concat(step, ' ') FROM cutover_ledger"), "begin end");
+}
+
+#[test]
+fn ctrl_c_stops_after_the_step_and_the_same_command_goes_on() {
+    let system = slow();
+    let child = system.start("apply", &[]);
+    until("the runner", || system.root().join("began").exists());
+    signal(&child, "-INT");
+    fs::write(system.root().join("go"), "").unwrap();
+    let (code, text) = end(child);
+    assert_eq!(code, Some(130), "{text}");
+    assert_eq!(system.ask("SELECT group_concat(step, ' ') FROM cutover_ledger"), "begin");
+    let again = system.cutover("apply", &[]).expect_code(0);
+    assert_eq!(again.stdout.matches('✓').count(), 1, "{}", again.stdout);
+    assert_eq!(system.ask("SELECT group_concat(step, ' ') FROM cutover_ledger"), "begin end");
+}
+
+#[test]
+fn a_lost_or_damaged_journal_is_rebuilt_from_the_ledger() {
+    for damage in ["lost", "damaged"] {
+        let system = slow();
+        fs::write(system.root().join("go"), "").unwrap();
+        system.cutover("apply", &[]).expect_code(0);
+        let journal = system.root().join(".cutover/journal.db");
+        if damage == "lost" {
+            fs::remove_dir_all(system.root().join(".cutover")).unwrap();
+        } else {
+            fs::write(&journal, "no database any more, but long enough to be looked at as one").unwrap();
+            let explained = system.cutover("explain", &[]).expect_code(0).stdout;
+            assert!(explained.contains("cannot be believed"), "{explained}");
+        }
+        system.cutover("apply", &[]).expect_code(0);
+        let status = system.cutover("status", &[]).expect_code(0).stdout;
+        assert!(status.contains("3 of 3 steps done"), "{damage}: {status}");
+        system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
+        assert_eq!(system.ask("SELECT count(*) FROM sqlite_master WHERE name IN ('a', 'b')"), "0", "{damage}");
+    }
+}
+
+#[test]
+fn a_second_apply_writes_nothing_at_all() {
+    let system = slow();
+    fs::write(system.root().join("go"), "").unwrap();
+    system.cutover("apply", &[]).expect_code(0);
+    let before = cutover_tests::Tree::of(&system.root());
+    let again = system.cutover("apply", &[]).expect_code(0);
+    assert!(again.stdout.contains("nothing to do"), "{}", again.stdout);
+    let quiet = |p: &str| !p.ends_with("-shm") && !p.ends_with("-wal");
+    before.filter(quiet).assert_same(&cutover_tests::Tree::of(&system.root()).filter(quiet), "after a second apply");
+}

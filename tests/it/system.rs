@@ -1,0 +1,104 @@
+//! A small system with a plan, and the real program run on it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use cutover_tests::{Ran, run, sqlite3};
+use tempfile::TempDir;
+
+/// A folder with a plan and a root.
+#[derive(Debug)]
+pub(crate) struct System {
+    folder: TempDir,
+}
+
+/// The real program, as a command.
+pub(crate) fn cutover() -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin("cutover"));
+    command.env("NO_COLOR", "1").env("USER", "tester").env_remove("FAILPOINTS");
+    command
+}
+
+impl System {
+    /// A root with one database `app.db` that `sql` made, and a plan of that text.
+    pub(crate) fn new(sql: &str, plan: &str) -> Self {
+        let system = Self { folder: tempfile::tempdir().unwrap() };
+        fs::create_dir_all(system.root()).unwrap();
+        fs::create_dir_all(system.file("")).unwrap();
+        sqlite3(system.db(), sql);
+        system.write("plan.toml", plan);
+        system
+    }
+
+    /// The root.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.folder.path().join("root")
+    }
+
+    /// The database.
+    pub(crate) fn db(&self) -> PathBuf {
+        self.root().join("app.db")
+    }
+
+    /// A file of the plan.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join("plan").join(name)
+    }
+
+    /// Writes a file of the plan.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let path = self.file(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// What sqlite3 says of the database.
+    pub(crate) fn ask(&self, sql: &str) -> String {
+        sqlite3(self.db(), sql).trim_end().to_owned()
+    }
+
+    /// `cutover <command> plan.toml --root root <args>`, not run yet.
+    pub(crate) fn command(&self, command: &str, args: &[&str]) -> Command {
+        on(&self.file("plan.toml"), &self.root(), command, args)
+    }
+
+    /// The same, run to its end.
+    pub(crate) fn cutover(&self, command: &str, args: &[&str]) -> Ran {
+        run(&mut self.command(command, args))
+    }
+
+    /// The same, in the background.
+    pub(crate) fn start(&self, command: &str, args: &[&str]) -> Child {
+        self.command(command, args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// What a person saw: paths of this run, times and sizes made equal.
+    pub(crate) fn seen(&self, ran: &Ran) -> String {
+        let text = format!("{}{}exit {:?}", ran.stdout, ran.stderr, ran.code);
+        text.replace(&self.folder.path().display().to_string(), "DIR")
+    }
+}
+
+/// A command on any plan and root.
+pub(crate) fn on(plan: &Path, root: &Path, subcommand: &str, args: &[&str]) -> Command {
+    let mut command = cutover();
+    command.arg(subcommand).arg(plan).args(args).arg("--root").arg(root);
+    command
+}
+
+/// `count` scripts, each a table and an index on `app`, named s0, s1, … in phases of `per_phase`.
+pub(crate) fn scripts(system: &System, count: usize, per_phase: usize, head: &str) {
+    let mut plan = format!("name = \"scripts\"\n{head}\n[targets.app]\nkind = \"sqlite\"\npath = \"app.db\"\n");
+    for i in 0..count {
+        if i % per_phase == 0 {
+            plan.push_str(&format!("\n[[phase]]\nname = \"p{}\"\nlayer = \"storage\"\n", i / per_phase));
+        }
+        plan.push_str(&format!(
+            "\n[[phase.step]]\nid = \"s{i}\"\nuse = \"sqlite.script\"\ntarget = \"app\"\nwith = {{ up = \"{i}.sql\", down = \"{i}.down.sql\" }}\n"
+        ));
+        system.write(&format!("{i}.sql"), &format!("CREATE TABLE t{i} (a TEXT);\nCREATE INDEX i{i} ON t{i}(a);\n"));
+        system.write(&format!("{i}.down.sql"), &format!("DROP TABLE t{i};\n"));
+    }
+    system.write("plan.toml", &plan);
+}
