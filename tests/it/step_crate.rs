@@ -17,9 +17,9 @@ impl Generated {
     fn new() -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("step-crate");
         if folder.exists() {
-            fs::remove_dir_all(&folder).unwrap();
+            fs::remove_dir_all(&folder).unwrap_or_else(|e| panic!("cannot clear {}: {e}", folder.display()));
         }
-        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let repository = parent(env!("CARGO_MANIFEST_DIR"));
         let new = ["run", "--package", "cutover-runner", "--", "new", "step-crate", "acme-steps"];
         cargo(repository, &new, &[&folder]).expect_code(0);
         Self { folder }
@@ -37,11 +37,13 @@ impl Generated {
 }
 
 fn cargo(folder: &Path, args: &[&str], paths: &[&Path]) -> Ran {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let (subcommand, rest) = args.split_first().unwrap();
     let mut command = Command::new(env!("CARGO"));
-    command.current_dir(folder).arg(subcommand).args(["--offline", "--quiet"]).args(rest).args(paths);
-    run(command.env("CARGO_TARGET_DIR", target).env("CARGO_TERM_COLOR", "never"))
+    command.current_dir(folder).args(["--offline", "--quiet"]).args(args).args(paths);
+    run(command.env("CARGO_TARGET_DIR", parent(env!("CARGO_TARGET_TMPDIR"))).env("CARGO_TERM_COLOR", "never"))
+}
+
+fn parent(path: &str) -> &Path {
+    Path::new(path).parent().unwrap_or_else(|| panic!("{path} has no folder above it"))
 }
 
 #[test]
