@@ -53,8 +53,8 @@ def _planned(tool: Cutover, verb: str, rounds: int, place: Path, stopwatch: Stop
     folder, work = _written(tool, PLANNED, place)
     command = tool.plan(folder, work) if verb == "plan" else tool.check(folder)
     summary = _repeat(command, rounds, stopwatch)
-    if tool.database(work).exists():
-        raise Failed(f"{verb} made a database")
+    if tool.database(work).stat().st_size > 0:
+        raise Failed(f"{verb} wrote to the database")
     return summary
 
 
@@ -62,7 +62,9 @@ def _written(tool: Cutover, count: int, place: Path) -> tuple[Path, Path]:
     folder = place / "migrations" / f"{tool.name}-{count}"
     if not (folder / "plan.toml").exists():
         tool.write(fresh(folder), migrations(count))
-    return folder, fresh(place / "work")
+    work = fresh(place / "work")
+    tool.database(work).touch()
+    return folder, work
 
 
 def _repeat(command: Command, rounds: int, stopwatch: Stopwatch) -> Summary:

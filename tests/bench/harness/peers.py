@@ -67,6 +67,7 @@ def _round(entry: Entry, sample: list[Migration], place: Path, stopwatch: Stopwa
     folder = _folder(entry, place)
     work = fresh(place / "work")
     database = entry.tool.database(work)
+    database.touch()
     commands = {
         "apply": entry.tool.apply(folder, work),
         "no-op": entry.tool.apply(folder, work),

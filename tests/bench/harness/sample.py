@@ -46,8 +46,6 @@ def migration(number: int) -> Migration:
 
 def what_is_missing(database: Path, expected: list[Migration]) -> str | None:
     """Why `database` is not what all of `expected` make of an empty one; None when it is."""
-    if not database.exists():
-        return "no database was made"
     connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
     try:
         found = set(connection.execute("SELECT type, name, tbl_name FROM sqlite_schema"))

@@ -57,7 +57,7 @@ class Summary:
 
 
 def run(*args: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
-    """Run to completion, unmeasured; its standard output. `Failed` with the last line that it said otherwise."""
+    """Run to completion, unmeasured; its standard output. `Failed` with the reason that it gave otherwise."""
     words = [str(arg) for arg in args]
     try:
         done = subprocess.run(
@@ -72,7 +72,7 @@ def run(*args: str | Path, cwd: Path | None = None, env: Mapping[str, str] | Non
     except OSError as error:
         raise Failed(f"{words[0]}: {error.strerror}") from error
     if done.returncode != 0:
-        raise Failed(f"{Path(words[0]).name}: {_last_line(done.stderr or done.stdout)}")
+        raise Failed(f"{Path(words[0]).name}: {_reason(done.stderr or done.stdout)}")
     return done.stdout
 
 
@@ -84,14 +84,16 @@ class Stopwatch:
         self.log = log
 
     def measure(self, command: Command) -> Measure:
-        """Run once. `Failed` with the exit code and the last line printed when it does not exit 0."""
+        """Run once. `Failed` with exit code and reason when it does not exit 0."""
         line = run(self.program, self.log, *command.args, cwd=command.cwd, env=command.env)
         result = json.loads(line)
         if result["code"] != 0:
-            raise Failed(f"exit {result['code']}: {_last_line(self.log.read_text(errors='replace'))}")
+            raise Failed(f"exit {result['code']}: {_reason(self.log.read_text(errors='replace'))}")
         return Measure(wall=result["wall"], cpu=result["cpu"], rss=result["rss"])
 
 
-def _last_line(text: str) -> str:
+def _reason(text: str) -> str:
+    """The line that names the error, or else the last one."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:160] if lines else "no output"
+    errors = [line for line in lines if line.lower().startswith("error")]
+    return (errors[:1] or lines[-1:] or ["no output"])[0][:160]

@@ -38,5 +38,5 @@ class Tool(ABC):
 
     @staticmethod
     def database(work: Path) -> Path:
-        """The database of one round: `work` is a fresh folder, everything that the tool keeps goes there."""
+        """The database of one round, a file of no bytes. `work` is a fresh folder; all that the tool keeps goes there."""
         return work / "bench.db"
