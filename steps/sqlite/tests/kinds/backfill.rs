@@ -75,6 +75,8 @@ fn a_crash_after_any_batch_goes_on_to_the_same_rows_or_back_to_none() {
         last.rollback("it", None).expect("rolls back without a receipt");
         let after = last.fingerprints().expect("fingerprints");
         assert_eq!(before["brain"].differences(&after["brain"]), Vec::<String>::new(), "after {stop} batches");
+        let counter = ask(root.path(), "SELECT seq FROM sqlite_sequence WHERE name = 'actions'");
+        assert_eq!(counter, "1", "the counter is as before, after {stop} batches");
     }
 }
 

@@ -80,8 +80,7 @@ fn a_column_that_is_there_with_another_definition_is_a_conflict() {
 fn a_table_that_is_there_with_another_definition_is_a_conflict_and_the_same_in_other_words_is_kept() {
     let root = root(1);
     sql(root.path(), "CREATE TABLE plugins (id TEXT PRIMARY KEY, n INTEGER CHECK (n > 0) DEFAULT 1)");
-    let other =
-        r#"{ create = ["CREATE TABLE plugins (id TEXT PRIMARY KEY, n INTEGER NOT NULL DEFAULT 1 CHECK (n > 1))"] }"#;
+    let other = r#"{ create = ["CREATE TABLE plugins (id TEXT PRIMARY KEY, n INTEGER DEFAULT 1 CHECK (n > 1))"] }"#;
     let bench = opened(&[("it", "tables", other)], root.path());
     let Standing::Conflict(why) = bench.inspect("it").expect("inspects") else { panic!("no conflict") };
     assert_snapshot!(why);
