@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::plan::{Plan, StepOutline};
 use crate::{Receipt, StepError, Target, closest};
 
 /// The open targets of a plan, by name.
@@ -78,7 +79,7 @@ pub struct StepInfo {
     pub intent: Option<Receipt>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     info: StepInfo,
     host: Arc<dyn Host>,
@@ -87,6 +88,7 @@ struct Inner {
     plan_dir: PathBuf,
     state: PathBuf,
     vars: Arc<BTreeMap<String, Value>>,
+    plan: Option<Arc<Plan>>,
 }
 
 /// The handle through which a step reaches the world. Cloning it is cheap.
@@ -104,22 +106,19 @@ impl StepContext {
         state: PathBuf,
         vars: Arc<BTreeMap<String, Value>>,
     ) -> Self {
-        Self(Arc::new(Inner { info, host, targets, root, plan_dir, state, vars }))
+        Self(Arc::new(Inner { info, host, targets, root, plan_dir, state, vars, plan: None }))
     }
 
     /// The same surroundings for another step.
     #[must_use]
     pub fn for_step(&self, info: StepInfo) -> Self {
-        let i = &self.0;
-        Self::new(
-            info,
-            Arc::clone(&i.host),
-            Arc::clone(&i.targets),
-            i.root.clone(),
-            i.plan_dir.clone(),
-            i.state.clone(),
-            Arc::clone(&i.vars),
-        )
+        Self(Arc::new(Inner { info, ..Inner::clone(&self.0) }))
+    }
+
+    /// The same context inside a plan, for [`outline`](Self::outline).
+    #[must_use]
+    pub fn with_plan(self, plan: Arc<Plan>) -> Self {
+        Self(Arc::new(Inner { plan: Some(plan), ..Arc::unwrap_or_clone(self.0) }))
     }
 
     /// Which step of which run this is.
@@ -150,6 +149,11 @@ impl StepContext {
     /// The plan's variables. SQL gets them bound as `:name`, never as text.
     pub fn vars(&self) -> &BTreeMap<String, Value> {
         &self.0.vars
+    }
+
+    /// Every step of the plan in plan order, as it describes itself; none where whoever runs the step gave no plan.
+    pub fn outline(&self) -> Vec<StepOutline> {
+        self.0.plan.as_ref().map(|plan| plan.outline()).unwrap_or_default()
     }
 
     /// Every target of the plan.

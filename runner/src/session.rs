@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cutover_core::journal::{PlanState, StoredStep};
-use cutover_core::plan::{CompileInput, FolderFiles, Plan, StoredFiles, compile, is_inside};
+use cutover_core::plan::{CompileInput, FolderFiles, Plan, StoredFiles, compile, is_inside, resolve_env};
 use cutover_core::{
     BuildContext, ConfigSource, Host, MigrationStep, Registry, StepContext, StepInfo, Target, TargetSpec, Targets,
 };
@@ -68,7 +68,7 @@ pub(crate) fn load_plan(place: &Place, registry: &Registry) -> Result<(Plan, Pat
         files: &FolderFiles(folder.to_owned()),
         registry,
         vars: &place.vars,
-        env: &|name| std::env::var(name).ok(),
+        env: &environment,
     })?;
     Ok((plan, file))
 }
@@ -123,6 +123,7 @@ impl Session {
             self.state_dir.clone(),
             Arc::new(self.plan.vars.clone()),
         )
+        .with_plan(Arc::clone(&self.plan))
     }
 
     /// Builds a step from what was stored when it was applied; the plan's present text is not looked at.
@@ -145,7 +146,10 @@ impl Session {
             })?;
             files.0.insert(path.clone(), bytes);
         }
-        let config = resolve_secrets(&stored.config);
+        let config = resolve_env(&stored.config, &environment).map_err(|e| {
+            RunnerError::new(Exit::Stuck, format!("step `{}` cannot be rebuilt as it was applied: {e}", stored.id))
+                .with_help("set that variable as it was when the step was applied")
+        })?;
         let cx = BuildContext::new(&stored.id, stored.target.as_deref(), &self.plan.targets, &stored.vars, &files);
         (descriptor.build)(ConfigSource::Json(&config), &cx).map_err(|e| {
             RunnerError::new(Exit::Stuck, format!("step `{}` cannot be rebuilt as it was applied: {e}", stored.id))
@@ -193,7 +197,9 @@ fn make_target(spec: &TargetSpec, root: &Path, place: &Place, registry: &Registr
     let descriptor = registry
         .target(&spec.kind)
         .ok_or_else(|| RunnerError::internal(format!("target kind `{}` is not linked in", spec.kind)))?;
-    (descriptor.build)(ConfigSource::Json(&spec.config), spec, path)
+    let config = resolve_env(&spec.config, &environment)
+        .map_err(|e| RunnerError::new(Exit::InvalidPlan, format!("target `{}`: {e}", spec.name)))?;
+    (descriptor.build)(ConfigSource::Json(&config), spec, path)
         .map_err(|e| RunnerError::new(Exit::InvalidPlan, format!("target `{}`: {e}", spec.name)))
 }
 
@@ -222,30 +228,9 @@ fn inside_root(spec: &TargetSpec, root: &Path) -> Result<PathBuf> {
     }
 }
 
-/// A stored configuration with `${env.NAME}` resolved from today's environment.
-fn resolve_secrets(value: &serde_json::Value) -> serde_json::Value {
-    use serde_json::Value;
-    match value {
-        Value::String(text) if text.contains("${env.") => {
-            let mut out = String::new();
-            let mut rest = text.as_str();
-            while let Some(start) = rest.find("${env.") {
-                out.push_str(&rest[..start]);
-                let after = &rest[start + 6..];
-                let Some(end) = after.find('}') else {
-                    rest = &rest[start..];
-                    break;
-                };
-                out.push_str(&std::env::var(&after[..end]).unwrap_or_default());
-                rest = &after[end + 1..];
-            }
-            out.push_str(rest);
-            Value::String(out)
-        }
-        Value::Array(items) => Value::Array(items.iter().map(resolve_secrets).collect()),
-        Value::Object(map) => Value::Object(map.iter().map(|(k, v)| (k.clone(), resolve_secrets(v))).collect()),
-        other => other.clone(),
-    }
+/// The environment, for `${env.NAME}`.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// A journal that cannot be believed is set aside (nothing is deleted); any other error stays one.

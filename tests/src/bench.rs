@@ -17,7 +17,7 @@ use crate::TestHost;
 /// A compiled plan whose targets are open over one root.
 #[derive(Debug)]
 pub struct Bench {
-    plan: Plan,
+    plan: Arc<Plan>,
     targets: Arc<Targets>,
     host: Arc<TestHost>,
     root: PathBuf,
@@ -34,7 +34,7 @@ impl Bench {
         plan_dir: PathBuf,
         epoch: u64,
     ) -> Self {
-        Self { plan, targets, host, root, plan_dir, epoch }
+        Self { plan: Arc::new(plan), targets, host, root, plan_dir, epoch }
     }
 
     /// The compiled plan.
@@ -103,6 +103,7 @@ impl Bench {
             self.state(),
             Arc::new(self.plan.vars.clone()),
         )
+        .with_plan(Arc::clone(&self.plan))
     }
 
     /// Where the world stands with regard to the step.
