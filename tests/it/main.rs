@@ -1,10 +1,13 @@
 //! The whole of Cutover, from outside.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on ends there")]
+
 mod cortex;
 mod crash;
 mod drift;
 mod failure;
 mod invalid_plans;
 mod locking;
+mod screens;
 mod step_crate;
 mod system;

@@ -9,6 +9,8 @@ use std::process::Command;
 
 use cutover_tests::{Ran, Tree, run};
 
+use crate::system::cutover;
+
 struct Generated {
     folder: PathBuf,
 }
@@ -19,9 +21,7 @@ impl Generated {
         if folder.exists() {
             fs::remove_dir_all(&folder).unwrap_or_else(|e| panic!("cannot clear {}: {e}", folder.display()));
         }
-        let repository = parent(env!("CARGO_MANIFEST_DIR"));
-        let new = ["run", "--package", "cutover-runner", "--", "new", "step-crate", "acme-steps"];
-        cargo(repository, &new, &[&folder]).expect_code(0);
+        run(cutover().args(["new", "step-crate", "acme-steps"]).arg(&folder)).expect_code(0);
         Self { folder }
     }
 

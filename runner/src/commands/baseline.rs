@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cutover_core::journal::{Record, RunCommand, StepState};
 use cutover_core::{Outcome, Receipt, Standing, Verdict};
 
+use super::table::count;
 use crate::cli::Out;
 use crate::error::{Result, RunnerError};
 use crate::executor::{Run, RunOptions, unknown_point};
@@ -58,7 +59,7 @@ pub(crate) async fn run(place: Place, to: &str, options: RunOptions, out: &Out) 
         out.print("nothing to adopt\n");
         return Ok(Exit::Done);
     }
-    let count = records.len();
+    let adopted = count(records.len(), "step");
     // Ledgers first: after a crash between the two the journal follows them.
     for step in adopt {
         if let Some(target) = step.step.transactional().and_then(|t| session.targets.get(t))
@@ -69,6 +70,6 @@ pub(crate) async fn run(place: Place, to: &str, options: RunOptions, out: &Out) 
     }
     run.record_with(records, objects).await?;
     run.finish(Outcome::Done, None).await?;
-    out.print(&format!("adopted {count} steps; none of them is ours to undo\n"));
+    out.print(&format!("adopted {adopted}; a rollback leaves what was there before\n"));
     Ok(Exit::Done)
 }

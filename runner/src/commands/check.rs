@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::table::count;
 use crate::cli::{Format, Out};
 use crate::diagnostic::{github, sarif};
 use crate::error::Result;
@@ -23,10 +24,11 @@ pub(crate) fn run(place: &Place, out: &Out) -> Result<Exit> {
                 })),
                 Format::Github => {}
                 _ => out.print(&format!(
-                    "{}: ok, {} phases, {steps} steps, {} targets\n",
+                    "{}: ok, {}, {}, {}\n",
                     plan.name,
-                    plan.phases.len(),
-                    plan.targets.len()
+                    count(plan.phases.len(), "phase"),
+                    count(steps, "step"),
+                    count(plan.targets.len(), "target")
                 )),
             }
             return Ok(Exit::Done);

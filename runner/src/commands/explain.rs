@@ -5,6 +5,8 @@ use std::sync::Arc;
 use cutover_core::journal::{PlanState, Record, StepState};
 use serde_json::json;
 
+use super::status::ended;
+use super::table::count;
 use crate::cli::{Format, Out};
 use crate::error::Result;
 use crate::executor::{Drift, drift, ledger_rows, reader_context, reconcile};
@@ -84,8 +86,13 @@ fn where_it_stands(session: &Session, state: &PlanState) -> Vec<String> {
     let begun = ids(&|s| matches!(s, StepState::Started | StepState::Intended));
     let open = ids(&|s| matches!(s, StepState::Pending | StepState::RolledBack));
     let all = session.plan.steps().count();
+    let skipped = match ids(&|s| s == StepState::Skipped).len() {
+        0 => String::new(),
+        1 => " 1 step does not apply here.".to_owned(),
+        more => format!(" {} do not apply here.", count(more, "step")),
+    };
     lines.push(format!(
-        "Plan {}: {} of {all} steps are applied, verified and committed.",
+        "Plan {}: {} of {all} steps are applied, verified and committed.{skipped}",
         session.plan.name,
         applied.len()
     ));
@@ -161,7 +168,7 @@ fn next_command(session: &Session, state: &PlanState) -> (Vec<String>, Option<St
                 Some(session.command_line("apply")),
             ),
             (Some(outcome), _) => {
-                (vec![format!("The last run ended: {outcome}.")], open.then(|| session.command_line("apply")))
+                (vec![format!("The last run ended: {}.", ended(outcome))], open.then(|| session.command_line("apply")))
             }
         },
     }

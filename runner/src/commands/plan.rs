@@ -7,6 +7,7 @@ use cutover_core::plan::{OnFailure, PlanStep};
 use cutover_core::{Effects, Reversal, Standing};
 use serde_json::json;
 
+use super::table::count;
 use crate::cli::{Format, Out};
 use crate::error::Result;
 use crate::executor::{Look, Preview, drift, preview, reader_context};
@@ -54,7 +55,7 @@ fn text(session: &Session, found: &Preview, style: Style) -> String {
     if let Some(summary) = &plan.summary {
         text.push_str(&format!(": {summary}"));
     }
-    text.push_str("\n\ntargets\n");
+    text.push_str(if plan.targets.is_empty() { "\n" } else { "\n\ntargets\n" });
     let widest = plan.targets.keys().map(String::len).max().unwrap_or(0);
     for target in plan.targets.values() {
         let bound = if session.place.binds.contains_key(&target.name) { " (bound elsewhere)" } else { "" };
@@ -75,13 +76,8 @@ fn text(session: &Session, found: &Preview, style: Style) -> String {
         }
     }
     let counts: Vec<String> = counts.iter().map(|(word, n)| format!("{n} {word}")).collect();
-    let steps = found.len();
-    text.push_str(&format!(
-        "\n{steps} {}: {}\non failure: {}\n",
-        if steps == 1 { "step" } else { "steps" },
-        counts.join(", "),
-        policy(plan.on_failure)
-    ));
+    let steps = count(found.len(), "step");
+    text.push_str(&format!("\n{steps}: {}\non failure: {}\n", counts.join(", "), policy(plan.on_failure)));
     text
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cutover_core::journal::{PlanState, StepState};
 use serde_json::json;
 
-use super::table::columns;
+use super::table::{columns, count};
 use crate::cli::{Format, Out};
 use crate::error::Result;
 use crate::executor::{LedgerRows, drift, ledger_rows, reader_context, reconcile};
@@ -51,10 +51,10 @@ fn text(session: &Session, state: &PlanState, rows: &LedgerRows, style: Style) -
                             more.push(duration(seconds));
                         }
                         if let Some(rows) = record.receipt.as_ref().and_then(|r| r.rows) {
-                            more.push(format!("{rows} rows"));
+                            more.push(count(usize::try_from(rows).unwrap_or(usize::MAX), "row"));
                         }
                     }
-                    more.extend(record.message.clone());
+                    more.extend(record.message.as_ref().and_then(|m| m.lines().next()).map(str::to_owned));
                 }
                 vec![standing.to_string(), step.id.clone(), step.kind.clone(), more.join(", ")]
             })
@@ -73,7 +73,7 @@ fn remarks(session: &Session, state: &PlanState, rows: &LedgerRows) -> Vec<Strin
     let mut lines: Vec<String> = drift(&session.plan, state).0.iter().map(|d| format!("drift: {d}")).collect();
     let behind = reconcile(&session.plan, state, rows).len();
     if behind > 0 {
-        let steps = if behind == 1 { "1 step".to_owned() } else { format!("{behind} steps") };
+        let steps = count(behind, "step");
         lines.push(format!(
             "the journal and the ledgers disagree on {steps}; the ledgers are right, and the next apply follows them"
         ));
@@ -89,7 +89,7 @@ fn remarks(session: &Session, state: &PlanState, rows: &LedgerRows) -> Vec<Strin
         (None, None) => {
             lines.push(format!("a run is under way or was interrupted; go on with: {}", session.command_line("apply")));
         }
-        (Some(outcome), _) => lines.push(format!("last run: {outcome}")),
+        (Some(outcome), _) => lines.push(format!("last run: {}", ended(outcome))),
     }
     lines
 }
@@ -127,4 +127,14 @@ fn as_json(session: &Session, state: &PlanState, rows: &LedgerRows) -> serde_jso
         })),
         "remarks": remarks(session, state, rows),
     })
+}
+
+/// How a run ended, in words.
+pub(super) fn ended(outcome: &str) -> &str {
+    match outcome {
+        "failed-rolled-back" => "failed, and rolled back as the plan says",
+        "failed-paused" => "failed; nothing was undone",
+        "stuck" => "stuck: a rollback failed",
+        other => other,
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cutover_core::journal::StepState;
 use cutover_core::{EventKind, Outcome, StepInfo, Verdict};
 
+use super::table::count;
 use crate::cli::{Format, Out};
 use crate::error::Result;
 use crate::executor::{drift, reader_context};
@@ -56,7 +57,7 @@ pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
         emitter.emit(EventKind::StepVerified { step: step.id.clone(), verdict });
     }
     if out.format == Format::Text {
-        out.print(&format!("{checked} applied steps verified, {broken} broken\n"));
+        out.print(&format!("{} verified, {broken} broken\n", count(checked, "applied step")));
     } else {
         let outcome = if broken == 0 { Outcome::Done } else { Outcome::FailedPaused };
         emitter.emit(EventKind::RunFinished { outcome, next: None });

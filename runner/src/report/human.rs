@@ -8,6 +8,7 @@ use cutover_core::{Event, EventKind, Outcome, StepFigures, Verdict};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Reporter;
+use crate::commands::count;
 use crate::style::{Style, duration};
 
 /// Writes what happens for a person.
@@ -46,7 +47,7 @@ impl<W: Write> Human<W> {
             parts.push("was there already".to_owned());
         }
         if let Some(rows) = figures.rows {
-            parts.push(format!("{rows} rows"));
+            parts.push(count(usize::try_from(rows).unwrap_or(usize::MAX), "row"));
         }
         if let Some(bytes) = figures.bytes {
             parts.push(crate::style::bytes(bytes));
@@ -133,15 +134,14 @@ impl<W: Write + Send> Reporter for Human<W> {
             EventKind::StepFailed { step, error, help } => {
                 self.clear(step);
                 let mark = self.style.bad("✗");
-                self.step_line(&mark, step, &format!("failed: {error}"));
+                self.step_line(&mark, step, &format!("failed: {}", error.trim_end().replace('\n', "\n      ")));
                 if let Some(help) = help {
                     self.line(&format!("      help: {help}"));
                 }
             }
             EventKind::UnwindStarted { to, steps } => {
                 let title = self.style.bold(&format!("rolling back to {to}"));
-                let count = steps.len();
-                self.line(&format!("{title} ({count} {})", if count == 1 { "step" } else { "steps" }));
+                self.line(&format!("{title} ({})", count(steps.len(), "step")));
             }
             EventKind::StepRolledBack { step, seconds } => {
                 self.clear(step);
