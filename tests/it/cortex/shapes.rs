@@ -162,7 +162,9 @@ fn the_way_back_goes_features_data_caches_baseline_and_keeps_what_the_applicatio
         "baseline-verification",
     ];
     assert!(order.is_sorted_by_key(|step| at(step)), "{said}");
-    assert!(!brain.root().join("cortex-brain/cache").exists(), "caches are cleared");
+    for gone in ["cortex-brain/cache", "cortex-brain/NOTICE.txt"] {
+        assert!(!brain.root().join(gone).exists(), "{gone} is still there");
+    }
     assert_eq!(brain.ask(1, "SELECT content FROM messages WHERE message_id = 'late'"), "under 2.0");
     assert_eq!(brain.ask(1, "SELECT count(*) FROM pragma_table_info('conversations') WHERE name = 'archived'"), "0");
 }
