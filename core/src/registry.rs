@@ -451,8 +451,12 @@ impl<'a> BuildContext<'a> {
         }
     }
 
-    /// A file of the plan's folder, named in `field`. What is read here is digested and kept for rollback.
+    /// A file of the plan's folder, named in `field`. What is read here is digested and kept for rollback; read again, it
+    /// is the same bytes.
     pub fn read_file(&self, field: &str, path: &str) -> Result<Arc<[u8]>, BuildError> {
+        if let Some(bytes) = self.read.borrow().get(path) {
+            return Ok(Arc::clone(bytes));
+        }
         let bytes = self.files.read(Path::new(path)).map_err(|e| {
             let error = BuildError::at(field, e.to_string());
             match e.help() {
