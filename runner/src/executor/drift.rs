@@ -38,7 +38,7 @@ pub(crate) fn drift(plan: &Plan, state: &PlanState) -> Drifts {
             None => found.push(Drift::Disappeared(id.clone())),
             // A failed step may be mended: that is what its operator is asked to do.
             Some(step) if record.state != StepState::Failed && step.digest != record.known_digest() => {
-                found.push(Drift::Changed(id.clone()))
+                found.push(Drift::Changed(id.clone()));
             }
             Some(_) => {}
         }
