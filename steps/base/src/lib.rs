@@ -6,9 +6,11 @@
 mod assess;
 mod command;
 mod duration;
-mod estimate;
+mod forecast;
 mod process;
+mod rates;
 mod report;
+mod room;
 mod snapshot;
 #[cfg(test)]
 mod testing;

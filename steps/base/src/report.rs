@@ -12,7 +12,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
 
-use crate::estimate::{Estimate, Rates, Space};
+use crate::forecast::{StepEstimate, TargetEstimate, Total};
+use crate::rates::Rates;
+use crate::room::Space;
 
 /// The format that this build writes.
 pub(crate) const VERSION: u32 = 1;
@@ -62,11 +64,14 @@ pub(crate) struct TargetReport {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Estimates {
-    /// How they are made.
-    pub(crate) basis: String,
-    /// Bytes a second, measured here.
+    pub(crate) total: Total,
+    /// Every step of the plan, in its order.
+    pub(crate) steps: Vec<StepEstimate>,
+    /// The assessed targets.
+    pub(crate) targets: BTreeMap<String, TargetEstimate>,
     pub(crate) rates: Rates,
-    pub(crate) targets: BTreeMap<String, Estimate>,
+    /// What the words and figures above mean.
+    pub(crate) legend: BTreeMap<String, String>,
 }
 
 impl Report {

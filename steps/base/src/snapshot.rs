@@ -18,7 +18,7 @@ use cutover_core::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::estimate;
+use crate::room::room;
 use place::{INCOMPLETE, ROLLED_BACK, make_place, occupied};
 use set::{MANIFEST, digest_of};
 pub use set::{SetMember, SnapshotSet};
@@ -211,7 +211,7 @@ impl TargetSnapshot {
             bytes += cx.any_target(name)?.assess(cx).await?.bytes;
         }
         let inner = cx.clone();
-        cx.blocking(move || estimate::room(inner.root(), bytes, "the snapshots").map(drop)).await
+        cx.blocking(move || room(inner.root(), bytes, "the snapshots").map(drop)).await
     }
 
     /// Takes all snapshots, and proves that nobody committed from before the first until after the last.
