@@ -1,6 +1,8 @@
 //! The program itself, from a shell's point of view. That this test exists also makes `cargo test` build it, which the
 //! end-to-end tests of the workspace then run.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+
 use assert_cmd::Command;
 
 fn cutover(args: &[&str]) -> (Option<i32>, String) {
