@@ -3,10 +3,10 @@
 //! Owns the step kind. Starting and ending processes is `process`'s business; how far a command has come is recorded
 //! by `progress`.
 
+mod config;
 mod progress;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use cutover_core::disk::{inside, private_dir};
@@ -14,11 +14,10 @@ use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Effects, MigrationStep, Receipt, Reversal, Standing,
     StepContext, StepError, StepKind, Use, Verdict, async_trait, register_step,
 };
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::duration;
 use crate::process::{self, Program, Ran, not_found};
+pub use config::CommandConfig;
 use progress::{State, read_progress, write_progress};
 
 const VERSION: u32 = 1;
@@ -31,50 +30,6 @@ const SHOWN: usize = 15;
 pub struct CommandRun {
     config: CommandConfig,
     timeout: Duration,
-}
-
-/// Commands as argument lists. No shell reads them.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct CommandConfig {
-    /// Program and arguments. A status other than 0 is a failure.
-    pub apply: Vec<String>,
-    /// Run to prove the effect, and after a crash to find out whether it is there; must change nothing.
-    pub verify: Option<Vec<String>>,
-    /// Run to undo the effect; must tolerate that only a part of it is there.
-    pub rollback: Option<Vec<String>>,
-    /// Working folder, relative to the root.
-    #[serde(default = "here")]
-    pub cwd: String,
-    /// After this long the command and all of its children are ended: "500ms", "60s", "5m", "2h".
-    #[serde(default = "ten_minutes")]
-    pub timeout: String,
-    /// Added to the inherited environment.
-    #[serde(default)]
-    pub env: BTreeMap<String, String>,
-    /// False: the command changes nothing (a test suite), so that there is nothing to undo.
-    #[serde(default = "yes")]
-    pub changes: bool,
-    /// A target whose snapshot is the way back, where there is no `rollback` command.
-    pub restore: Option<String>,
-    /// Targets that the command reads.
-    #[serde(default)]
-    pub reads: Vec<String>,
-    /// Targets that the command writes.
-    #[serde(default)]
-    pub writes: Vec<String>,
-}
-
-fn here() -> String {
-    ".".to_owned()
-}
-
-fn ten_minutes() -> String {
-    "10m".to_owned()
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// What apply did.
@@ -100,38 +55,7 @@ with = { apply = ["true"], changes = false, timeout = "60s" }
     type Config = CommandConfig;
 
     fn build(config: CommandConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
-        let commands = [("apply", Some(&config.apply)), ("verify", config.verify.as_ref())];
-        for (field, argv) in commands.into_iter().chain([("rollback", config.rollback.as_ref())]) {
-            if argv.is_some_and(|a| a.first().is_none_or(String::is_empty)) {
-                return Err(
-                    BuildError::at(field, "an empty command").with_help("a command is a list: [\"prog\", \"arg\"]")
-                );
-            }
-        }
-        let timeout = duration::parse(&config.timeout).ok_or_else(|| {
-            BuildError::at("timeout", format!("`{}` is no duration", config.timeout))
-                .with_help("write a whole number and a unit: \"500ms\", \"60s\", \"5m\" or \"2h\"")
-        })?;
-        for (field, names) in [("reads", &config.reads), ("writes", &config.writes)] {
-            for (i, name) in names.iter().enumerate() {
-                cx.known_target(name, None, &format!("{field}[{i}]"))?;
-            }
-        }
-        if let Some(name) = &config.restore {
-            cx.known_target(name, None, "restore")?;
-            if config.rollback.is_some() {
-                return Err(BuildError::at("restore", "both `restore` and `rollback` are given")
-                    .with_help("keep the one that is the way back"));
-            }
-        }
-        if !config.changes && (config.rollback.is_some() || config.restore.is_some() || !config.writes.is_empty()) {
-            return Err(BuildError::at("changes", "a command that changes nothing has nothing to write or to undo")
-                .with_help("leave out `changes = false`, or leave out `rollback`, `restore` and `writes`"));
-        }
-        if !cutover_core::plan::is_inside(Path::new(&config.cwd)) {
-            return Err(BuildError::at("cwd", format!("`{}` is not inside the root", config.cwd))
-                .with_help("name a folder relative to the root, without `..`"));
-        }
+        let timeout = config.check(cx)?;
         Ok(Self { config, timeout })
     }
 }

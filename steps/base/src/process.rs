@@ -1,27 +1,21 @@
 //! A program run without a shell, in a process group of its own, with a time limit and its output kept.
 //!
-//! Owns starting, draining, ending. Knows nothing of steps; blocking.
+//! Owns starting, draining, ending; what becomes of the output is `sink`'s. Knows nothing of steps; blocking.
+
+mod sink;
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use cutover_core::StepError;
-use cutover_core::disk::{PRIVATE_FILE, io_error};
 use rustix::process::{Pid, Signal, kill_process_group};
-
-/// Bytes of output that are kept in memory, from its end.
-pub(crate) const TAIL: usize = 64 * 1024;
-
-/// Output is masked in pieces of at least this many bytes, cut at line ends.
-const PIECE: usize = 256 * 1024;
+use sink::Sink;
 
 /// How long a process group has to end after SIGTERM, and how long we wait for output after its leader ended.
 const GRACE: Duration = Duration::from_secs(2);
@@ -60,7 +54,7 @@ pub(crate) enum Ended {
 pub(crate) struct Ran {
     /// How it ended.
     pub(crate) ended: Ended,
-    /// The last [`TAIL`] bytes of its masked output, both streams in the order in which they were written.
+    /// The last 64 KiB of its masked output, both streams in the order in which they were written.
     pub(crate) tail: String,
 }
 
@@ -211,108 +205,5 @@ fn end_group(child: &Child, signal: Signal) {
     let _ = kill_process_group(Pid::from_child(child), signal);
 }
 
-/// Masks output, keeps its end and writes all of it to the log.
-struct Sink<'a> {
-    mask: &'a dyn Fn(&str) -> String,
-    log: Option<(PathBuf, File)>,
-    pending: Vec<u8>,
-    tail: String,
-}
-
-impl<'a> Sink<'a> {
-    fn open(log: Option<&Path>, mask: &'a dyn Fn(&str) -> String) -> Result<Self, StepError> {
-        let open = |path: &Path| {
-            let file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(path);
-            file.map(|file| (path.to_owned(), file)).map_err(|e| io_error("cannot write", path, e))
-        };
-        Ok(Self { mask, log: log.map(open).transpose()?, pending: Vec::new(), tail: String::new() })
-    }
-
-    fn take(&mut self, bytes: &[u8]) -> Result<(), StepError> {
-        self.pending.extend_from_slice(bytes);
-        if self.pending.len() >= PIECE
-            && let Some(end) = self.pending.iter().rposition(|b| *b == b'\n')
-        {
-            let rest = self.pending.split_off(end + 1);
-            self.flush()?;
-            self.pending = rest;
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), StepError> {
-        let text = (self.mask)(&String::from_utf8_lossy(&self.pending));
-        self.pending.clear();
-        if let Some((path, file)) = &mut self.log {
-            file.write_all(text.as_bytes()).map_err(|e| io_error("cannot write", path, e))?;
-        }
-        self.tail.push_str(&text);
-        let mut cut = self.tail.len().saturating_sub(TAIL);
-        while !self.tail.is_char_boundary(cut) {
-            cut += 1;
-        }
-        self.tail.drain(..cut);
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<String, StepError> {
-        self.flush()?;
-        if let Some((path, file)) = &self.log {
-            file.sync_all().map_err(|e| io_error("cannot write", path, e))?;
-        }
-        Ok(self.tail)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sh(script: &str, timeout: Duration, log: Option<PathBuf>) -> Result<Ran, StepError> {
-        let argv = ["sh", "-c", script].map(str::to_owned);
-        let program = Program { argv: &argv, cwd: ".".into(), env: &BTreeMap::new(), timeout, log };
-        run(&program, &|text| text.replace("hunter2", "***"))
-    }
-
-    #[test]
-    fn output_is_masked_in_the_log_and_its_end_is_kept() {
-        let dir = tempfile::tempdir().unwrap();
-        let log = dir.path().join("log");
-        let script =
-            "printf hun; sleep 0.1; echo ter2; i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done; exit 3";
-        let ran = sh(script, Duration::from_secs(60), Some(log.clone())).unwrap();
-        assert_eq!(ran.ended, Ended::Code(3));
-        assert!(ran.tail.len() <= TAIL && ran.tail.ends_with("line 19999\n"), "{}", ran.tail.len());
-        let whole = std::fs::read_to_string(log).unwrap();
-        assert!(whole.starts_with("***\nline 0\n") && whole.ends_with("line 19999\n"));
-        assert_eq!(ran.last_lines(2), ["line 19998", "line 19999"]);
-    }
-
-    #[test]
-    fn a_command_over_its_time_is_ended_with_all_its_children() {
-        let dir = tempfile::tempdir().unwrap();
-        // The child ignores the polite signal, and holds no stream that would give it away.
-        let stubborn = "(trap '' TERM; exec sleep 300 > /dev/null 2>&1) &";
-        let script = format!("{stubborn} echo $! > {}/pid; echo waiting; wait", dir.path().display());
-        let started = Instant::now();
-        let ran = sh(&script, Duration::from_millis(400), None).unwrap();
-        assert_eq!(ran.ended, Ended::TimedOut(Duration::from_millis(400)));
-        assert_eq!(ran.tail, "waiting\n");
-        assert!(started.elapsed() < Duration::from_secs(30));
-        let pid: i32 = std::fs::read_to_string(dir.path().join("pid")).unwrap().trim().parse().unwrap();
-        // An orphan that was killed may stay a zombie until init looks.
-        let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        while started.elapsed() < Duration::from_secs(30) && !(state().is_empty() || state().contains(") Z")) {
-            thread::sleep(POLL);
-        }
-        assert!(state().is_empty() || state().contains(") Z"), "{}", state());
-    }
-
-    #[test]
-    fn a_child_left_behind_does_not_hold_the_step() {
-        let started = Instant::now();
-        let ran = sh("sleep 300 & echo done", Duration::from_secs(60), None).unwrap();
-        assert_eq!((ran.ended, ran.tail.as_str()), (Ended::Code(0), "done\n"));
-        assert!(started.elapsed() < Duration::from_secs(30));
-    }
-}
+mod tests;

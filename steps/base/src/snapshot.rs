@@ -1,16 +1,16 @@
 //! `target.snapshot`: one consistent cut through several targets, kept in a folder of its own.
 //!
-//! Owns the step kind. How a target is copied is the target's business; this only proves that nothing moved between
-//! the first copy and the last.
+//! Owns the step kind: when it writes, how it knows its set again, what it leaves on the way back. The cut itself is
+//! `cut`'s.
 
+mod cut;
 mod place;
 mod set;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use cutover_core::disk::{PRIVATE_FILE, inside, io_error, private_dir, sync_parent, write_atomic, write_once};
+use cutover_core::disk::{PRIVATE_FILE, inside, io_error, sync_parent, write_atomic, write_once};
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, MigrationStep, Receipt, SnapshotManifest, Standing, StepContext,
     StepError, StepKind, Use, Verdict, async_trait, register_step,
@@ -19,8 +19,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::room::room;
+use cut::cut;
 use place::{INCOMPLETE, ROLLED_BACK, make_place, occupied};
-use set::{MANIFEST, digest_of};
+use set::MANIFEST;
 pub use set::{SetMember, SnapshotSet};
 
 /// Takes snapshots of targets in one consistent cut.
@@ -148,7 +149,7 @@ impl MigrationStep for TargetSnapshot {
         cx.intend(&Receipt::of(&made)?).await?;
         let place = folder.clone();
         let aside = cx.blocking(move || make_place(&place)).await?;
-        let set = self.take(cx, &folder, made.attempt.clone()).await?;
+        let set = cut(cx, &self.config.targets, &folder, made.attempt.clone()).await?;
         made.manifests = set.manifests();
         let (bytes, document) = (set.bytes(), set.to_bytes()?);
         cx.blocking(move || {
@@ -212,52 +213,6 @@ impl TargetSnapshot {
         }
         let inner = cx.clone();
         cx.blocking(move || room(inner.root(), bytes, "the snapshots").map(drop)).await
-    }
-
-    /// Takes all snapshots, and proves that nobody committed from before the first until after the last.
-    async fn take(&self, cx: &StepContext, folder: &Path, attempt: String) -> Result<SnapshotSet, StepError> {
-        let before = self.counters(cx).await?;
-        let total = Some(self.config.targets.len() as u64);
-        let mut snapshots = BTreeMap::new();
-        for (i, name) in self.config.targets.iter().enumerate() {
-            cx.progress(i as u64, total, "targets");
-            let into = folder.join(name);
-            let place = into.clone();
-            cx.blocking(move || private_dir(&place).map(drop)).await?;
-            let manifest = cx.any_target(name)?.snapshot(cx, &into).await?;
-            snapshots.insert(name.clone(), SetMember { blake3: digest_of(&manifest), manifest });
-        }
-        let after = self.counters(cx).await?;
-        let moved: Vec<_> = after
-            .iter()
-            .filter(|(name, count)| before.get(*name) != Some(count))
-            .map(|(n, _)| format!("`{n}`"))
-            .collect();
-        if !moved.is_empty() {
-            return Err(StepError::failed(format!(
-                "{} changed while the snapshots were taken, so they are no consistent cut",
-                moved.join(" and ")
-            ))
-            .with_help("stop the programs that write there (or freeze them by an earlier step), then run again"));
-        }
-        Ok(SnapshotSet {
-            version: SnapshotSet::VERSION,
-            plan: cx.info().plan.clone(),
-            step: cx.info().id.clone(),
-            attempt,
-            taken_at: cx.now(),
-            snapshots,
-        })
-    }
-
-    async fn counters(&self, cx: &StepContext) -> Result<BTreeMap<String, u64>, StepError> {
-        let mut counters = BTreeMap::new();
-        for name in &self.config.targets {
-            if let Some(count) = cx.any_target(name)?.change_counter(cx).await? {
-                counters.insert(name.clone(), count);
-            }
-        }
-        Ok(counters)
     }
 }
 

@@ -1,0 +1,59 @@
+//! One consistent cut: every snapshot, and the proof that nobody wrote from before the first until after the last.
+//!
+//! Owns the order of it. How a target is copied is the target's business.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use cutover_core::disk::private_dir;
+use cutover_core::{StepContext, StepError};
+
+use super::set::{SetMember, SnapshotSet, digest_of};
+
+/// Takes all snapshots, and proves that nobody committed from before the first until after the last.
+pub(super) async fn cut(
+    cx: &StepContext,
+    targets: &[String],
+    folder: &Path,
+    attempt: String,
+) -> Result<SnapshotSet, StepError> {
+    let before = counters(cx, targets).await?;
+    let total = Some(targets.len() as u64);
+    let mut snapshots = BTreeMap::new();
+    for (i, name) in targets.iter().enumerate() {
+        cx.progress(i as u64, total, "targets");
+        let into = folder.join(name);
+        let place = into.clone();
+        cx.blocking(move || private_dir(&place).map(drop)).await?;
+        let manifest = cx.any_target(name)?.snapshot(cx, &into).await?;
+        snapshots.insert(name.clone(), SetMember { blake3: digest_of(&manifest), manifest });
+    }
+    let after = counters(cx, targets).await?;
+    let moved: Vec<_> =
+        after.iter().filter(|(name, count)| before.get(*name) != Some(count)).map(|(n, _)| format!("`{n}`")).collect();
+    if !moved.is_empty() {
+        return Err(StepError::failed(format!(
+            "{} changed while the snapshots were taken, so they are no consistent cut",
+            moved.join(" and ")
+        ))
+        .with_help("stop the programs that write there (or freeze them by an earlier step), then run again"));
+    }
+    Ok(SnapshotSet {
+        version: SnapshotSet::VERSION,
+        plan: cx.info().plan.clone(),
+        step: cx.info().id.clone(),
+        attempt,
+        taken_at: cx.now(),
+        snapshots,
+    })
+}
+
+async fn counters(cx: &StepContext, targets: &[String]) -> Result<BTreeMap<String, u64>, StepError> {
+    let mut counters = BTreeMap::new();
+    for name in targets {
+        if let Some(count) = cx.any_target(name)?.change_counter(cx).await? {
+            counters.insert(name.clone(), count);
+        }
+    }
+    Ok(counters)
+}
