@@ -58,6 +58,14 @@ mod tests {
     }
 
     #[test]
+    fn every_wildcard_ends_the_literal_prefix() {
+        for wild in ["*", "?", "[ab]", "{a,b}", "\\a"] {
+            let pattern = format!("logs/x{wild}/y");
+            assert_eq!(literal_prefix(&pattern), "logs", "{pattern}");
+        }
+    }
+
+    #[test]
     fn a_pattern_that_leaves_the_folder_or_cannot_match_is_refused() {
         for bad in ["/etc/*", "../x", "a/../b", "a//b", "!x", "{a,b", "[a"] {
             assert!(check("include", &[bad.to_owned()]).is_err(), "{bad}");
