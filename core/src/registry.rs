@@ -332,7 +332,7 @@ impl Registry {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{message}")]
 pub struct BuildError {
-    /// Path to the offending field inside `with`: "add[2].name". Empty: the whole table.
+    /// Path to the offending field inside `with`: `add[2].name`. Empty: the whole table.
     pub field: String,
     /// Byte span in the plan file, where the reader knew it better than `field` does.
     pub span: Option<std::ops::Range<usize>>,
