@@ -23,7 +23,8 @@ pub struct AssessConfig {
     /// Commands that print a version, as argument lists; no shell. The first line of output is kept.
     #[serde(default)]
     pub versions: BTreeMap<String, Vec<String>>,
-    /// Folder of the artifact, relative to the root.
+    /// Folder of the artifact, relative to the root. The artifact also estimates the seconds of each step of the plan,
+    /// says what each figure rests on (`basis`, explained in its `legend`), and gives none for a program.
     #[serde(default = "here")]
     pub into: String,
 }
