@@ -1,8 +1,8 @@
 //! The example plans that travel inside the program, and the version-1 systems that they migrate.
 //!
-//! A plan's folder holds `demo/common/` and one folder per shape of its system. They are copied into a root, first the
-//! common part; a file `X.db.sql` is run by SQLite into the database `X.db` instead (an empty one makes a file of
-//! zero bytes).
+//! A plan's folder holds `demo/common/` and one folder per shape of its system. They are laid into a root one over the
+//! other: first the common part, then the shape that a file `BASE` names, then the shape itself. A file `X.db.sql` is
+//! not copied but run by SQLite on the database `X.db` (an empty one makes a file of zero bytes).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use crate::error::{Result, RunnerError};
 static PLANS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../plans");
 
 const COMMON: &str = "common";
+const BASE: &str = "BASE";
 const SQL: &str = ".db.sql";
 
 /// The names of the plans with a demo.
@@ -63,9 +64,10 @@ pub fn build(plan: &str, shape: &str, dir: &Path) -> Result<()> {
             .with_help("name a folder that is empty or not there yet"));
     }
     fs::create_dir_all(dir).map_err(|e| io(dir, &e))?;
-    for part in [COMMON, shape] {
+    let base = PLANS.get_file(format!("{plan}/demo/{shape}/{BASE}")).and_then(|f| f.contents_utf8());
+    for part in [Some(COMMON), base.map(str::trim), Some(shape)].into_iter().flatten() {
         if let Some(folder) = PLANS.get_dir(format!("{plan}/demo/{part}")) {
-            for entry in folder.entries() {
+            for entry in folder.entries().iter().filter(|e| e.path().file_name().is_none_or(|n| n != BASE)) {
                 copy(entry, folder.path(), dir)?;
             }
         }

@@ -72,8 +72,9 @@ pub(crate) fn check_shape(conn: &Connection, ledger: &str) -> Result<bool, StepE
     if missing.is_empty() {
         return Ok(true);
     }
+    let file = conn.path().filter(|p| !p.is_empty()).unwrap_or("the database");
     Err(StepError::conflict(format!(
-        "the database has a table `{ledger}` that is not a ledger of Cutover: it lacks the columns {}",
+        "`{file}` has a table `{ledger}` that is not a ledger of Cutover: it lacks the columns {}",
         missing.join(", ")
     ))
     .with_help("choose another name with `ledger = \"cutover_ledger\"` in the target's table of the plan"))
