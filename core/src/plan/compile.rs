@@ -59,7 +59,8 @@ fn passes(input: &CompileInput<'_>, d: &mut Diagnostics) -> Option<Plan> {
     meaning::names(&draft.phases, input.text, d);
     let mut builder = Builder { targets: &targets, vars: &vars, files: input.files, filler };
     let made = build(&mut draft.phases, &mut builder, input.registry, d);
-    let secrets = builder.filler.secrets.into_iter().filter(|s| !s.is_empty()).collect();
+    let secrets: Vec<String> = builder.filler.secrets.into_iter().filter(|s| !s.is_empty()).collect();
+    d.hide(&secrets);
 
     let mut steps = Vec::with_capacity(made.len());
     let mut by_id: BTreeMap<&str, usize> = BTreeMap::new();

@@ -86,6 +86,19 @@ impl Diagnostics {
         self.0.len()
     }
 
+    /// A kind may quote the value that it refuses: secrets are taken out of what is said.
+    pub(crate) fn hide(&mut self, secrets: &[String]) {
+        for d in &mut self.0 {
+            for text in [Some(&mut d.message), d.label.as_mut(), d.help.as_mut()].into_iter().flatten() {
+                for secret in secrets {
+                    if text.contains(secret.as_str()) {
+                        *text = text.replace(secret.as_str(), "***");
+                    }
+                }
+            }
+        }
+    }
+
     /// All of them in order of their place, each once; spans cut to what `source` has.
     pub(crate) fn into_errors(self, file: &str, source: &str) -> CompileErrors {
         let mut list = self.0;
