@@ -86,7 +86,8 @@ impl Host for RunnerHost {
             return Err(StepError::internal("a read-only command was asked to write an intent"));
         };
         let recorder = Arc::clone(recorder);
-        let record = Record::StepIntent { step: cx.info().id.clone(), receipt: receipt.clone() };
+        let receipt = self.secrets.mask_notes(receipt.clone());
+        let record = Record::StepIntent { step: cx.info().id.clone(), receipt };
         cx.blocking(move || {
             recorder
                 .record(vec![record])

@@ -2,6 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use cutover_core::{Receipt, Verdict};
+use serde_json::Value;
 
 /// The secrets of one run, in every form that is looked for.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +31,34 @@ impl Secrets {
         self.0.iter().fold(text.to_owned(), |text, form| {
             if text.contains(form.as_str()) { text.replace(form.as_str(), "***") } else { text }
         })
+    }
+}
+
+impl Secrets {
+    /// `value` with every text in it masked.
+    pub(crate) fn mask_json(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.mask(&text)),
+            Value::Array(items) => items.into_iter().map(|item| self.mask_json(item)).collect(),
+            Value::Object(entries) => entries.into_iter().map(|(k, v)| (self.mask(&k), self.mask_json(v))).collect(),
+            scalar => scalar,
+        }
+    }
+
+    /// A receipt with its notes masked: they are for people. Its body is what a rollback needs, and stays as it is.
+    pub(crate) fn mask_notes(&self, mut receipt: Receipt) -> Receipt {
+        for note in &mut receipt.notes {
+            *note = self.mask(note);
+        }
+        receipt
+    }
+
+    /// What verify found, masked.
+    pub(crate) fn mask_verdict(&self, verdict: Verdict) -> Verdict {
+        match verdict {
+            Verdict::Broken(lines) => Verdict::Broken(lines.iter().map(|line| self.mask(line)).collect()),
+            other => other,
+        }
     }
 }
 

@@ -9,5 +9,6 @@ mod failure;
 mod invalid_plans;
 mod locking;
 mod screens;
+mod secrets;
 mod step_crate;
 mod system;

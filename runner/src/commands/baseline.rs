@@ -51,7 +51,9 @@ pub(crate) async fn run(place: Place, to: &str, options: RunOptions, out: &Out) 
     if !refused.is_empty() {
         return Err(RunnerError::new(
             Exit::Failed,
-            format!("inspection does not find all of it: {}; nothing was recorded", refused.join("; ")),
+            run.host
+                .secrets
+                .mask(&format!("inspection does not find all of it: {}; nothing was recorded", refused.join("; "))),
         )
         .with_help("baseline to an earlier step, and apply the rest"));
     }

@@ -14,6 +14,7 @@ use crate::executor::{Look, Preview, drift, preview, reader_context};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::recorder::journal_error;
+use crate::secrets::Secrets;
 use crate::session::{Place, Session};
 use crate::style::Style;
 
@@ -25,10 +26,12 @@ pub(crate) async fn run(place: Place, exit_code: bool, out: &Out) -> Result<Exit
     let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
     let cx = reader_context(&session, &emitter, &Stop::default(), &state);
     let found = preview(&session, &cx, &state).await?;
+    let secrets = Secrets::new(&session.plan.secrets);
+    let text = |style| secrets.mask(&text(&session, &found, style));
     match out.format {
-        Format::Json => out.json(&as_json(&session, &found)),
-        Format::Markdown => out.print(&format!("```text\n{}```\n", text(&session, &found, Style { color: false }))),
-        _ => out.print(&text(&session, &found, out.style)),
+        Format::Json => out.json(&secrets.mask_json(as_json(&session, &found))),
+        Format::Markdown => out.print(&format!("```text\n{}```\n", text(Style { color: false }))),
+        _ => out.print(&text(out.style)),
     }
     let pending = found.values().any(|l| matches!(word(l), "to apply" | "in progress" | "conflict"));
     Ok(if exit_code && pending { Exit::Pending } else { Exit::Done })

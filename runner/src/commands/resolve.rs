@@ -44,6 +44,7 @@ pub(crate) async fn run(
         (_, found) => Err(format!("inspection says: {}", words(found))),
     };
     let resolution = proven.map_err(|why| {
+        let why = run.host.secrets.mask(&why);
         RunnerError::new(Exit::Stuck, format!("the claim about step `{id}` is not true: {why}; nothing was recorded"))
             .with_help("put the step right first, then say so again")
     })?;

@@ -12,6 +12,7 @@ use crate::executor::{drift, reader_context};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::recorder::journal_error;
+use crate::secrets::Secrets;
 use crate::session::{Place, Session};
 
 pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
@@ -33,6 +34,7 @@ pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
         resumed: false,
     });
     let cx = reader_context(&session, &emitter, &Stop::default(), &state);
+    let secrets = Secrets::new(&plan.secrets);
     let mut broken = 0;
     let mut checked = 0;
     for (_, step) in plan.steps().filter(|(_, s)| state.state_of(&s.id) == StepState::Applied) {
@@ -54,7 +56,7 @@ pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
         };
         checked += 1;
         broken += usize::from(matches!(verdict, Verdict::Broken(_)));
-        emitter.emit(EventKind::StepVerified { step: step.id.clone(), verdict });
+        emitter.emit(EventKind::StepVerified { step: step.id.clone(), verdict: secrets.mask_verdict(verdict) });
     }
     if out.format == Format::Text {
         out.print(&format!("{} verified, {broken} broken\n", count(checked, "applied step")));

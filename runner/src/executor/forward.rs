@@ -163,6 +163,7 @@ impl Run<'_> {
             Ok(Applied::Stopped(at)) => return StepEnd::Stopped(at.at),
             Err(error) => return StepEnd::Failed { error, receipt: None },
         };
+        let receipt = self.host.secrets.mask_notes(receipt);
         self.recorder.set_fresh(&step.id, Some(receipt.clone()));
         let verdict = step.step.verify(cx).await;
         self.recorder.set_fresh(&step.id, None);

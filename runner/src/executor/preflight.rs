@@ -144,7 +144,10 @@ impl Run<'_> {
         if conflicts.is_empty() {
             return Ok(());
         }
-        Err(RunnerError::new(Exit::Failed, format!("{}; nothing was changed", conflicts.join("; ")))
-            .with_help("settle what is in the way, then run the same command again"))
+        Err(RunnerError::new(
+            Exit::Failed,
+            self.host.secrets.mask(&format!("{}; nothing was changed", conflicts.join("; "))),
+        )
+        .with_help("settle what is in the way, then run the same command again"))
     }
 }

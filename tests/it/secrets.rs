@@ -1,0 +1,83 @@
+//! A secret that a plan takes from the environment is in nothing that the program says or keeps.
+
+use std::fs;
+use std::path::Path;
+
+use crate::system::System;
+
+const SECRET: &str = "t0ken/for?the=service";
+
+/// A command that prints its secret, and a configuration that gets it.
+const PLAN: &str = r#"name = "secret"
+[targets.app]
+kind = "sqlite"
+path = "app.db"
+[targets.config]
+kind = "dir"
+path = "config"
+[[phase]]
+name = "all"
+layer = "storage"
+[[phase.step]]
+id = "print"
+use = "command.run"
+with = { apply = ["echo", "${env.SERVICE_TOKEN}"], verify = ["true"], rollback = ["echo", "${env.SERVICE_TOKEN}"] }
+[[phase.step]]
+id = "configuration"
+use = "config.map"
+target = "config"
+with = { from = "c.json", to = "c.json", set = { token = "${env.SERVICE_TOKEN}" } }
+[[phase.step]]
+id = "row"
+use = "sqlite.rows"
+target = "app"
+with = { table = "t", key = ["k"], rows = [{ k = "token", v = "${env.SERVICE_TOKEN}" }] }
+"#;
+
+#[test]
+fn a_secret_is_in_no_output_and_not_in_state() {
+    let system = System::new("CREATE TABLE t (k TEXT PRIMARY KEY, v TEXT);", PLAN);
+    let config = system.root().join("config");
+    fs::create_dir(&config).unwrap();
+    fs::write(config.join("c.json"), "{}").unwrap();
+    let run = |command: &str, args: &[&str], code: i32| {
+        let ran = cutover_tests::run(system.command(command, args).env("SERVICE_TOKEN", SECRET)).expect_code(code);
+        for text in [&ran.stdout, &ran.stderr] {
+            assert!(!text.contains(SECRET), "{command} {args:?} shows the secret:\n{text}");
+        }
+    };
+    run("plan", &[], 0);
+    run("plan", &["--format", "json"], 0);
+    run("apply", &["-v"], 0);
+    assert_eq!(system.ask("SELECT v FROM t"), SECRET);
+    system.ask("UPDATE t SET v = 'another'");
+    fs::write(config.join("c.json"), "{\"token\": \"another\"}").unwrap();
+    run("verify", &[], 102);
+    run("verify", &["--format", "json"], 102);
+    for command in ["status", "explain"] {
+        run(command, &[], 0);
+    }
+    run("history", &["--format", "json"], 0);
+    assert!(nothing_holds_it(&system.root().join(".cutover")) > 2, "the state folder is somewhere else");
+    let refused = PLAN.replace("verify = [\"true\"]", "timeout = \"${env.SERVICE_TOKEN}\"");
+    system.write("plan.toml", &refused);
+    run("check", &[], 65);
+    run("check", &["--format", "json"], 65);
+}
+
+/// How many files of a folder were looked at.
+fn nothing_holds_it(folder: &Path) -> usize {
+    let mut files = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files += nothing_holds_it(&path);
+        } else {
+            let bytes = fs::read(&path).unwrap();
+            let found = bytes.windows(SECRET.len()).any(|w| w == SECRET.as_bytes());
+            assert!(!found, "{} holds the secret", path.display());
+            files += 1;
+        }
+    }
+    files
+}
