@@ -105,6 +105,8 @@ fn a_rollback_that_fails_is_stuck_and_a_true_claim_settles_it() {
     system.ask("DROP TABLE t1");
     let ran = system.cutover("rollback", &["--yes"]).expect_code(101);
     assert!(ran.stdout.contains("no such table: t1"), "{}", ran.stdout);
+    let forward = system.cutover("apply", &[]).expect_code(101).stderr;
+    assert!(forward.contains("step `s1` is stuck") && forward.contains("cutover explain"), "{forward}");
     let explained = system.cutover("explain", &[]).expect_code(0).stdout;
     assert!(explained.contains("Step `s1` is stuck") && explained.contains("resolve"), "{explained}");
 

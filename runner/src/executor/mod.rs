@@ -242,6 +242,7 @@ pub async fn apply(session: &Session, emitter: Arc<Emitter>, stop: Stop, options
         run.announce(if failure { "apply" } else { "rollback" }, true);
         return run.resume_unwinding(&to, failure, &steps).await;
     }
+    run.recorder.with_state(|state| refuse_stuck(session, state))?;
     run.recorder.with_state(|state| drift(&session.plan, state)).into_error(session)?;
     let resumed = reconciled
         || run.recorder.with_state(|s| {
@@ -251,6 +252,18 @@ pub async fn apply(session: &Session, emitter: Arc<Emitter>, stop: Stop, options
     run.announce("apply", resumed);
     run.preflight(&wanted).await?;
     run.forward(&wanted).await
+}
+
+/// Nothing goes forward over a step whose rollback failed.
+fn refuse_stuck(session: &Session, state: &PlanState) -> Result<()> {
+    let Some((id, record)) = state.steps.iter().find(|(_, s)| s.state == StepState::Stuck) else { return Ok(()) };
+    let why = record.message.as_deref().unwrap_or("no message");
+    let (explain, rollback) = (session.command_line("explain"), session.command_line("rollback"));
+    Err(RunnerError::new(
+        crate::exit::Exit::Stuck,
+        format!("step `{id}` is stuck: its rollback failed: {why}; nothing was changed"),
+    )
+    .with_help(format!("`{explain}` says where things stand; mend the cause, then `{rollback}`")))
 }
 
 /// Rolls back to a point. With no point: the last phase.

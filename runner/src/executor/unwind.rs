@@ -67,10 +67,11 @@ impl Run<'_> {
                 OnFailure::Pause => false,
             })
         });
-        let to = match policy {
-            OnFailure::RollbackStep => format!("before step {step}"),
-            OnFailure::RollbackPhase => format!("before phase {phase}"),
-            _ => "the start".to_owned(),
+        let to = match (&found.blocked_by, policy) {
+            (Some(last), _) => format!("the end of step {last}, which cannot be undone"),
+            (None, OnFailure::RollbackStep) => format!("before step {step}"),
+            (None, OnFailure::RollbackPhase) => format!("before phase {phase}"),
+            (None, _) => "the start".to_owned(),
         };
         self.unwind(&to, true, &found.steps).await
     }
