@@ -49,6 +49,7 @@ fn a_deliberate_edit_is_accepted_and_rollback_still_undoes_what_was_applied() {
     system.cutover("apply", &[]).expect_code(102);
     system.cutover("accept", &["s1", "--note", "collation was set by hand"]).expect_code(0);
     system.cutover("apply", &[]).expect_code(0);
+    system.cutover("verify", &[]).expect_code(0);
     system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
     assert_eq!(system.ask("SELECT count(*) FROM sqlite_master WHERE name LIKE 't_'"), "0");
 }

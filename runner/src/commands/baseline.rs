@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cutover_core::journal::{Record, RunCommand, StepState};
-use cutover_core::{Outcome, Receipt, Standing, Verdict};
+use cutover_core::journal::{PlanState, Record, RunCommand, StepState};
+use cutover_core::{Outcome, Receipt, Standing, StepInfo, Verdict};
 
 use super::table::count;
 use crate::cli::Out;
 use crate::error::{Result, RunnerError};
-use crate::executor::{Run, RunOptions, unknown_point};
+use crate::executor::{Run, RunOptions, preview, unknown_point};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::recorder::stored;
@@ -25,8 +25,12 @@ pub(crate) async fn run(place: Place, to: &str, options: RunOptions, out: &Out) 
     let mut objects = BTreeMap::new();
     let mut adopt = Vec::new();
     let mut refused = Vec::new();
+    let looked =
+        preview(&session, &run.context_of(StepInfo::default()), &run.recorder.with_state(PlanState::clone)).await?;
     for (phase, step) in plan.steps().take(last + 1) {
-        if matches!(run.recorder.state_of(&step.id), StepState::Applied | StepState::Skipped) {
+        // A step whose condition does not hold has nothing to adopt; it is skipped when its turn comes.
+        let not_here = looked.get(&step.id).is_some_and(|look| look.skipped.is_some());
+        if not_here || matches!(run.recorder.state_of(&step.id), StepState::Applied | StepState::Skipped) {
             continue;
         }
         let cx = run.context(step);

@@ -43,12 +43,14 @@ pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
         let verdict = match later {
             Some((_, by)) => Verdict::Superseded(by.id.clone()),
             None => {
+                // A ledger knows a step as it was applied, which an accepted edit does not change.
+                let known = state.steps.get(&step.id).map(|s| &s.stored);
                 let cx = cx.for_step(StepInfo {
                     plan: plan.name.clone(),
                     id: step.id.clone(),
                     kind: step.kind.clone(),
-                    digest: step.digest.clone(),
-                    checksum: step.checksum.clone(),
+                    digest: known.map_or(&step.digest, |k| &k.digest).clone(),
+                    checksum: known.map_or(&step.checksum, |k| &k.checksum).clone(),
                     ..StepInfo::default()
                 });
                 step.step.verify(&cx).await.unwrap_or_else(|e| Verdict::Broken(vec![e.chain()]))
