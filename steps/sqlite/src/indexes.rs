@@ -43,7 +43,7 @@ register_step!(Indexes);
 
 impl StepKind for Indexes {
     const KIND: &'static str = "sqlite.indexes";
-    const SUMMARY: &'static str = "makes indexes, known by definition";
+    const SUMMARY: &'static str = "make indexes, known by definition";
     const LAYERS: &'static [Layer] = &[Layer::Storage];
     const EXAMPLE: &'static str = "id = \"conversation-indexes\"\nuse = \"sqlite.indexes\"\ntarget = \"tier1\"\n\
         with = { create = [\"CREATE INDEX idx_recent ON conversations(archived, start_time DESC)\"] }\n";

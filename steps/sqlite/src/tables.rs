@@ -47,7 +47,7 @@ register_step!(Tables);
 
 impl StepKind for Tables {
     const KIND: &'static str = "sqlite.tables";
-    const SUMMARY: &'static str = "makes tables with their indexes, known by definition";
+    const SUMMARY: &'static str = "make tables with their indexes, known by definition";
     const LAYERS: &'static [Layer] = &[Layer::Storage];
     const EXAMPLE: &'static str = "id = \"plugin-tables\"\nuse = \"sqlite.tables\"\ntarget = \"tier1\"\n\
         with = { create = [\"CREATE TABLE plugins (plugin_id TEXT PRIMARY KEY, name TEXT NOT NULL)\"] }\n";

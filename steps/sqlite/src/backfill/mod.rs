@@ -72,7 +72,7 @@ register_step!(Backfill);
 
 impl StepKind for Backfill {
     const KIND: &'static str = "sqlite.backfill";
-    const SUMMARY: &'static str = "fills a table from a query, in short resumable batches";
+    const SUMMARY: &'static str = "fill a table from a query, in short resumable batches";
     const LAYERS: &'static [Layer] = &[Layer::Storage];
     const EXAMPLE: &'static str = "id = \"backfill-actions\"\nuse = \"sqlite.backfill\"\ntarget = \"tier1\"\n\
         with = { into = \"actions\", key = \"source_id\", unique = [\"session_id\", \"turn\"], \

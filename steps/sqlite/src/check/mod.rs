@@ -48,7 +48,7 @@ register_step!(Check);
 
 impl StepKind for Check {
     const KIND: &'static str = "sqlite.check";
-    const SUMMARY: &'static str = "checks schema, values, integrity and speed, without writing";
+    const SUMMARY: &'static str = "check schema, values, integrity and speed, without writing";
     const EXAMPLE: &'static str = "id = \"schema-is-there\"\nuse = \"sqlite.check\"\ntarget = \"tier1\"\n\
         with = { tables = { conversations = [\"conversation_id\"] }, integrity = true }\n";
     type Config = CheckConfig;

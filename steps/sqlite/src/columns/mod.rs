@@ -52,7 +52,7 @@ register_step!(Columns);
 
 impl StepKind for Columns {
     const KIND: &'static str = "sqlite.columns";
-    const SUMMARY: &'static str = "adds columns to a table";
+    const SUMMARY: &'static str = "add columns to a table";
     const LAYERS: &'static [Layer] = &[Layer::Storage];
     const EXAMPLE: &'static str = "id = \"conversation-columns\"\nuse = \"sqlite.columns\"\ntarget = \"tier1\"\n\
         with = { table = \"conversations\", add = [\"archived INTEGER DEFAULT 0\"] }\n";

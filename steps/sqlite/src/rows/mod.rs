@@ -51,7 +51,7 @@ register_step!(Rows);
 
 impl StepKind for Rows {
     const KIND: &'static str = "sqlite.rows";
-    const SUMMARY: &'static str = "inserts rows whose key is not there yet";
+    const SUMMARY: &'static str = "insert rows whose key is not there yet";
     const LAYERS: &'static [Layer] = &[Layer::Storage];
     const EXAMPLE: &'static str = "id = \"register-plugins\"\nuse = \"sqlite.rows\"\ntarget = \"tier1\"\n\
         with = { table = \"plugins\", key = [\"plugin_id\"], rows = [{ plugin_id = \"cleanup\", name = \"Cleanup\" }] }\n";

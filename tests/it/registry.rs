@@ -1,0 +1,70 @@
+//! What is linked into the program: every step crate, every kind once, every example a plan that compiles.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use cutover_core::plan::{CompileInput, PlanFileError, PlanFiles, compile};
+use cutover_core::{Registry, RegistryError};
+
+/// Every file that an example names, with something fitting in it.
+#[derive(Debug)]
+struct AnyFile;
+
+impl PlanFiles for AnyFile {
+    fn read(&self, path: &Path) -> Result<Arc<[u8]>, PlanFileError> {
+        let text = if path.extension().is_some_and(|e| e == "json") { "[{\"id\": 1}]" } else { "CREATE TABLE t (a);" };
+        Ok(text.as_bytes().into())
+    }
+}
+
+#[test]
+fn every_crate_under_steps_is_linked_into_the_program() {
+    let registry = cutover_runner::registry().unwrap();
+    let linked: BTreeSet<&str> = registry.steps().map(|s| s.krate).chain(registry.targets().map(|t| t.krate)).collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("steps");
+    let mut crates = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(linked.contains(format!("cutover-steps-{name}").as_str()), "steps/{name} is not named in builtin.rs");
+        crates += 1;
+    }
+    assert!(crates >= 3, "only {crates} crates under steps/");
+}
+
+#[test]
+fn an_empty_registry_is_an_error_and_so_is_a_kind_that_two_crates_register() {
+    assert_eq!(Registry::of([], []).unwrap_err(), RegistryError::Empty);
+    let script = *cutover_runner::registry().unwrap().step("sqlite.script").unwrap();
+    let other = cutover_core::StepDescriptor { krate: "acme-steps", ..script };
+    let message = Registry::of([script, other], []).unwrap_err().to_string();
+    assert_eq!(message, "the kind `sqlite.script` is registered twice: by `acme-steps` and by `cutover-steps-sqlite`");
+}
+
+#[test]
+fn every_example_compiles() {
+    let registry = cutover_runner::registry().unwrap();
+    for step in registry.steps() {
+        let layer = step.layers[0];
+        let mut targets = String::new();
+        for name in ["main", "app", "tier1"] {
+            targets.push_str(&format!("[targets.{name}]\nkind = \"sqlite\"\npath = \"{name}.db\"\n"));
+        }
+        let text = format!(
+            "name = \"example\"\n{targets}[[phase]]\nname = \"only\"\nlayer = \"{layer}\"\n[[phase.step]]\n{}\n\
+             [[phase.step]]\nid = \"copies\"\nuse = \"target.snapshot\"\nwith = {{ targets = [\"main\"], into = \"b\" }}\n",
+            step.example
+        );
+        let input = CompileInput {
+            file: step.kind,
+            text: &text,
+            files: &AnyFile,
+            registry: &registry,
+            vars: &BTreeMap::new(),
+            env: &|_| None,
+        };
+        let plan = compile(input).unwrap_or_else(|e| panic!("the example of {}: {e}\n{text}", step.kind));
+        assert_eq!(plan.phases[0].steps[0].kind, step.kind);
+    }
+}
