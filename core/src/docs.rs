@@ -31,6 +31,11 @@ pub fn step_fields(step: &StepDescriptor) -> Vec<Field> {
     fields(step.schema)
 }
 
+/// The keys of a target kind's `with`, likewise.
+pub fn target_fields(target: &TargetDescriptor) -> Vec<Field> {
+    fields(target.schema)
+}
+
 fn fields(schema: fn(&mut SchemaGenerator) -> Schema) -> Vec<Field> {
     let schema = schema_of_config(schema);
     let mut fields = Vec::new();
@@ -190,7 +195,8 @@ pub fn step_markdown(step: &StepDescriptor) -> String {
     out
 }
 
-fn target_markdown(target: &TargetDescriptor) -> String {
+/// The section of one target kind.
+pub fn target_markdown(target: &TargetDescriptor) -> String {
     let mut out = format!("## `{}`\n\n{}\n\n", target.kind, sentence(target.summary));
     let _ = write!(out, "A target kind, from the crate `{}`.", target.krate);
     if !target.facts.is_empty() {

@@ -27,7 +27,7 @@ pub use inventory;
 
 pub use context::{Host, Progress, StepContext, StepInfo, Targets};
 pub use digest::{blake3_hex, canonical_json, token_digest};
-pub use docs::{Field, step_fields, step_markdown, steps_markdown};
+pub use docs::{Field, step_fields, step_markdown, steps_markdown, target_fields, target_markdown};
 pub use error::{StepError, StepErrorKind};
 pub use event::{Event, EventKind, Outcome, StepFigures};
 pub use registry::{

@@ -49,6 +49,12 @@ pub trait MigrationStep: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The target in whose ledger this step has a row once it is applied; by default the one of
+    /// [`transactional`](Self::transactional). A row that is missing tells that the target was put back.
+    fn ledgered(&self) -> Option<&str> {
+        self.transactional()
+    }
+
     /// Ids of earlier steps whose effect this one undoes by design (thaw after freeze, contract after expand).
     fn supersedes(&self) -> Vec<String> {
         Vec::new()

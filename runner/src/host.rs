@@ -14,7 +14,8 @@ use crate::recorder::Recorder;
 use crate::report::Emitter;
 use crate::secrets::Secrets;
 
-/// How often a stop was requested: once, steps stop at their next checkpoint; twice, after journalling.
+/// A request to stop: steps end at their next checkpoint, the run ends after journalling, nothing is dropped midway.
+/// Asking again changes nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<AtomicUsize>);
 

@@ -124,6 +124,25 @@ impl Lock {
     }
 }
 
+/// Who said last that it holds the lock, if that process is still there. Takes no lock.
+pub(crate) fn living_holder(path: &Path) -> Option<Holder> {
+    let holder: Holder = serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
+    (holder.host == host_name() && process_exists(holder.pid)).then_some(holder)
+}
+
+/// Whether a process of this machine is there.
+pub(crate) fn process_exists(pid: u32) -> bool {
+    i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+        .is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+}
+
+/// This machine's name.
+pub(crate) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 fn write_holder(file: &mut File, holder: &Holder) -> std::io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;

@@ -185,6 +185,7 @@ pub(crate) fn stored(plan: &Plan, phase: &str, step: &PlanStep) -> (StoredStep, 
         config: step.config.clone(),
         vars: plan.vars.clone(),
         files,
+        reversal: Some(step.step.reversal()),
         digest: step.digest.clone(),
         checksum: step.checksum.clone(),
     };

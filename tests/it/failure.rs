@@ -112,8 +112,58 @@ fn a_rollback_that_fails_is_stuck_and_a_true_claim_settles_it() {
 
     let claim = ["s1", "--as", "applied", "--note", "no"];
     system.cutover("resolve", &claim).expect_code(101);
-    system.ask("DELETE FROM cutover_ledger WHERE step = 's1'");
     system.cutover("resolve", &["s1", "--as", "rolled-back", "--note", "dropped by hand"]).expect_code(0);
     system.cutover("rollback", &["--yes"]).expect_code(0);
     assert_eq!(tables(&system), "");
+}
+
+const BACKFILLED: &str = r#"
+name = "backfilled"
+[targets.app]
+kind = "sqlite"
+path = "app.db"
+[[phase]]
+name = "schema"
+layer = "storage"
+[[phase.step]]
+id = "notes"
+use = "sqlite.tables"
+target = "app"
+with = { create = ["CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT)"] }
+[[phase]]
+name = "data"
+layer = "storage"
+[[phase.step]]
+id = "fill"
+use = "sqlite.backfill"
+target = "app"
+with = { into = "notes", key = "id", key-stored = true, rows = "SELECT id, note AS text FROM orders" }
+"#;
+
+#[test]
+fn a_target_that_somebody_put_back_is_migrated_again_whole() {
+    let system = System::new(ORDERS, BACKFILLED);
+    let copy = std::fs::read(system.db()).unwrap();
+    system.cutover("apply", &[]).expect_code(0);
+    std::fs::write(system.db(), copy).unwrap();
+    let status = system.cutover("status", &[]).expect_code(0).stdout;
+    assert!(status.contains("the journal and the ledgers disagree on 2 steps"), "{status}");
+    system.cutover("apply", &[]).expect_code(0);
+    assert_eq!(system.ask("SELECT text FROM notes"), "kept");
+    system.cutover("verify", &[]).expect_code(0);
+    system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
+    assert_eq!(system.ask("SELECT count(*) FROM sqlite_master WHERE name = 'notes'"), "0");
+}
+
+#[test]
+fn a_system_that_has_it_already_is_adopted_and_keeps_it_on_the_way_back() {
+    let system = System::new(ORDERS, "");
+    scripts(&system, 3, 3, "");
+    system.cutover("baseline", &["--to", "s1"]).expect_code(100);
+    system
+        .ask("CREATE TABLE t0 (a TEXT); CREATE INDEX i0 ON t0(a); CREATE TABLE t1 (a TEXT); CREATE INDEX i1 ON t1(a);");
+    system.cutover("baseline", &["--to", "s1"]).expect_code(0);
+    let ran = system.cutover("apply", &[]).expect_code(0);
+    assert_eq!(ran.stdout.matches('✓').count(), 1, "{}", ran.stdout);
+    assert_eq!(system.ask("SELECT group_concat(step, ' ') FROM cutover_ledger"), "s0 s1 s2");
 }

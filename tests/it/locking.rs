@@ -75,7 +75,8 @@ fn the_second_runner_ends_with_75_and_names_the_first() {
     assert!(second.stderr.contains(&format!("process {}", first.id())), "{}", second.stderr);
     assert!(second.stderr.contains("cutover apply"), "{}", second.stderr);
     // Looking takes no lock.
-    system.cutover("status", &[]).expect_code(0);
+    let status = system.cutover("status", &[]).expect_code(0).stdout;
+    assert!(status.contains(&format!("a run is under way: process {}", first.id())), "{status}");
     fs::write(system.root().join("go"), "").unwrap();
     assert_eq!(end(first).0, Some(0));
     system.cutover("apply", &[]).expect_code(0);

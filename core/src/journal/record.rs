@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Receipt;
+use crate::{Receipt, Reversal};
 
 /// One record as stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -241,6 +241,9 @@ pub struct StoredStep {
     /// Plan files by path: BLAKE3 of their stored content.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,
+    /// How it is undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reversal: Option<Reversal>,
     /// Token-wise digest.
     pub digest: String,
     /// SHA-256 of script or configuration.

@@ -13,6 +13,7 @@ use crate::executor::{Drift, drift, ledger_rows, reader_context, reconcile};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::journal::JournalError;
+use crate::lock::living_holder;
 use crate::recorder::journal_error;
 use crate::session::{Place, Session};
 
@@ -130,6 +131,14 @@ fn where_it_stands(session: &Session, state: &PlanState) -> Vec<String> {
 
 /// Why it stands there, and the exact next command.
 fn next_command(session: &Session, state: &PlanState) -> (Vec<String>, Option<String>) {
+    let open_run = state.run.as_ref().is_some_and(|r| r.outcome.is_none());
+    if let Some(holder) = living_holder(&session.lock_files()[0]).filter(|_| open_run) {
+        let lines = vec![format!(
+            "A run is under way: process {} since {}. It is not for you to go on.",
+            holder.pid, holder.since
+        )];
+        return (lines, Some(session.command_line("status")));
+    }
     let found = drift(&session.plan, state);
     if let Some(first) = found.0.first() {
         let lines = found.0.iter().map(|d| format!("Drift: {d}.")).collect();
@@ -159,12 +168,16 @@ fn next_command(session: &Session, state: &PlanState) -> (Vec<String>, Option<St
             (None, Some((to, failure, _))) => {
                 let why = if *failure { "A step failed" } else { "A rollback was asked for" };
                 (
-                    vec![format!("{why}, and unwinding to {to} was interrupted. It goes on with the same command; it does not turn forward by itself.")],
+                    vec![format!(
+                        "{why}, and unwinding to {to} was interrupted. It goes on with the same command; it does not turn forward by itself."
+                    )],
                     Some(session.command_line("apply")),
                 )
             }
             (None, None) => (
-                vec!["The last run has not ended: it is under way, or it was killed. The same command goes on where it stopped.".to_owned()],
+                vec![
+                    "The last run has not ended: it was killed. The same command goes on where it stopped.".to_owned(),
+                ],
                 Some(session.command_line("apply")),
             ),
             (Some(outcome), _) => {

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::executor::{LedgerRows, drift, ledger_rows, reader_context, reconcile};
 use crate::exit::Exit;
 use crate::host::Stop;
+use crate::lock::living_holder;
 use crate::recorder::journal_error;
 use crate::session::{Place, Session};
 use crate::style::{Style, duration};
@@ -82,12 +83,16 @@ fn remarks(session: &Session, state: &PlanState, rows: &LedgerRows) -> Vec<Strin
         lines.push("never run here".to_owned());
         return lines;
     };
+    if let Some(holder) = living_holder(&session.lock_files()[0]).filter(|_| run.outcome.is_none()) {
+        lines.push(format!("a run is under way: process {} since {} (`{}`)", holder.pid, holder.since, holder.command));
+        return lines;
+    }
     match (&run.outcome, &run.unwinding) {
         (None, Some((to, _, _))) => {
             lines.push(format!("an unwinding to {to} was interrupted; go on with: {}", session.command_line("apply")));
         }
         (None, None) => {
-            lines.push(format!("a run is under way or was interrupted; go on with: {}", session.command_line("apply")));
+            lines.push(format!("a run was interrupted; go on with: {}", session.command_line("apply")));
         }
         (Some(outcome), _) => lines.push(format!("last run: {}", ended(outcome))),
     }

@@ -1,6 +1,6 @@
 //! `steps`: what is linked in, one kind in full, the JSON Schema of plan files, the reference in Markdown.
 
-use cutover_core::{Layer, Registry, StepDescriptor};
+use cutover_core::{Field, Layer, Registry, StepDescriptor, TargetDescriptor};
 use serde_json::json;
 
 use super::table::columns;
@@ -19,12 +19,18 @@ pub(crate) fn run(kind: Option<&str>, schema: bool, out: &Out) -> Result<Exit> {
         (None, Format::Markdown) => out.print(&cutover_core::steps_markdown(&registry)),
         (None, Format::Json) => out.json(&json!({
             "steps": registry.steps().map(describe).collect::<Vec<_>>(),
-            "targets": registry.targets().map(|t| json!({
-                "kind": t.kind, "summary": t.summary, "facts": t.facts, "crate": t.krate, "version": t.version,
-            })).collect::<Vec<_>>(),
+            "targets": registry.targets().map(describe_target).collect::<Vec<_>>(),
         })),
         (None, _) => out.print(&listing(&registry)),
         (Some(kind), format) => {
+            if let Some(target) = registry.target(kind) {
+                match format {
+                    Format::Json => out.json(&describe_target(target)),
+                    Format::Markdown => out.print(&cutover_core::target_markdown(target)),
+                    _ => out.print(&one_target(target)),
+                }
+                return Ok(Exit::Done);
+            }
             let found = registry.step(kind).ok_or_else(|| unknown(kind, &registry))?;
             match format {
                 Format::Json => out.json(&describe(found)),
@@ -37,8 +43,8 @@ pub(crate) fn run(kind: Option<&str>, schema: bool, out: &Out) -> Result<Exit> {
 }
 
 fn unknown(kind: &str, registry: &Registry) -> RunnerError {
-    let error = RunnerError::usage(format!("no step kind `{kind}` is linked in"));
-    match cutover_core::closest(kind, registry.steps().map(|s| s.kind)) {
+    let error = RunnerError::usage(format!("no kind `{kind}` is linked in"));
+    match cutover_core::closest(kind, registry.steps().map(|s| s.kind).chain(registry.targets().map(|t| t.kind))) {
         Some(near) => error.with_help(format!("did you mean `{near}`?")),
         None => error.with_help("`cutover steps` lists all"),
     }
@@ -57,6 +63,16 @@ fn describe(step: &StepDescriptor) -> serde_json::Value {
     json!({
         "kind": step.kind, "aliases": step.aliases, "summary": step.summary, "layers": step.layers,
         "crate": step.krate, "version": step.version, "example": step.example, "schema": schema,
+        "definitions": generator.definitions(),
+    })
+}
+
+fn describe_target(target: &TargetDescriptor) -> serde_json::Value {
+    let mut generator = schemars::SchemaGenerator::default();
+    let schema = (target.schema)(&mut generator);
+    json!({
+        "kind": target.kind, "summary": target.summary, "facts": target.facts, "crate": target.krate,
+        "version": target.version, "example": target.example, "schema": schema,
         "definitions": generator.definitions(),
     })
 }
@@ -88,7 +104,24 @@ fn one(step: &StepDescriptor) -> String {
     if !step.aliases.is_empty() {
         text.push_str(&format!("also:   {}\n", step.aliases.join(", ")));
     }
-    let fields = cutover_core::step_fields(step);
+    with_and_example(&mut text, cutover_core::step_fields(step), "[[phase.step]]", step.example);
+    text
+}
+
+fn one_target(target: &TargetDescriptor) -> String {
+    let mut text = format!(
+        "{}: {}\n\nfacts:  {}\nfrom:   {} {}\n",
+        target.kind,
+        target.summary,
+        target.facts.join(", "),
+        target.krate,
+        target.version
+    );
+    with_and_example(&mut text, cutover_core::target_fields(target), "[targets.NAME]", target.example);
+    text
+}
+
+fn with_and_example(text: &mut String, fields: Vec<Field>, heading: &str, example: &str) {
     if !fields.is_empty() {
         text.push_str("\nwith\n");
         let rows = fields
@@ -100,9 +133,8 @@ fn one(step: &StepDescriptor) -> String {
             .collect();
         text.push_str(&columns(&[], rows));
     }
-    text.push_str("\nexample\n  [[phase.step]]\n");
-    for line in step.example.trim().lines() {
+    text.push_str(&format!("\nexample\n  {heading}\n"));
+    for line in example.trim().lines() {
         text.push_str(&format!("  {line}\n"));
     }
-    text
 }

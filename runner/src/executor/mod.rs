@@ -22,7 +22,7 @@ use cutover_core::{EventKind, Outcome, StepContext, StepInfo};
 use crate::clock;
 use crate::error::{Result, RunnerError};
 use crate::host::{JournalAccess, RunnerHost, Stop};
-use crate::lock::{Holder, Lock, LockError};
+use crate::lock::{Holder, Lock, LockError, host_name, process_exists};
 use crate::recorder::{Recorder, journal_error};
 use crate::report::Emitter;
 use crate::secrets::Secrets;
@@ -392,13 +392,6 @@ fn refuse_unfenced_take_over(session: &Session, holder: Option<&Holder>) -> Resu
     .with_help("end that process first; its locks are freed by the kernel, and the same command goes on"))
 }
 
-fn process_exists(pid: u32) -> bool {
-    i32::try_from(pid)
-        .ok()
-        .and_then(rustix::process::Pid::from_raw)
-        .is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
-}
-
 fn lock_error(session: &Session, error: &LockError) -> RunnerError {
     match error {
         LockError::Held { .. } => RunnerError::new(crate::exit::Exit::Locked, error.to_string()).with_help(format!(
@@ -412,11 +405,6 @@ fn lock_error(session: &Session, error: &LockError) -> RunnerError {
 
 fn operator() -> String {
     std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".to_owned())
-}
-
-/// This machine's name.
-pub(crate) fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn outcome_name(outcome: Outcome) -> &'static str {

@@ -43,7 +43,7 @@ pub(crate) fn reconcile(plan: &Plan, state: &PlanState, rows: &LedgerRows) -> Ve
                 let receipt = row.receipt.clone().unwrap_or_else(Receipt::nothing);
                 records.push(Record::StepAdopted { step: known, receipt, source: "ledger".to_owned() });
             }
-            None if journalled == StepState::Applied && step.step.transactional() == Some(target.as_str()) => {
+            None if journalled == StepState::Applied && step.step.ledgered() == Some(target.as_str()) => {
                 let why = format!("the ledger of {target} has no row of it: the target was put back by someone else");
                 records.push(Record::StepLost { step: step.id.clone(), why });
             }
@@ -94,7 +94,7 @@ impl Run<'_> {
                     records.push(Record::StepApplied { step: step.id.clone(), receipt, already: false, seconds: 0.0 });
                     self.note(&step.id, "was committed before the interruption: verified and recorded");
                 }
-            } else if lost_journal && row.is_none() && journalled == StepState::Pending {
+            } else if lost_journal && step.step.ledgered().is_none() && journalled == StepState::Pending {
                 // Without a ledger row only inspection can tell; what it cannot prove is simply run again.
                 let cx = self.context(step);
                 if let Ok(Standing::Applied) = step.step.inspect(&cx).await {

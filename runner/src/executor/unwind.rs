@@ -35,7 +35,8 @@ pub(crate) fn unwinding(plan: &Plan, state: &PlanState, undo: &dyn Fn(&str, &Ste
         if !selected.contains(id.as_str()) && !in_unit {
             continue;
         }
-        if plan.step(&id).is_some_and(|s| s.step.reversal() == Reversal::Irreversible) {
+        let stored = state.steps.get(&id).and_then(|s| s.stored.reversal.clone());
+        if stored.or_else(|| Some(plan.step(&id)?.step.reversal())) == Some(Reversal::Irreversible) {
             found.blocked_by = Some(id);
             break;
         }

@@ -92,15 +92,27 @@ impl File {
         Ok(Self { path, statements })
     }
 
-    /// The objects that the script creates and that are there.
-    fn created(&self, conn: &Connection) -> Result<Vec<String>, StepError> {
+    /// The objects that the script creates, each once.
+    fn creates(&self) -> Vec<String> {
         let mut objects: Vec<String> = Vec::new();
         for change in self.statements.iter().map(described).filter(|c| c.action == Action::Create) {
-            if !objects.contains(&change.object) && is_there(conn, &change.object)? {
+            if !objects.contains(&change.object) {
                 objects.push(change.object);
             }
         }
-        Ok(objects)
+        objects
+    }
+
+    /// Those of them that are there.
+    fn created(&self, conn: &Connection) -> Result<Vec<String>, StepError> {
+        let mut objects = self.creates();
+        let mut there = Vec::new();
+        for object in objects.drain(..) {
+            if is_there(conn, &object)? {
+                there.push(object);
+            }
+        }
+        Ok(there)
     }
 
     /// Runs every statement, discarding what queries return.
@@ -152,9 +164,23 @@ impl MigrationStep for Script {
     }
 
     async fn inspect(&self, cx: &StepContext) -> Result<Standing, StepError> {
-        Ok(match cx.target::<SqliteTarget>(&self.target)?.recorded(cx).await? {
-            Some(entry) if entry.success => Standing::Applied,
-            _ => Standing::Pending,
+        let target = cx.target::<SqliteTarget>(&self.target)?;
+        let recorded = target.recorded(cx).await?.filter(|e| e.success);
+        let known = recorded.is_some();
+        // What a recorded script left is in its receipt; of any other only what it creates can be looked for, by name.
+        let objects = match recorded {
+            Some(entry) => entry.receipt.and_then(|r| r.read::<Ran>().ok()).unwrap_or_default().objects,
+            None => self.up.creates(),
+        };
+        let all = objects.len();
+        let there = target
+            .read(cx, move |conn| objects.iter().try_fold(0, |n, o| Ok(n + usize::from(is_there(conn, o)?))))
+            .await?;
+        Ok(match (known, there) {
+            (true, there) if there == all => Standing::Applied,
+            (true, 0) | (false, _) if there < all || all == 0 => Standing::Pending,
+            (false, _) => Standing::Applied,
+            (true, there) => Standing::Partial(format!("{there} of {all} objects that it created are there")),
         })
     }
 

@@ -149,6 +149,10 @@ impl MigrationStep for Backfill {
         ]
     }
 
+    fn ledgered(&self) -> Option<&str> {
+        Some(&self.target)
+    }
+
     fn uses(&self) -> Vec<Use> {
         vec![Use::write(&self.target)]
     }
