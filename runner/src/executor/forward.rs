@@ -1,14 +1,12 @@
 //! Forward: phases in order, in each whatever is ready, alone or grouped in one transaction of its target.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use cutover_core::journal::{GroupMember, Record};
-use cutover_core::plan::{OnFailure, PlanStep};
-use cutover_core::{
-    Applied, EventKind, Ledger, Outcome, Receipt, StepContext, StepError, StepErrorKind, StepFigures, StepInfo, Verdict,
-};
+use cutover_core::journal::Record;
+use cutover_core::plan::PlanStep;
+use cutover_core::{Applied, EventKind, Outcome, Receipt, StepContext, StepError, StepErrorKind, StepFigures, Verdict};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::preflight::condition;
@@ -17,11 +15,8 @@ use super::{Report, Run};
 use crate::error::{Result, RunnerError};
 use crate::recorder::stored;
 
-/// A group commits when it has held its transaction this long; the rest goes into the next one.
-const GROUP_HOLD: Duration = Duration::from_secs(2);
-
 /// How one piece of work ended.
-enum Ended {
+pub(super) enum Ended {
     /// All of it is recorded as done.
     Done,
     /// A step failed; it is recorded.
@@ -35,7 +30,7 @@ enum Ended {
 }
 
 /// How a step ended inside its own transaction or alone.
-enum StepEnd {
+pub(super) enum StepEnd {
     Applied { receipt: Receipt, already: bool },
     Skipped(String),
     Waiting(String),
@@ -141,7 +136,7 @@ impl Run<'_> {
         self.settle(step, end, began.elapsed().as_secs_f64()).await
     }
 
-    async fn skipped(&self, cx: &StepContext, step: &PlanStep) -> Option<String> {
+    pub(super) async fn skipped(&self, cx: &StepContext, step: &PlanStep) -> Option<String> {
         match &step.when {
             // An unreadable condition is not a reason to skip: the step itself will fail and say why.
             Some(when) => condition(cx, when).await.unwrap_or(None),
@@ -155,7 +150,7 @@ impl Run<'_> {
         Ok(Ended::Done)
     }
 
-    async fn apply_and_verify(&self, step: &PlanStep, cx: &StepContext) -> StepEnd {
+    pub(super) async fn apply_and_verify(&self, step: &PlanStep, cx: &StepContext) -> StepEnd {
         let (receipt, already) = match step.step.apply(cx).await {
             Ok(Applied::Changed(receipt)) => (receipt, false),
             Ok(Applied::AlreadyApplied(receipt)) => (receipt, true),
@@ -209,7 +204,7 @@ impl Run<'_> {
     }
 
     /// Journals a failure (with `more` records in the same transaction), writes it into the ledger, tells it.
-    async fn step_failed(
+    pub(super) async fn step_failed(
         &self,
         step: &PlanStep,
         error: &StepError,
@@ -238,163 +233,9 @@ impl Run<'_> {
         self.emit(EventKind::StepFailed { step: step.id.clone(), error: text, help });
         Ok(())
     }
-
-    /// Runs adjacent steps of one target inside one transaction: verified before the commit, a savepoint each.
-    async fn group(&self, phase: usize, target: &str, steps: &[&PlanStep]) -> Result<Ended> {
-        let holder = self.session.targets.get(target).cloned();
-        let Some((ledger, holder)) = holder.as_ref().and_then(|t| Some((t.ledger()?, t))) else {
-            return Err(RunnerError::internal(format!("target `{target}` keeps no ledger, yet a step wants a group")));
-        };
-        let mut members = Vec::new();
-        let mut objects = BTreeMap::new();
-        for step in steps {
-            let (known, files) = stored(&self.session.plan, &self.session.plan.phases[phase].name, step);
-            members.push(GroupMember { step: known });
-            objects.extend(files);
-        }
-        let target_name = holder.name().to_owned();
-        self.record_with(vec![Record::GroupStarted { target: target_name, members }], objects).await?;
-        let began = Instant::now();
-        let cx = self.context_of(StepInfo::default());
-        if let Err(error) = ledger.begin(&cx).await {
-            return self.group_failed(steps, 0, error, None, Vec::new()).await;
-        }
-        let mut done: Vec<(usize, StepEnd, f64)> = Vec::new();
-        let mut rest = steps.len();
-        let mut end = None;
-        for (i, step) in steps.iter().enumerate() {
-            if i > 0 && (began.elapsed() > GROUP_HOLD || self.stop.requested()) {
-                rest = i;
-                break;
-            }
-            let step_began = Instant::now();
-            self.emit(EventKind::StepStarted { step: step.id.clone() });
-            match self.member(ledger, step).await {
-                StepEnd::Failed { error, receipt } => {
-                    end = Some((i, error, receipt));
-                    break;
-                }
-                other => {
-                    let over = matches!(other, StepEnd::Waiting(_) | StepEnd::Stopped(_));
-                    if let StepEnd::Applied { receipt, .. } = &other {
-                        self.recorder.set_fresh(&step.id, Some(receipt.clone()));
-                    }
-                    done.push((i, other, step_began.elapsed().as_secs_f64()));
-                    if over {
-                        rest = i + 1;
-                        break;
-                    }
-                }
-            }
-        }
-        for step in steps {
-            self.recorder.set_fresh(&step.id, None);
-        }
-        if let Some((failed, error, receipt)) = end {
-            let keep = matches!(self.session.plan.on_failure, OnFailure::RollbackStep | OnFailure::Pause)
-                && error.kind() != StepErrorKind::Fenced;
-            if !keep {
-                ledger.abort(&cx).await?;
-                return self.group_failed(steps, failed, error, receipt, Vec::new()).await;
-            }
-            ledger.undo(&cx).await?;
-            ledger.commit(&cx).await?;
-            return self.group_failed(steps, failed, error, None, done).await;
-        }
-        if let Err(error) = ledger.commit(&cx).await {
-            ledger.abort(&cx).await?;
-            return self.group_failed(steps, 0, error, None, Vec::new()).await;
-        }
-        self.group_done(steps, done, rest).await
-    }
-
-    async fn member(&self, ledger: &dyn Ledger, step: &PlanStep) -> StepEnd {
-        let cx = self.context(step);
-        if let Some(why) = self.skipped(&cx, step).await {
-            return StepEnd::Skipped(why);
-        }
-        if let Err(error) = ledger.savepoint(&cx).await {
-            return StepEnd::Failed { error, receipt: None };
-        }
-        self.apply_and_verify(step, &cx).await
-    }
-
-    /// The transaction is committed: record the outcome of every member in one journal transaction.
-    async fn group_done(&self, steps: &[&PlanStep], done: Vec<(usize, StepEnd, f64)>, rest: usize) -> Result<Ended> {
-        let mut records = Vec::new();
-        let mut events = Vec::new();
-        let mut ended = Ended::Done;
-        let mut undone: Vec<String> = steps[rest..].iter().map(|s| s.id.clone()).collect();
-        let mut skips = Vec::new();
-        for (i, end, seconds) in done {
-            let step = steps[i].id.clone();
-            match end {
-                StepEnd::Applied { receipt, already } => {
-                    let figures = figures(&receipt, already, seconds);
-                    records.push(Record::StepApplied { step: step.clone(), receipt, already, seconds });
-                    events.push(EventKind::StepDone { step, figures });
-                }
-                StepEnd::Skipped(why) => {
-                    undone.push(step.clone());
-                    skips.push(Record::StepSkipped { step: step.clone(), why: why.clone() });
-                    events.push(EventKind::StepSkipped { step, why });
-                }
-                StepEnd::Waiting(why) => {
-                    records.push(Record::StepWaiting { step: step.clone(), why: why.clone() });
-                    events.push(EventKind::StepWaiting { step, why });
-                    ended = Ended::Waiting;
-                }
-                StepEnd::Stopped(at) => {
-                    records.push(Record::StepStopped { step: step.clone(), at: at.clone() });
-                    events.push(EventKind::StepStopped { step, at });
-                    ended = Ended::Stopped;
-                }
-                StepEnd::Failed { .. } => {}
-            }
-        }
-        if !undone.is_empty() {
-            records.push(Record::GroupAborted { steps: undone });
-        }
-        records.extend(skips);
-        self.record(records).await?;
-        for event in events {
-            self.emit(event);
-        }
-        Ok(ended)
-    }
-
-    /// Records the failure of member `failed`; `kept` are members whose work was committed before it.
-    async fn group_failed(
-        &self,
-        steps: &[&PlanStep],
-        failed: usize,
-        error: StepError,
-        receipt: Option<Receipt>,
-        kept: Vec<(usize, StepEnd, f64)>,
-    ) -> Result<Ended> {
-        let step = steps[failed];
-        let all_undone = kept.is_empty();
-        if !all_undone {
-            let rest = steps.len();
-            self.group_done(steps, kept, rest).await?;
-        }
-        // What is undone with the group never happened; the failed step itself stays failed for the unwinding to see.
-        let others: Vec<String> = steps
-            .iter()
-            .enumerate()
-            .filter(|(i, s)| {
-                *i != failed && (all_undone || *i > failed) && self.recorder.state_of(&s.id).may_have_effects()
-            })
-            .map(|(_, s)| s.id.clone())
-            .collect();
-        let more = if others.is_empty() { Vec::new() } else { vec![Record::GroupAborted { steps: others }] };
-        drop(receipt);
-        self.step_failed(step, &error, None, more).await?;
-        Ok(Ended::Failed(step.id.clone()))
-    }
 }
 
-fn figures(receipt: &Receipt, already: bool, seconds: f64) -> StepFigures {
+pub(super) fn figures(receipt: &Receipt, already: bool, seconds: f64) -> StepFigures {
     StepFigures { seconds, rows: receipt.rows, bytes: receipt.bytes, already, notes: receipt.notes.clone() }
 }
 

@@ -1,0 +1,185 @@
+//! One run: what its parts share, how it opens under its locks, and how it ends.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use cutover_core::journal::{PlanState, Record, RunCommand};
+use cutover_core::plan::PlanStep;
+use cutover_core::{EventKind, Outcome, StepContext, StepInfo};
+
+use super::{Report, RunOptions, locks, survey_context};
+use crate::clock;
+use crate::error::{Result, RunnerError};
+use crate::host::{JournalAccess, RunnerHost, Stop};
+use crate::lock::{Lock, host_name};
+use crate::recorder::{Recorder, journal_error};
+use crate::report::Emitter;
+use crate::secrets::Secrets;
+use crate::session::{Session, open_journal_or_set_aside};
+
+/// One run: everything that its parts share.
+pub(crate) struct Run<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) emitter: Arc<Emitter>,
+    pub(crate) host: Arc<RunnerHost>,
+    pub(crate) options: RunOptions,
+    pub(crate) stop: Stop,
+}
+
+impl<'a> Run<'a> {
+    /// Takes the locks, folds the journal again under them, and decides the epoch. Writes only lock files.
+    pub(crate) async fn open(
+        session: &'a Session,
+        emitter: Arc<Emitter>,
+        stop: Stop,
+        options: RunOptions,
+        command: RunCommand,
+    ) -> Result<(Run<'a>, Vec<Lock>)> {
+        let locks = locks::take(session, &options)?;
+        let (journal, aside) = open_journal_or_set_aside(session)?;
+        let state = match &journal {
+            Some(journal) => journal.state(&session.plan.name).map_err(journal_error)?,
+            None => PlanState::default(),
+        };
+        let journalled = journal.as_ref().map_or(0, crate::journal::Journal::max_epoch);
+        let survey = survey_context(session, &emitter, &stop);
+        let mut highest = journalled;
+        for target in session.targets.values() {
+            if let Some(ledger) = target.ledger() {
+                highest = highest.max(ledger.epoch(&survey).await?);
+            }
+        }
+        let epoch = highest + 1;
+        let run = format!("{}-{epoch}", clock::now().strftime("%Y%m%dT%H%M%SZ"));
+        let opening = vec![Record::RunStarted {
+            command,
+            plan_digest: session.plan.digest.clone(),
+            operator: operator(),
+            host: host_name(),
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }];
+        let recorder = Arc::new(Recorder::new(
+            &session.plan.name,
+            &run,
+            epoch,
+            session.state_dir.clone(),
+            journal,
+            state,
+            opening,
+        ));
+        let host = Arc::new(RunnerHost {
+            journal: JournalAccess::Write(Arc::clone(&recorder)),
+            emitter: Arc::clone(&emitter),
+            stop: stop.clone(),
+            secrets: Secrets::new(&session.plan.secrets),
+            inline: AtomicBool::new(true),
+        });
+        let this = Run { session, recorder, emitter, host, options, stop };
+        if let Some(aside) = aside {
+            this.emitter.emit(EventKind::StepNote {
+                step: "journal".to_owned(),
+                text: format!("damaged; set aside as `{}` and rebuilt from ledgers and by inspection", aside.display()),
+            });
+        }
+        if this.options.take_over {
+            this.fence().await?;
+        }
+        Ok((this, locks))
+    }
+
+    /// Raises the epoch in every target, so that the holder we replaced can never write again.
+    async fn fence(&self) -> Result<()> {
+        let cx = self.context_of(StepInfo::default());
+        for target in self.session.targets.values() {
+            if let Some(ledger) = target.ledger() {
+                ledger.fence(&cx).await?;
+            }
+        }
+        self.record(Vec::new()).await
+    }
+
+    /// Makes records durable off the async threads.
+    pub(crate) async fn record(&self, records: Vec<Record>) -> Result<()> {
+        self.record_with(records, BTreeMap::new()).await
+    }
+
+    /// The same, with plan files.
+    pub(crate) async fn record_with(&self, records: Vec<Record>, objects: BTreeMap<String, Arc<[u8]>>) -> Result<()> {
+        let recorder = Arc::clone(&self.recorder);
+        tokio::task::spawn_blocking(move || recorder.record_with(records, &objects))
+            .await
+            .map_err(|e| RunnerError::internal(format!("the journal writer ended: {e}")))?
+    }
+
+    /// The context of a step.
+    pub(crate) fn context(&self, step: &PlanStep) -> StepContext {
+        self.context_of(StepInfo {
+            id: step.id.clone(),
+            kind: step.kind.clone(),
+            digest: step.digest.clone(),
+            checksum: step.checksum.clone(),
+            intent: self.recorder.intent_of(&step.id),
+            ..StepInfo::default()
+        })
+    }
+
+    pub(crate) fn context_of(&self, info: StepInfo) -> StepContext {
+        let info = StepInfo {
+            plan: self.session.plan.name.clone(),
+            run: self.recorder.run().to_owned(),
+            epoch: self.recorder.epoch(),
+            ..info
+        };
+        self.session.context(info, Arc::clone(&self.host) as Arc<dyn cutover_core::Host>)
+    }
+
+    pub(crate) fn emit(&self, kind: EventKind) {
+        self.emitter.emit(kind);
+    }
+
+    /// Ends the run: the outcome is journalled (if the run wrote at all) and told.
+    pub(crate) async fn finish(&self, outcome: Outcome, next: Option<String>) -> Result<Report> {
+        if self.recorder.wrote() {
+            self.record(vec![Record::RunFinished { outcome: outcome_name(outcome).to_owned() }]).await?;
+        }
+        let cx = self.context_of(StepInfo::default());
+        for target in self.session.targets.values() {
+            target.close(&cx).await?;
+        }
+        self.emit(EventKind::RunFinished { outcome, next: next.clone() });
+        Ok(Report { outcome, next })
+    }
+
+    /// Tells who watches what is about to run.
+    pub(super) fn announce(&self, command: &str, resumed: bool) {
+        let plan = &self.session.plan;
+        let steps =
+            plan.phases.iter().flat_map(|p| p.steps.iter().map(|s| (p.name.clone(), s.id.clone(), s.kind.clone())));
+        self.emit(EventKind::RunStarted {
+            command: command.to_owned(),
+            plan: plan.name.clone(),
+            run: self.recorder.run().to_owned(),
+            steps: steps.collect(),
+            resumed,
+        });
+    }
+}
+
+fn operator() -> String {
+    std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".to_owned())
+}
+
+fn outcome_name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done => "done",
+        Outcome::NothingToDo => "nothing-to-do",
+        Outcome::FailedRolledBack => "failed-rolled-back",
+        Outcome::FailedPaused => "failed-paused",
+        Outcome::Stuck => "stuck",
+        Outcome::Waiting => "waiting",
+        Outcome::Interrupted => "interrupted",
+    }
+}
