@@ -17,6 +17,7 @@ fn refused(brain: &Brain, code: i32, words: &[&str]) {
 #[test]
 fn a_schema_that_the_plan_does_not_know_is_refused() {
     refused(&Brain::of("c"), 100, &["conversations.db", "known-tier1", "tier1_conversations", "--bind tier1=PATH"]);
+    refused(&Brain::of("d"), 100, &["conversations.db", "known-tier1", "patterns_fts", "--bind tier1=PATH"]);
 }
 
 #[test]
