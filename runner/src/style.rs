@@ -1,4 +1,4 @@
-//! How text looks to a person: colour when wanted, durations and sizes in short.
+//! How text looks to a person: colour when wanted, counts, durations and sizes in short.
 
 use anstyle::{AnsiColor, Effects, Style as Ansi};
 
@@ -61,6 +61,11 @@ pub(crate) fn bytes(bytes: u64) -> String {
         size /= 1024.0;
     }
     format!("{size:.1} TiB")
+}
+
+/// "1 step", "2 steps".
+pub(crate) fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use cutover_core::journal::{PlanState, Record, RunCommand, StepState};
 use cutover_core::{Outcome, Receipt, Standing, StepInfo, Verdict};
 
-use super::table::count;
 use crate::cli::Out;
 use crate::error::{Result, RunnerError};
 use crate::executor::{Run, RunOptions, preview, unknown_point};
@@ -14,6 +13,7 @@ use crate::exit::Exit;
 use crate::host::Stop;
 use crate::recorder::stored;
 use crate::session::{Place, Session};
+use crate::style::count;
 
 pub(crate) async fn run(place: Place, to: &str, options: RunOptions, out: &Out) -> Result<Exit> {
     let session = Session::open(place)?;

@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::table::count;
 use crate::cli::{Format, Out};
 use crate::diagnostic::{github, sarif};
 use crate::error::Result;
 use crate::exit::Exit;
 use crate::session::{Place, load_plan};
+use crate::style::count;
 
 pub(crate) fn run(place: &Place, out: &Out) -> Result<Exit> {
     out.only(&[Format::Text, Format::Json, Format::Sarif, Format::Github])?;

@@ -6,7 +6,6 @@ use cutover_core::journal::{PlanState, Record, StepState};
 use serde_json::json;
 
 use super::status::ended;
-use super::table::count;
 use crate::cli::{Format, Out};
 use crate::error::Result;
 use crate::executor::{Drift, drift, ledger_rows, reader_context, reconcile};
@@ -16,6 +15,7 @@ use crate::journal::JournalError;
 use crate::lock::living_holder;
 use crate::recorder::journal_error;
 use crate::session::{Place, Session};
+use crate::style::count;
 
 pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
     out.only(&[Format::Text, Format::Json])?;

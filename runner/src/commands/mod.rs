@@ -16,5 +16,3 @@ pub(crate) mod status;
 pub(crate) mod steps;
 mod table;
 pub(crate) mod verify;
-
-pub(crate) use table::count;

@@ -7,7 +7,6 @@ use cutover_core::plan::{OnFailure, PlanStep};
 use cutover_core::{Effects, Reversal, Standing};
 use serde_json::json;
 
-use super::table::count;
 use crate::cli::{Format, Out};
 use crate::error::Result;
 use crate::executor::{Look, Preview, drift, preview, reader_context};
@@ -16,7 +15,7 @@ use crate::host::Stop;
 use crate::recorder::journal_error;
 use crate::secrets::Secrets;
 use crate::session::{Place, Session};
-use crate::style::Style;
+use crate::style::{Style, count};
 
 pub(crate) async fn run(place: Place, exit_code: bool, out: &Out) -> Result<Exit> {
     out.only(&[Format::Text, Format::Json, Format::Markdown])?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cutover_core::journal::{PlanState, StepState};
 use serde_json::json;
 
-use super::table::{columns, count};
+use super::table::columns;
 use crate::cli::{Format, Out};
 use crate::error::Result;
 use crate::executor::{LedgerRows, drift, ledger_rows, reader_context, reconcile};
@@ -14,7 +14,7 @@ use crate::host::Stop;
 use crate::lock::living_holder;
 use crate::recorder::journal_error;
 use crate::session::{Place, Session};
-use crate::style::{Style, duration};
+use crate::style::{Style, count, duration};
 
 pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
     out.only(&[Format::Text, Format::Json])?;

@@ -1,4 +1,4 @@
-//! Words and tables for people: counts, and aligned columns without borders, stable byte for byte.
+//! Tables for people: aligned columns without borders, stable byte for byte.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
@@ -19,9 +19,4 @@ pub(super) fn columns(heading: &[&str], rows: Vec<Vec<String>>) -> String {
         text.push('\n');
     }
     text
-}
-
-/// "1 step", "2 steps".
-pub(crate) fn count(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }

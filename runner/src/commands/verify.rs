@@ -5,7 +5,6 @@ use std::sync::Arc;
 use cutover_core::journal::StepState;
 use cutover_core::{EventKind, Outcome, StepInfo, Verdict};
 
-use super::table::count;
 use crate::cli::{Format, Out};
 use crate::error::Result;
 use crate::executor::{drift, reader_context};
@@ -14,6 +13,7 @@ use crate::host::Stop;
 use crate::recorder::journal_error;
 use crate::secrets::Secrets;
 use crate::session::{Place, Session};
+use crate::style::count;
 
 pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
     out.only(&[Format::Text, Format::Json])?;

@@ -14,6 +14,7 @@ use cutover_core::{
 use super::{Report, Run};
 use crate::error::Result;
 use crate::session::Session;
+use crate::style::count;
 
 /// Steps to undo, the last first, and the step that cannot be undone and so ends the list early, if there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,7 +197,8 @@ impl Run<'_> {
             shown(self.session, &restored.aside)
         ));
         for (table, rows) in &restored.lost {
-            cx.note(&format!("{rows} rows of {table}, written since the snapshot, are set aside there"));
+            let rows = count(usize::try_from(*rows).unwrap_or(usize::MAX), "row");
+            cx.note(&format!("{rows} of {table}, written since the snapshot, set aside there"));
         }
         Ok(())
     }

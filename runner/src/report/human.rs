@@ -8,8 +8,7 @@ use cutover_core::{Event, EventKind, Outcome, StepFigures, Verdict};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Reporter;
-use crate::commands::count;
-use crate::style::{Style, duration};
+use crate::style::{Style, count, duration};
 
 /// Writes what happens for a person.
 pub struct Human<W> {

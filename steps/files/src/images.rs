@@ -24,7 +24,7 @@ impl Image {
         Self { blake3: blake3_hex(bytes), mode }
     }
 
-    fn place(&self, scratch: &Path) -> PathBuf {
+    pub(crate) fn place(&self, scratch: &Path) -> PathBuf {
         scratch.join("before").join(&self.blake3)
     }
 

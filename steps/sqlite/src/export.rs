@@ -169,7 +169,8 @@ impl MigrationStep for Export {
                 let aside = free_aside(&path);
                 fs::rename(&path, &aside).map_err(|e| io_error("cannot rename", &path, e))?;
                 disk::sync_parent(&path)?;
-                cx.note(&format!("the export is kept as `{}`", aside.display()));
+                let shown = aside.strip_prefix(cx.root()).unwrap_or(&aside);
+                cx.note(&format!("the export is kept as `{}`", shown.display()));
                 Ok(())
             }
         }

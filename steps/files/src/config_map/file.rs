@@ -32,7 +32,10 @@ pub(super) fn put_back(folder: &Path, scratch: &Path, made: &Made) -> Result<(),
     }
     if hash.as_ref() != Some(&made.after.blake3) {
         let error = StepError::failed(format!("`{}` was changed by somebody else since this step wrote it", made.path));
-        let kept = made.before.as_ref().map(|image| format!(" (the file before is kept in `{}`)", image.blake3));
+        let kept = made
+            .before
+            .as_ref()
+            .map(|image| format!(" (the file before is kept in `{}`)", image.place(scratch).display()));
         return Err(error.with_help(format!(
             "move it elsewhere and put back what the step wrote, or make it what it was before{}; then roll back again",
             kept.unwrap_or_default()
