@@ -1,7 +1,10 @@
 //! The journal on disk. Owns `journal.db` in the state folder; what its records mean is core's business.
 
 mod chain;
+mod error;
+mod private;
 mod store;
 
-pub(crate) use store::make_private_folder;
-pub use store::{Journal, JournalError};
+pub use error::JournalError;
+pub(crate) use private::make_private_folder;
+pub use store::Journal;

@@ -1,10 +1,10 @@
 //! The journal store: an append-only SQLite file (WAL, `synchronous = FULL`), hash-chained, with the plan files that
-//! applied steps were made of kept beside the records by content.
+//! applied steps were made of kept beside the records by content. Knows how records are kept and chained, not what they mean.
 //!
 //! Format version 1: `meta(key, value)`, `events(seq, at, run, epoch, plan, body, hash)`, `objects(hash, bytes)`.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,14 +12,15 @@ use cutover_core::blake3_hex;
 use cutover_core::journal::{Entry, PlanState, Record};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
-use thiserror::Error;
 
 use crate::fault;
 
 use super::chain::{GENESIS, link};
+use super::error::{Damage, JournalError, store};
+use super::private::{make_private_file, make_private_folder};
 
 /// The format version that this build writes.
-const VERSION: &str = "1";
+pub(super) const VERSION: &str = "1";
 const FILE: &str = "journal.db";
 
 /// An open journal.
@@ -29,68 +30,6 @@ pub struct Journal {
     path: PathBuf,
     last: (u64, String),
     max_epoch: u64,
-}
-
-/// Why a journal cannot be used.
-#[derive(Debug, Error)]
-pub enum JournalError {
-    /// The store failed.
-    #[error("journal `{path}`: {source}")]
-    Store {
-        /// The file.
-        path: String,
-        /// The cause.
-        source: rusqlite::Error,
-    },
-    /// The folder or file cannot be made.
-    #[error("journal `{path}`: {source}")]
-    File {
-        /// The file or folder.
-        path: String,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// Written by a newer version of this program.
-    #[error("journal `{path}` has format version {found}; this program knows up to {VERSION}")]
-    Newer {
-        /// The file.
-        path: String,
-        /// Its version.
-        found: String,
-    },
-    /// Another runner took over.
-    #[error("another runner took over (epoch {theirs}, ours is {ours}); nothing was written")]
-    Fenced {
-        /// The epoch found.
-        theirs: u64,
-        /// The epoch of this run.
-        ours: u64,
-    },
-    /// What it says cannot be believed.
-    #[error("journal `{path}` is damaged: {damage}")]
-    Damaged {
-        /// The file.
-        path: String,
-        /// How.
-        damage: Damage,
-    },
-}
-
-/// How a journal is damaged.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Damage {
-    /// The file is no SQLite database, or pages of it are broken.
-    #[error("{0}")]
-    File(String),
-    /// A record does not match its hash, or one is missing.
-    #[error("record {0} does not match the hash chain")]
-    Chain(u64),
-    /// A record cannot be read.
-    #[error("record {0} cannot be read: {1}")]
-    Record(u64, String),
-    /// A record cannot follow the one before.
-    #[error("record {0}: {1}")]
-    Transition(u64, String),
 }
 
 impl Journal {
@@ -323,113 +262,5 @@ impl Journal {
     }
 }
 
-fn store(path: &Path, source: rusqlite::Error) -> JournalError {
-    let path = path.display().to_string();
-    match source.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
-            JournalError::Damaged { path, damage: Damage::File(source.to_string()) }
-        }
-        _ if source.to_string().contains("no such table") => {
-            JournalError::Damaged { path, damage: Damage::File(source.to_string()) }
-        }
-        _ => JournalError::Store { path, source },
-    }
-}
-
-/// Makes a folder that only its owner may enter. Parents are made as usual.
-pub(crate) fn make_private_folder(path: &Path) -> Result<(), JournalError> {
-    use std::os::unix::fs::DirBuilderExt;
-    let failed = |source| JournalError::File { path: path.display().to_string(), source };
-    if path.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(failed)?;
-    }
-    match fs::DirBuilder::new().mode(0o700).create(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        other => other.map_err(failed),
-    }
-}
-
-/// Makes an empty file that only its owner may read, unless it is there.
-pub(crate) fn make_private_file(path: &Path) -> Result<(), JournalError> {
-    use std::os::unix::fs::OpenOptionsExt;
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(path)
-        .map(|_| ())
-        .map_err(|source| JournalError::File { path: path.display().to_string(), source })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn skipped(step: &str) -> Record {
-        Record::StepSkipped { step: step.into(), why: "x".into() }
-    }
-
-    fn append(journal: &mut Journal, epoch: u64, steps: &[&str]) -> Result<u64, JournalError> {
-        let records = steps.iter().map(|s| skipped(s)).collect();
-        journal.append("p", "r", epoch, Timestamp::UNIX_EPOCH, records, &BTreeMap::new())
-    }
-
-    #[test]
-    fn what_was_appended_is_read_back_in_order() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut journal = Journal::open_write(dir.path()).unwrap();
-        append(&mut journal, 1, &["a", "b"]).unwrap();
-        append(&mut journal, 2, &["c"]).unwrap();
-        let read = Journal::open_read(dir.path()).unwrap().unwrap();
-        let steps: Vec<_> = read.entries("p").unwrap().into_iter().map(|e| (e.seq, e.epoch, e.record)).collect();
-        assert_eq!(steps, [(1, 1, skipped("a")), (2, 1, skipped("b")), (3, 2, skipped("c"))]);
-        assert_eq!(read.max_epoch(), 2);
-    }
-
-    #[test]
-    fn a_changed_or_missing_record_is_detected() {
-        for damage in
-            ["UPDATE events SET body = replace(body, 'a', 'z') WHERE seq = 1", "DELETE FROM events WHERE seq = 2"]
-        {
-            let dir = tempfile::tempdir().unwrap();
-            let mut journal = Journal::open_write(dir.path()).unwrap();
-            append(&mut journal, 1, &["a", "b", "c"]).unwrap();
-            journal.connection.execute_batch(damage).unwrap();
-            drop(journal);
-            let error = Journal::open_read(dir.path()).unwrap_err();
-            assert!(matches!(error, JournalError::Damaged { damage: Damage::Chain(_), .. }), "{damage}: {error}");
-        }
-    }
-
-    #[test]
-    fn an_older_epoch_cannot_append_after_a_newer_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut old = Journal::open_write(dir.path()).unwrap();
-        append(&mut old, 1, &["a"]).unwrap();
-        let mut new = Journal::open_write(dir.path()).unwrap();
-        append(&mut new, 2, &["b"]).unwrap();
-        let error = append(&mut old, 1, &["c"]).unwrap_err();
-        assert!(matches!(error, JournalError::Fenced { theirs: 2, ours: 1 }), "{error}");
-    }
-
-    #[test]
-    fn a_newer_format_is_refused_by_name() {
-        let dir = tempfile::tempdir().unwrap();
-        let journal = Journal::open_write(dir.path()).unwrap();
-        journal.connection.execute("UPDATE meta SET value = '2'", []).unwrap();
-        drop(journal);
-        let error = Journal::open_read(dir.path()).unwrap_err().to_string();
-        assert!(error.ends_with("has format version 2; this program knows up to 1"), "{error}");
-    }
-
-    #[test]
-    fn a_file_that_is_no_database_is_damage() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(Journal::path_in(dir.path()), "this is not a database, and long enough to be read as one").unwrap();
-        let error = Journal::open_write(dir.path()).unwrap_err();
-        assert!(matches!(error, JournalError::Damaged { damage: Damage::File(_), .. }), "{error}");
-    }
-}
+mod tests;

@@ -1,0 +1,155 @@
+//! The keys of the plan format itself, with the words that an editor shows for them. Knows no kind: names of kinds and
+//! what their `with` holds are handed in.
+
+use serde_json::{Value, json};
+
+use crate::Layer;
+use crate::plan::OnFailure;
+
+pub(super) fn plan() -> Value {
+    let failures: Vec<&str> = OnFailure::ALL.iter().map(|(name, _)| *name).collect();
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Cutover plan",
+        "description": "A migration of a whole system as verified, reversible steps.",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["name", "phase"],
+        "properties": {
+            "name": described("The plan's persistent name: with a step's id it is the identity in journals and ledgers."),
+            "summary": { "type": "string", "description": "One sentence for listings." },
+            "on-failure": {
+                "enum": failures,
+                "default": "rollback-phase",
+                "description": "What happens when a step fails.",
+            },
+            "vars": {
+                "type": "object",
+                "description": "Variables: `${vars.NAME}` in `with`, `:NAME` in SQL; `--var NAME=VALUE` overrides one.",
+                "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" },
+            },
+            "targets": {
+                "type": "object",
+                "description": "The things that hold state, by name.",
+                "propertyNames": { "$ref": "#/$defs/name" },
+                "additionalProperties": { "$ref": "#/$defs/target" },
+            },
+            "phase": {
+                "type": "array",
+                "minItems": 1,
+                "description": "Phases in order; the end of each is a rollback point.",
+                "items": { "$ref": "#/$defs/phase" },
+            },
+        },
+    })
+}
+
+pub(super) fn name() -> Value {
+    json!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9._-]*$", "maxLength": 100 })
+}
+
+fn described(text: &str) -> Value {
+    json!({ "$ref": "#/$defs/name", "description": text })
+}
+
+pub(super) fn phase() -> Value {
+    let layers: Vec<&str> = Layer::ALL.iter().map(|layer| layer.name()).collect();
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["name", "layer", "step"],
+        "properties": {
+            "name": described("The phase's name, unique in the plan."),
+            "layer": { "enum": layers, "description": "The layer that it works on." },
+            "summary": { "type": "string", "description": "One sentence for listings." },
+            "step": { "type": "array", "minItems": 1, "items": { "$ref": "#/$defs/step" } },
+        },
+    })
+}
+
+pub(super) fn target(kinds: &[Value], branches: Vec<Value>) -> Value {
+    with_branches(
+        json!({
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["kind", "path"],
+            "properties": {
+                "kind": { "oneOf": kinds, "description": "What sort of store it is." },
+                "path": { "type": "string", "description": "Its path, relative to the root." },
+                "ledger": {
+                    "type": "string",
+                    "pattern": "^[A-Za-z_][A-Za-z0-9_]*$",
+                    "default": "cutover_ledger",
+                    "description": "The name of its ledger table, where the kind keeps one.",
+                },
+                "with": { "type": "object", "description": "The kind's own configuration." },
+            },
+        }),
+        branches,
+    )
+}
+
+pub(super) fn when() -> Value {
+    let facts = |text: &str| {
+        json!({
+            "description": text,
+            "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }],
+        })
+    };
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["target"],
+        "minProperties": 2,
+        "properties": {
+            "target": { "type": "string", "description": "The target that is looked at." },
+            "has": facts("All of these facts hold: \"table:NAME\"."),
+            "lacks": facts("None of these facts holds."),
+        },
+    })
+}
+
+pub(super) fn step(kinds: &[Value], branches: Vec<Value>) -> Value {
+    let ids = |text: &str| json!({ "type": "array", "items": { "type": "string" }, "description": text });
+    with_branches(
+        json!({
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["id", "use"],
+            "properties": {
+                "id": {
+                    "type": "string",
+                    "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$",
+                    "maxLength": 100,
+                    "description": "The step's id, unique in the plan and persistent.",
+                },
+                "use": { "oneOf": kinds, "description": "The step kind." },
+                "target": { "type": "string", "description": "The target that it works on." },
+                "summary": { "type": "string", "description": "One sentence for listings." },
+                "when": { "$ref": "#/$defs/when", "description": "The step applies only when this is so." },
+                "needs": ids("Ids of steps of this phase or an earlier one that must be done before."),
+                "unit": described("Steps of one unit unwind only as a whole."),
+                "atomic": {
+                    "type": "boolean",
+                    "default": true,
+                    "description": "False: not inside a transaction shared with other steps.",
+                },
+                "irreversible": {
+                    "type": "string",
+                    "minLength": 1,
+                    "description": "Why it is accepted that this step cannot be undone.",
+                },
+                "supersedes": ids("Ids of earlier steps that this one undoes by design."),
+                "with": { "type": "object", "description": "The kind's own configuration." },
+            },
+        }),
+        branches,
+    )
+}
+
+fn with_branches(mut schema: Value, branches: Vec<Value>) -> Value {
+    if !branches.is_empty() {
+        schema["allOf"] = Value::Array(branches);
+    }
+    schema
+}

@@ -1,0 +1,168 @@
+//! The commands with their arguments and help. What a command does is in `commands`.
+
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use super::args::Locking;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List the step kinds and target kinds, or show one with its fields and an example
+    Steps {
+        /// A kind: sqlite.columns
+        kind: Option<String>,
+        /// Print a JSON Schema of whole plan files
+        #[arg(long)]
+        schema: bool,
+    },
+    /// Compile a plan and report every mistake in it (text, json, sarif, github)
+    Check {
+        /// The plan file, or a folder with plan.toml
+        plan: PathBuf,
+    },
+    /// Show what apply would change. Writes nothing (text, json, markdown)
+    Plan {
+        /// The plan file, or a folder with plan.toml
+        plan: PathBuf,
+        /// End with 3 when changes are pending
+        #[arg(long)]
+        exit_code: bool,
+    },
+    /// Run the plan forward; the same command again resumes an interrupted run
+    Apply {
+        /// The plan file, or a folder with plan.toml
+        plan: PathBuf,
+        /// Up to and including this step or phase
+        #[arg(long, value_name = "STEP|PHASE")]
+        to: Option<String>,
+        #[command(flatten)]
+        locking: Locking,
+    },
+    /// Prove again that every applied step holds. Writes nothing
+    Verify {
+        /// The plan file, or a folder with plan.toml
+        plan: PathBuf,
+    },
+    /// Undo the last phase, or everything after --to
+    Rollback {
+        /// The plan file, or a folder with plan.toml
+        plan: PathBuf,
+        /// Keep this step or phase and what came before it; `start` undoes everything
+        #[arg(long, value_name = "STEP|PHASE|start")]
+        to: Option<String>,
+        /// A restore may drop rows that others wrote since the snapshot; they are set aside first
+        #[arg(long)]
+        accept_loss: bool,
+        #[command(flatten)]
+        locking: Locking,
+    },
+    /// Show where every step stands (text, json)
+    Status {
+        /// The plan file, or a folder with plan.toml
+        plan: PathBuf,
+    },
+    /// List what the journal recorded (text, json)
+    History {
+        /// The plan file, or a folder with plan.toml
+        plan: PathBuf,
+    },
+    /// Say in plain words what is committed, what is not, and the next command
+    Explain {
+        /// The plan file, or a folder with plan.toml
+        plan: PathBuf,
+    },
+    /// Accept a deliberate edit of an applied step
+    Accept {
+        /// The plan file, or a folder with plan.toml
+        plan: PathBuf,
+        /// The step
+        step: String,
+        /// Why; kept in the journal
+        #[arg(long)]
+        note: String,
+        #[command(flatten)]
+        locking: Locking,
+    },
+    /// Settle a step that a person has put right; the claim is proven by inspection first
+    Resolve {
+        /// The plan file, or a folder with plan.toml
+        plan: PathBuf,
+        /// The step
+        step: String,
+        /// The claim
+        #[arg(long = "as", value_enum)]
+        claim: Claim,
+        /// Why; kept in the journal
+        #[arg(long)]
+        note: String,
+        #[command(flatten)]
+        locking: Locking,
+    },
+    /// Adopt a system that already has the plan's first steps, by inspection
+    Baseline {
+        /// The plan file, or a folder with plan.toml
+        plan: PathBuf,
+        /// Up to and including this step
+        #[arg(long, value_name = "STEP")]
+        to: String,
+        #[command(flatten)]
+        locking: Locking,
+    },
+    /// Build a plan's version-1 system with real content, migrate it, and roll it back
+    Demo {
+        /// The plan's name: cortex-2.0
+        name: String,
+        /// Where (default: a temporary folder)
+        dir: Option<PathBuf>,
+        /// Which shape of the system
+        #[arg(long)]
+        shape: Option<String>,
+        /// Only build the system
+        #[arg(long)]
+        build_only: bool,
+    },
+    /// Write a new step crate or plan
+    New {
+        #[command(subcommand)]
+        what: New,
+    },
+    /// Print a completion script
+    Completions {
+        /// For which shell
+        shell: Shell,
+    },
+}
+
+/// What to write anew.
+#[derive(Debug, Subcommand)]
+pub(crate) enum New {
+    /// A crate with one step, its conformance test, a plan and its own runner
+    StepCrate {
+        /// The crate's name
+        name: String,
+        /// A folder that is empty or not there yet
+        dir: PathBuf,
+        /// A checkout of Cutover that the crate depends on by path
+        #[arg(long, value_name = "DIR")]
+        cutover: Option<PathBuf>,
+    },
+    /// A small commented plan that runs
+    Plan {
+        /// The plan's name
+        name: String,
+        /// A folder that is empty or not there yet
+        dir: PathBuf,
+    },
+}
+
+/// A person's claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Claim {
+    /// The step's effects are there.
+    Applied,
+    /// They are gone.
+    RolledBack,
+}

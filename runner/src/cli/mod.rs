@@ -1,0 +1,116 @@
+//! The command line: from words to a command, and from its ending to an exit code. What may be said is in `command`
+//! and `args`, what is printed in `out`; what a command does is in `commands`.
+
+mod args;
+mod command;
+mod out;
+mod runtime;
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::commands;
+use crate::error::{Result, RunnerError};
+use crate::executor::RunOptions;
+use crate::exit::Exit;
+use crate::session::Place;
+use crate::style::Style;
+
+pub(crate) use args::{Cli, Format};
+use args::{Locking, When};
+use command::Command;
+pub(crate) use command::{Claim, New};
+pub(crate) use out::Out;
+use runtime::{block_on, block_on_stoppable};
+
+/// Runs this process's command line.
+pub(crate) fn run() -> ExitCode {
+    crate::fault::setup();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
+        }
+    };
+    let color = match cli.global.color {
+        When::Always => true,
+        When::Never => false,
+        When::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    };
+    let style = Style { color };
+    let out = Out { format: cli.global.format, style, verbose: cli.global.verbose };
+    match dispatch(cli, &out) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            report_error(&error, &out);
+            error.exit.into()
+        }
+    }
+}
+
+fn report_error(error: &RunnerError, out: &Out) {
+    let mut stderr = std::io::stderr().lock();
+    if let Some(diagnostics) = &error.diagnostics {
+        let color = out.style.color && std::io::stderr().is_terminal();
+        let _ = writeln!(stderr, "{}", crate::diagnostic::render(diagnostics, color));
+    }
+    let _ = writeln!(stderr, "{}: {}", out.style.bad("error"), error.message);
+    if let Some(help) = &error.help {
+        let _ = writeln!(stderr, "help: {help}");
+    }
+}
+
+fn dispatch(cli: Cli, out: &Out) -> Result<Exit> {
+    let global = cli.global;
+    let command_line = std::env::args().collect::<Vec<_>>().join(" ");
+    let place = |plan: PathBuf| Place {
+        plan,
+        root: global.root.clone(),
+        state: global.state.clone(),
+        binds: global.bind.iter().map(|(n, p)| (n.clone(), PathBuf::from(p))).collect(),
+        vars: global.var.iter().cloned().collect::<BTreeMap<_, _>>(),
+    };
+    let options = |locking: &Locking| RunOptions {
+        jobs: global.jobs,
+        lock_timeout: locking.lock_timeout,
+        take_over: locking.take_over,
+        command: command_line.clone(),
+        ..RunOptions::default()
+    };
+    match cli.command {
+        Command::Steps { kind, schema } => commands::steps::run(kind.as_deref(), schema, out),
+        Command::Check { plan } => commands::check::run(&place(plan), out),
+        Command::Completions { shell } => commands::completions::run(shell, out),
+        Command::New { what } => commands::new::run(&what, out),
+        Command::Plan { plan, exit_code } => block_on(commands::plan::run(place(plan), exit_code, out)),
+        Command::Apply { plan, to, locking } => {
+            let options = RunOptions { to, ..options(&locking) };
+            block_on_stoppable(|stop| commands::apply::run(place(plan), options, stop, out))
+        }
+        Command::Verify { plan } => block_on(commands::verify::run(place(plan), out)),
+        Command::Rollback { plan, to, accept_loss, locking } => {
+            let options = RunOptions { to, accept_loss, ..options(&locking) };
+            block_on_stoppable(|stop| commands::rollback::run(place(plan), options, global.yes, stop, out))
+        }
+        Command::Status { plan } => block_on(commands::status::run(place(plan), out)),
+        Command::History { plan } => commands::history::run(place(plan), out),
+        Command::Explain { plan } => block_on(commands::explain::run(place(plan), out)),
+        Command::Accept { plan, step, note, locking } => {
+            block_on(commands::accept::run(place(plan), &step, &note, options(&locking), out))
+        }
+        Command::Resolve { plan, step, claim, note, locking } => {
+            block_on(commands::resolve::run(place(plan), &step, claim, &note, options(&locking), out))
+        }
+        Command::Baseline { plan, to, locking } => {
+            block_on(commands::baseline::run(place(plan), &to, options(&locking), out))
+        }
+        Command::Demo { name, dir, shape, build_only } => {
+            block_on_stoppable(|stop| commands::demo::run(name, dir, shape, build_only, global.jobs, stop, out))
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Folders and files that only their owner may enter or read. Knows nothing of what will be in them.
+
+use std::fs::{self, OpenOptions};
+use std::path::Path;
+
+use super::JournalError;
+
+/// Makes a folder that only its owner may enter. Parents are made as usual.
+pub(crate) fn make_private_folder(path: &Path) -> Result<(), JournalError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let failed = |source| JournalError::File { path: path.display().to_string(), source };
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(failed)?;
+    }
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        other => other.map_err(failed),
+    }
+}
+
+/// Makes an empty file that only its owner may read, unless it is there.
+pub(crate) fn make_private_file(path: &Path) -> Result<(), JournalError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .map(|_| ())
+        .map_err(|source| JournalError::File { path: path.display().to_string(), source })
+}
