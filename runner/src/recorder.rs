@@ -168,7 +168,7 @@ pub(crate) fn journal_error(error: JournalError) -> RunnerError {
 }
 
 /// A step as it is stored, and its files by content.
-pub(crate) fn stored(plan: &Plan, phase: &str, step: &PlanStep) -> (StoredStep, BTreeMap<String, Arc<[u8]>>) {
+pub(crate) fn stored(plan: &Plan, phase: &str, step: &PlanStep) -> (Arc<StoredStep>, BTreeMap<String, Arc<[u8]>>) {
     let mut files = BTreeMap::new();
     let mut objects = BTreeMap::new();
     for (path, bytes) in &step.files {
@@ -189,5 +189,5 @@ pub(crate) fn stored(plan: &Plan, phase: &str, step: &PlanStep) -> (StoredStep, 
         digest: step.digest.clone(),
         checksum: step.checksum.clone(),
     };
-    (stored, objects)
+    (Arc::new(stored), objects)
 }

@@ -65,7 +65,7 @@ pub(crate) fn load_plan(place: &Place, registry: &Registry) -> Result<(Plan, Pat
     let plan = compile(CompileInput {
         file: &file.display().to_string(),
         text: &text,
-        files: &FolderFiles(folder.to_owned()),
+        files: &FolderFiles::new(folder.to_owned()),
         registry,
         vars: &place.vars,
         env: &environment,

@@ -78,7 +78,7 @@ impl Fixture {
         compile(CompileInput {
             file: "plan.toml",
             text: &self.text,
-            files: &FolderFiles(self.folder.path().to_owned()),
+            files: &FolderFiles::new(self.folder.path().to_owned()),
             registry: &self.registry,
             vars: &self.vars,
             env: &|name| self.env.get(name).cloned(),

@@ -1,6 +1,7 @@
 //! The fold of a journal: every state that anybody asks for is made here, from records, and nowhere else.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -24,7 +25,7 @@ pub struct StepRecord {
     /// Where it stands.
     pub state: StepState,
     /// The step as it was when it last began.
-    pub stored: StoredStep,
+    pub stored: Arc<StoredStep>,
     /// Digest of a deliberate edit that was accepted since.
     pub accepted: Option<String>,
     /// What it made.
@@ -103,7 +104,7 @@ impl PlanState {
                 }
                 for member in members {
                     self.step(&member.step.id, entry, |s| {
-                        s.stored = member.step.clone();
+                        s.stored = Arc::clone(&member.step);
                         s.begin();
                     })?;
                 }
@@ -118,7 +119,7 @@ impl PlanState {
             }
             Record::StepSkipped { step, why } => self.step(step, entry, |s| s.message = Some(why.clone()))?,
             Record::StepStarted { step } => self.step(&step.id, entry, |s| {
-                s.stored = step.clone();
+                s.stored = Arc::clone(step);
                 s.begin();
             })?,
             Record::StepIntent { step, receipt } => self.step(step, entry, |s| s.intent = Some(receipt.clone()))?,
@@ -167,7 +168,7 @@ impl PlanState {
                 s.accepted = Some(step.digest.clone());
             })?,
             Record::StepAdopted { step, receipt, .. } => self.step(&step.id, entry, |s| {
-                s.stored = step.clone();
+                s.stored = Arc::clone(step);
                 s.receipt = Some(receipt.clone());
                 s.applied_seq = entry.seq;
                 s.message = None;

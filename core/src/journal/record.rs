@@ -7,6 +7,7 @@
 //! anything else raises the journal's version (the store upgrades older ones and refuses newer ones).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -60,7 +61,7 @@ pub enum Record {
     /// Durable before the step's first side effect.
     StepStarted {
         /// The step as it is about to run; rollback is made of this.
-        step: StoredStep,
+        step: Arc<StoredStep>,
     },
     /// Durable before the first side effect of any of them: one transaction for all.
     GroupStarted {
@@ -161,14 +162,14 @@ pub enum Record {
     /// A deliberate edit of an applied step.
     StepAccepted {
         /// The step as it is now.
-        step: StoredStep,
+        step: Arc<StoredStep>,
         /// Why.
         note: String,
     },
     /// Taken as applied without running: adopted by inspection, or known from a ledger after the journal was lost.
     StepAdopted {
         /// The step.
-        step: StoredStep,
+        step: Arc<StoredStep>,
         /// What a later rollback gets.
         receipt: Receipt,
         /// "inspection" or "ledger".
@@ -214,7 +215,7 @@ pub enum Resolution {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GroupMember {
     /// The step as it is about to run.
-    pub step: StoredStep,
+    pub step: Arc<StoredStep>,
 }
 
 /// A step as it was when it ran: enough to build it again without the plan file.

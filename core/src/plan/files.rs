@@ -2,8 +2,11 @@
 //!
 //! Owns [`PlanFiles`] with its two sources: the plan's folder, and what was stored when a step was applied.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -59,7 +62,11 @@ pub fn is_inside(path: &Path) -> bool {
 
 /// The plan's folder on disk.
 #[derive(Debug, Clone)]
-pub struct FolderFiles(pub PathBuf);
+pub struct FolderFiles {
+    folder: PathBuf,
+    /// Folders below it that were found to be no links: not looked at again for each of their files.
+    plain: RefCell<BTreeSet<PathBuf>>,
+}
 
 impl PlanFiles for FolderFiles {
     fn read(&self, path: &Path) -> Result<Arc<[u8]>, PlanFileError> {
@@ -68,29 +75,55 @@ impl PlanFiles for FolderFiles {
             return Err(PlanFileError::Outside(shown));
         }
         let unreadable = |source| PlanFileError::Unreadable { path: shown.clone(), source };
-        let full = self.0.join(path);
-        if self.passes_a_link(path).map_err(unreadable)? {
-            let folder = self.0.canonicalize().map_err(unreadable)?;
-            if !full.canonicalize().map_err(unreadable)?.starts_with(&folder) {
-                return Err(PlanFileError::LinkedOut(shown));
+        let full = self.folder.join(path);
+        match self.size_without_links(path).map_err(unreadable)? {
+            Some(size) => read_whole(&full, size).map(Arc::from).map_err(unreadable),
+            None => {
+                let folder = self.folder.canonicalize().map_err(unreadable)?;
+                if !full.canonicalize().map_err(unreadable)?.starts_with(&folder) {
+                    return Err(PlanFileError::LinkedOut(shown));
+                }
+                std::fs::read(full).map(Arc::from).map_err(unreadable)
             }
         }
-        std::fs::read(full).map(Arc::from).map_err(unreadable)
     }
 }
 
+/// The whole file, with one read where it is as long as it was said to be.
+fn read_whole(path: &Path, size: u64) -> std::io::Result<Vec<u8>> {
+    let size = usize::try_from(size).map_err(|_| std::io::ErrorKind::FileTooLarge)?;
+    let mut file = File::open(path)?;
+    let mut bytes = vec![0; size];
+    let got = file.read(&mut bytes)?;
+    bytes.truncate(got);
+    if got < size || size == 0 {
+        file.read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
 impl FolderFiles {
-    /// Whether a part of `path` is a symbolic link. Only then does it take the whole chain to know where it leads; a
-    /// plan of thousands of scripts cannot afford that for each.
-    fn passes_a_link(&self, path: &Path) -> std::io::Result<bool> {
-        let mut full = self.0.clone();
-        for part in path.components() {
-            full.push(part);
-            if full.symlink_metadata()?.is_symlink() {
-                return Ok(true);
+    /// The files of `folder`.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), plain: RefCell::default() }
+    }
+
+    /// The size of the file, where no part of `path` is a symbolic link. Only with a link does it take the whole chain
+    /// to know where it leads; a plan of thousands of scripts cannot afford that for each.
+    fn size_without_links(&self, path: &Path) -> std::io::Result<Option<u64>> {
+        let parent = path.parent().unwrap_or(Path::new(""));
+        if !self.plain.borrow().contains(parent) {
+            let mut folder = self.folder.clone();
+            for part in parent.components() {
+                folder.push(part);
+                if folder.symlink_metadata()?.is_symlink() {
+                    return Ok(None);
+                }
             }
+            self.plain.borrow_mut().insert(parent.to_owned());
         }
-        Ok(false)
+        let file = self.folder.join(path).symlink_metadata()?;
+        Ok((!file.is_symlink()).then_some(file.len()))
     }
 }
 
@@ -124,7 +157,7 @@ mod tests {
         std::fs::create_dir_all(place.path().join("plan/sql")).unwrap();
         std::fs::write(place.path().join("plan/sql/in.sql"), "in").unwrap();
         std::fs::write(place.path().join("out.sql"), "out").unwrap();
-        let files = FolderFiles(place.path().join("plan"));
+        let files = FolderFiles::new(place.path().join("plan"));
         (place, files)
     }
 

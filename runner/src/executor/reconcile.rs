@@ -1,6 +1,7 @@
 //! After a crash or a lost journal: the ledger is the truth, and the journal follows it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cutover_core::journal::{PlanState, Record, StepState};
 use cutover_core::plan::Plan;
@@ -38,8 +39,9 @@ pub(crate) fn reconcile(plan: &Plan, state: &PlanState, rows: &LedgerRows) -> Ve
         match ledger.get(&step.id) {
             Some(row) if !journalled.may_have_effects() => {
                 let (mut known, _) = stored(plan, &plan.phases[phase].name, step);
-                known.digest.clone_from(&row.digest);
-                known.checksum.clone_from(&row.checksum);
+                let recorded = Arc::make_mut(&mut known);
+                recorded.digest.clone_from(&row.digest);
+                recorded.checksum.clone_from(&row.checksum);
                 let receipt = row.receipt.clone().unwrap_or_else(Receipt::nothing);
                 records.push(Record::StepAdopted { step: known, receipt, source: "ledger".to_owned() });
             }

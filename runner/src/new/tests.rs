@@ -57,7 +57,7 @@ fn a_new_plan_compiles() {
     let plan = compile(CompileInput {
         file: "plan.toml",
         text: &text,
-        files: &FolderFiles(dir.path().to_owned()),
+        files: &FolderFiles::new(dir.path().to_owned()),
         registry: &crate::registry().unwrap(),
         vars: &BTreeMap::new(),
         env: &|_| None,

@@ -26,7 +26,7 @@ fn errors(name: &str, registry: &Registry) -> CompileErrors {
     let input = CompileInput {
         file: &file,
         text: &text,
-        files: &FolderFiles(folder()),
+        files: &FolderFiles::new(folder()),
         registry,
         vars: &BTreeMap::new(),
         env: &|_| None,

@@ -9,7 +9,7 @@ fn entry(seq: u64, record: Record) -> Entry {
 }
 
 fn record(n: u8, step: String) -> Record {
-    let stored = StoredStep { id: step.clone(), ..StoredStep::default() };
+    let stored = Arc::new(StoredStep { id: step.clone(), ..StoredStep::default() });
     let receipt = Receipt::nothing();
     match n {
         0 => Record::StepSkipped { step, why: String::new() },
