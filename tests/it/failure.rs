@@ -167,3 +167,47 @@ fn a_system_that_has_it_already_is_adopted_and_keeps_it_on_the_way_back() {
     assert_eq!(ran.stdout.matches('✓').count(), 1, "{}", ran.stdout);
     assert_eq!(system.ask("SELECT group_concat(step, ' ') FROM cutover_ledger"), "s0 s1 s2");
 }
+
+const RESTORED: &str = r#"
+name = "restored"
+[targets.app]
+kind = "sqlite"
+path = "app.db"
+[[phase]]
+name = "copies"
+layer = "storage"
+[[phase.step]]
+id = "copies"
+use = "target.snapshot"
+with = { targets = ["app"], into = "backups" }
+[[phase]]
+name = "change"
+layer = "storage"
+[[phase.step]]
+id = "rewrite"
+use = "sqlite.script"
+target = "app"
+with = { up = "rewrite.sql" }
+"#;
+
+#[test]
+fn a_restore_asks_before_it_drops_what_others_wrote_and_keeps_it_aside() {
+    let system = System::new(ORDERS, RESTORED);
+    system.write("rewrite.sql", "UPDATE orders SET note = upper(note);");
+    system.cutover("apply", &[]).expect_code(0);
+    system.ask("INSERT INTO orders VALUES (2, 'late')");
+    let ran = system.cutover("rollback", &["--yes"]).expect_code(101);
+    assert!(ran.stdout.contains("--accept-loss") && ran.stdout.contains("1 of `orders`"), "{}", ran.stdout);
+    assert_eq!(system.ask("SELECT group_concat(note, ' ') FROM orders"), "KEPT late");
+
+    system.cutover("rollback", &["--yes", "--accept-loss"]).expect_code(0);
+    assert_eq!(system.ask("SELECT group_concat(note, ' ') FROM orders"), "kept");
+    let aside = system.root().join(".cutover/aside");
+    let lost = std::fs::read_dir(aside).unwrap().any(|run| {
+        let file = run.unwrap().path().join("app.db.lost-rows.sql");
+        std::fs::read_to_string(file).is_ok_and(|text| text.contains("'late'"))
+    });
+    assert!(lost, "the late row is nowhere");
+    let status = system.cutover("status", &[]).expect_code(0).stdout;
+    assert!(!status.contains("would lose"), "{status}");
+}

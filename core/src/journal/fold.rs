@@ -138,7 +138,16 @@ impl PlanState {
             })?,
             Record::StepWaiting { step, why } => self.step(step, entry, |s| s.message = Some(why.clone()))?,
             Record::StepStopped { step, at } => self.step(step, entry, |s| s.message = Some(at.clone()))?,
-            Record::RollbackStarted { step } => self.step(step, entry, |_| {})?,
+            Record::RollbackStarted { step } => {
+                // What an earlier rollback failed for is no longer what this step is about.
+                let again = matches!(self.state_of(step), StepState::Stuck | StepState::RollingBack);
+                self.step(step, entry, |s| {
+                    if again {
+                        s.message = None;
+                        s.help = None;
+                    }
+                })?;
+            }
             Record::StepRolledBack { step, .. } => self.step(step, entry, |s| {
                 s.receipt = None;
                 s.intent = None;

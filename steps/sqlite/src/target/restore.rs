@@ -118,9 +118,8 @@ fn lost_rows(
 fn refusal(path: &Path, lost: &BTreeMap<String, u64>, export: &Path) -> StepError {
     let tables: Vec<String> = lost.iter().map(|(table, n)| format!("{n} of `{table}`")).collect();
     StepError::conflict(format!(
-        "restoring `{}` would lose {} rows that others wrote since the snapshot: {}",
+        "restoring `{}` would lose rows that others wrote since the snapshot: {}",
         path.display(),
-        lost.values().sum::<u64>(),
         tables.join(", ")
     ))
     .with_help(format!(

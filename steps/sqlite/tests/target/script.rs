@@ -120,7 +120,7 @@ fn restoring_a_script_without_a_way_down_takes_back_its_rows_and_counts_only_tho
     world.sql("INSERT INTO notes VALUES (9, 'theirs')");
     let error = block_on(target.restore(&cx, &manifest, &options)).unwrap_err();
     assert!(
-        error.to_string().contains("would lose 1 rows that others wrote since the snapshot: 1 of `notes`"),
+        error.to_string().contains("would lose rows that others wrote since the snapshot: 1 of `notes`"),
         "{error}"
     );
     world.sql("DELETE FROM notes WHERE id = 9");

@@ -80,7 +80,7 @@ fn rows_of_others_are_counted_exported_and_lost_only_when_that_is_accepted() {
     let now = opened.print();
     let error = restore(&world, &opened, &manifest, false).unwrap_err();
     insta::assert_snapshot!(shown(&world, &error), @r"
-    conflict: restoring `ROOT/app.db` would lose 3 rows that others wrote since the snapshot: 1 of `keyed`, 2 of `t`
+    conflict: restoring `ROOT/app.db` would lose rows that others wrote since the snapshot: 1 of `keyed`, 2 of `t`
     help: they are exported to `ROOT/aside/app.db.lost-rows.sql`; run again with `--accept-loss` to restore all the same. Nothing was changed
     ");
     assert_eq!(now, opened.print());
