@@ -59,9 +59,8 @@ def _planned(tool: Cutover, verb: str, rounds: int, place: Path, stopwatch: Stop
 
 
 def _written(tool: Cutover, count: int, place: Path) -> tuple[Path, Path]:
-    folder = place / "migrations" / f"{tool.name}-{count}"
-    if not (folder / "plan.toml").exists():
-        tool.write(fresh(folder), migrations(count))
+    folder = fresh(place / "migrations" / f"{tool.name}-{count}")
+    tool.write(folder, migrations(count))
     work = fresh(place / "work")
     tool.database(work).touch()
     return folder, work
