@@ -1,14 +1,16 @@
 //! One writer: OS file locks on the state folder and beside every target, freed by the kernel when their owner dies.
 //!
 //! The holder writes who it is into the lock file. Taking over replaces the file (a new inode), so that the old
-//! holder's lock no longer counts; whoever locks a file then checks that the path still leads to it.
+//! holder's lock no longer counts; whoever locks a file then checks that the path still leads to it. What is written
+//! goes into a regular file of that one name: no symbolic link is followed.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -41,6 +43,14 @@ pub(crate) enum LockError {
         path: String,
         /// Who, if the file says so.
         holder: Option<Holder>,
+    },
+    /// What lies there is no lock file of ours.
+    #[error("the lock file `{path}` {why}; nothing was changed")]
+    Unfit {
+        /// The lock file.
+        path: String,
+        /// What it is.
+        why: &'static str,
     },
     /// The file cannot be opened.
     #[error("cannot lock `{path}`: {source}")]
@@ -82,27 +92,17 @@ impl Lock {
     fn try_acquire(path: &Path, holder: &Holder) -> Result<Self, LockError> {
         let failed = |source| LockError::File { path: path.display().to_string(), source };
         loop {
-            let mut file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(path)
-                .map_err(failed)?;
+            let mut file = open_own(path)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
-                    let mut text = String::new();
-                    let _ = file.read_to_string(&mut text);
-                    let holder = serde_json::from_str(&text).ok();
-                    return Err(LockError::Held { path: path.display().to_string(), holder });
+                    return Err(LockError::Held { path: path.display().to_string(), holder: read_holder(&file) });
                 }
                 Err(TryLockError::Error(source)) => return Err(failed(source)),
             }
             // Somebody may have replaced the file between our open and our lock.
             let ours = file.metadata().map_err(failed)?;
-            match std::fs::metadata(path) {
+            match std::fs::symlink_metadata(path) {
                 Ok(now) if now.ino() == ours.ino() && now.dev() == ours.dev() => {}
                 _ => continue,
             }
@@ -114,6 +114,7 @@ impl Lock {
     /// Takes the lock of a holder that is alive but frozen, by putting a new file in its place.
     pub(crate) fn take_over(path: &Path, holder: &Holder) -> Result<Self, LockError> {
         let failed = |source| LockError::File { path: path.display().to_string(), source };
+        open_own(path)?;
         let fresh = path.with_extension(format!("cutover-lock-{}", holder.pid));
         let mut file =
             OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&fresh).map_err(failed)?;
@@ -126,7 +127,8 @@ impl Lock {
 
 /// Who said last that it holds the lock, if that process is still there. Takes no lock.
 pub(crate) fn living_holder(path: &Path) -> Option<Holder> {
-    let holder: Holder = serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
+    let file = OpenOptions::new().read(true).custom_flags(own_flags()).open(path).ok()?;
+    let holder = file.metadata().ok().filter(Metadata::is_file).and_then(|_| read_holder(&file))?;
     (holder.host == host_name() && process_exists(holder.pid)).then_some(holder)
 }
 
@@ -141,6 +143,52 @@ pub(crate) fn process_exists(pid: u32) -> bool {
 /// This machine's name.
 pub(crate) fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Follow no symbolic link, wait for no pipe.
+fn own_flags() -> i32 {
+    (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()
+}
+
+/// Opens a lock file, made new if there is none. Anything but a regular file of this one name is refused.
+fn open_own(path: &Path) -> Result<File, LockError> {
+    let shown = || path.display().to_string();
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(own_flags())
+        .open(path);
+    let found = match &opened {
+        Ok(file) => file.metadata(),
+        Err(_) => std::fs::symlink_metadata(path),
+    };
+    if let Some(why) = found.ok().as_ref().and_then(unfit) {
+        return Err(LockError::Unfit { path: shown(), why });
+    }
+    opened.map_err(|source| LockError::File { path: shown(), source })
+}
+
+/// Why a file cannot be a lock of ours. No name at all is fit: it was replaced just now.
+fn unfit(found: &Metadata) -> Option<&'static str> {
+    if found.is_symlink() {
+        Some("is a symbolic link")
+    } else if !found.is_file() {
+        Some("is no regular file")
+    } else if found.nlink() > 1 {
+        Some("has another name too (a hard link)")
+    } else {
+        None
+    }
+}
+
+fn read_holder(file: &File) -> Option<Holder> {
+    const LONGEST: u64 = 1 << 20;
+    let mut text = String::new();
+    file.take(LONGEST).read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
 }
 
 fn write_holder(file: &mut File, holder: &Holder) -> std::io::Result<()> {

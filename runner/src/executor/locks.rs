@@ -52,6 +52,9 @@ fn lock_error(session: &Session, error: &LockError) -> RunnerError {
             "wait with `--lock-timeout 60s`, look with `{}`, or, if that process is frozen, `--take-over`",
             session.command_line("status")
         )),
+        LockError::Unfit { .. } => RunnerError::new(Exit::NoTarget, error.to_string()).with_help(
+            "Cutover writes only into a lock file of its own: look at what that is, move it away, and run again",
+        ),
         LockError::File { .. } => RunnerError::new(Exit::NoTarget, error.to_string())
             .with_help("the folder of every target and the state folder must be writable"),
     }
