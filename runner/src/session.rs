@@ -1,20 +1,21 @@
 //! A plan, its root, its state folder and its targets: what every command starts from. Opening a session writes nothing.
 
+mod placing;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cutover_core::journal::{PlanState, StoredStep};
-use cutover_core::plan::{CompileInput, FolderFiles, Plan, StoredFiles, compile, is_inside, resolve_env};
-use cutover_core::{
-    BuildContext, ConfigSource, Host, MigrationStep, Registry, StepContext, StepInfo, Target, TargetSpec, Targets,
-};
+use cutover_core::plan::{CompileInput, FolderFiles, Plan, StoredFiles, compile, resolve_env};
+use cutover_core::{BuildContext, ConfigSource, Host, MigrationStep, Registry, StepContext, StepInfo, Targets};
 
 use crate::error::{Result, RunnerError};
 use crate::exit::Exit;
 use crate::journal::{Journal, JournalError};
 use crate::lock::beside;
 use crate::recorder::{Recorder, journal_error};
+use placing::{make_targets, real_path};
 
 /// Where things are, as the operator said.
 #[derive(Debug, Clone, Default)]
@@ -91,14 +92,7 @@ impl Session {
             Some(dir) => std::path::absolute(dir).map_err(|e| RunnerError::io("the state folder", e))?,
             None => root.join(".cutover"),
         };
-        if let Some(unknown) = place.binds.keys().find(|name| !plan.targets.contains_key(*name)) {
-            return Err(RunnerError::usage(format!("`--bind {unknown}=…`: the plan has no target `{unknown}`"))
-                .with_help(format!("its targets: {}", plan.targets.keys().cloned().collect::<Vec<_>>().join(", "))));
-        }
-        let mut targets = Targets::new();
-        for spec in plan.targets.values() {
-            targets.insert(spec.name.clone(), make_target(spec, &root, &place, &registry)?);
-        }
+        let targets = make_targets(&plan.targets, &root, &place, &registry, &environment)?;
         let targets = Arc::new(targets);
         Ok(Self { plan: Arc::new(plan), plan_file, root, state_dir, registry, targets, place })
     }
@@ -160,11 +154,13 @@ impl Session {
     pub fn lock_files(&self) -> Vec<PathBuf> {
         let mut files = vec![self.state_dir.join("lock")];
         for target in self.targets.values() {
+            // One file has one lock, by whatever name it is reached.
+            let real = real_path(target.path()).unwrap_or_else(|_| target.path().to_owned());
             // A target that is the root itself is covered by a lock inside state.
-            if target.path() == self.root {
+            if real == self.root {
                 files.push(self.state_dir.join(format!("target-{}.lock", target.name())));
             } else {
-                files.push(beside(target.path()));
+                files.push(beside(&real));
             }
         }
         files
@@ -186,45 +182,6 @@ impl Session {
             line.push_str(&format!(" --var {name}={value}"));
         }
         line
-    }
-}
-
-fn make_target(spec: &TargetSpec, root: &Path, place: &Place, registry: &Registry) -> Result<Arc<dyn Target>> {
-    let path = match place.binds.get(&spec.name) {
-        Some(path) => std::path::absolute(path).map_err(|e| RunnerError::io(format!("target `{}`", spec.name), e))?,
-        None => inside_root(spec, root)?,
-    };
-    let descriptor = registry
-        .target(&spec.kind)
-        .ok_or_else(|| RunnerError::internal(format!("target kind `{}` is not linked in", spec.kind)))?;
-    let config = resolve_env(&spec.config, &environment)
-        .map_err(|e| RunnerError::new(Exit::InvalidPlan, format!("target `{}`: {e}", spec.name)))?;
-    (descriptor.build)(ConfigSource::Json(&config), spec, path)
-        .map_err(|e| RunnerError::new(Exit::InvalidPlan, format!("target `{}`: {e}", spec.name)))
-}
-
-/// The path of a target under the root. Whatever of it exists must not lead out through a symbolic link.
-fn inside_root(spec: &TargetSpec, root: &Path) -> Result<PathBuf> {
-    let outside = |how: &str| {
-        RunnerError::new(Exit::NoTarget, format!("target `{}`: `{}` {how}", spec.name, spec.path))
-            .with_help(format!("the operator alone may place a target elsewhere: `--bind {}=PATH`", spec.name))
-    };
-    let relative = Path::new(&spec.path);
-    if !is_inside(relative) {
-        return Err(outside("leaves the root"));
-    }
-    let path: PathBuf = root.join(relative).components().collect();
-    let mut existing = path.as_path();
-    while !existing.exists() {
-        match existing.parent() {
-            Some(parent) => existing = parent,
-            None => break,
-        }
-    }
-    match existing.canonicalize() {
-        Ok(real) if real.starts_with(root) => Ok(path),
-        Ok(_) => Err(outside("leads out of the root through a symbolic link")),
-        Err(e) => Err(outside(&format!("cannot be resolved: {e}"))),
     }
 }
 

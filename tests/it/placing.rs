@@ -59,3 +59,79 @@ fn looking_does_not_wait_for_a_pipe_in_the_place_of_a_lock() {
     }
     system.cutover("apply", &["--take-over"]).expect_code(66);
 }
+
+/// Two databases as two targets, and nothing to do in them.
+fn two(a: &str, b: &str) -> System {
+    let plan = format!(
+        "name = \"two\"\n[targets.first]\nkind = \"sqlite\"\npath = \"{a}\"\n[targets.second]\nkind = \"sqlite\"\npath = \"{b}\"\n\
+         [[phase]]\nname = \"p\"\nlayer = \"storage\"\n[[phase.step]]\nid = \"t\"\nuse = \"sqlite.tables\"\ntarget = \"first\"\n\
+         with = {{ create = [\"CREATE TABLE t (a)\"] }}\n"
+    );
+    System::new(ORDERS, &plan)
+}
+
+#[test]
+fn two_targets_that_a_link_makes_one_file_are_refused() {
+    let system = two("app.db", "other.db");
+    let other = system.root().join("other.db");
+    symlink("app.db", &other).unwrap();
+    for command in ["plan", "apply"] {
+        let ran = system.cutover(command, &[]).expect_code(66);
+        assert!(ran.stderr.contains("targets `first` and `second` are one file"), "{}", ran.stderr);
+    }
+    fs::remove_file(&other).unwrap();
+    fs::hard_link(system.db(), &other).unwrap();
+    let ran = system.cutover("apply", &[]).expect_code(66);
+    assert!(ran.stderr.contains("targets `first` and `second` are one file"), "{}", ran.stderr);
+
+    // Also where the file is not there yet.
+    fs::remove_file(&other).unwrap();
+    fs::remove_file(system.db()).unwrap();
+    symlink("app.db", &other).unwrap();
+    let ran = system.cutover("plan", &[]).expect_code(66);
+    assert!(ran.stderr.contains("targets `first` and `second` are one file"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_target_that_a_link_puts_inside_another_is_refused() {
+    let system = two("app.db", "other.db");
+    let plan = fs::read_to_string(system.file("plan.toml")).unwrap();
+    let plan = plan.replace("kind = \"sqlite\"\npath = \"other.db\"", "kind = \"dir\"\npath = \"folder\"");
+    system.write("plan.toml", &plan);
+    fs::create_dir(system.root().join("real")).unwrap();
+    fs::rename(system.db(), system.root().join("real/app.db")).unwrap();
+    symlink("real/app.db", system.db()).unwrap();
+    symlink("real", system.root().join("folder")).unwrap();
+    let ran = system.cutover("plan", &[]).expect_code(66);
+    assert!(ran.stderr.contains("target `first` lies inside target `second`"), "{}", ran.stderr);
+}
+
+#[test]
+fn two_binds_on_one_file_are_a_mistake_of_the_command_line() {
+    let system = two("app.db", "other.db");
+    let file = system.db().display().to_string();
+    let (first, second) = (format!("first={file}"), format!("second={file}"));
+    let ran = system.cutover("apply", &["--bind", &first, "--bind", &second]).expect_code(2);
+    assert!(ran.stderr.contains("targets `first` and `second` are one file"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("--bind"), "{}", ran.stderr);
+    assert!(!system.root().join(".cutover").exists());
+}
+
+#[test]
+fn one_file_under_two_names_has_one_lock() {
+    let system = small();
+    symlink("app.db", system.root().join("link.db")).unwrap();
+    let plan = fs::read_to_string(system.file("plan.toml")).unwrap();
+    system.write("plan.toml", &plan.replace("\"app.db\"", "\"link.db\""));
+    system.cutover("apply", &[]).expect_code(0);
+    assert!(system.root().join(".app.db.cutover-lock").exists());
+    assert!(!system.root().join(".link.db.cutover-lock").exists());
+}
+
+#[test]
+fn a_link_to_nothing_outside_the_root_is_refused_too() {
+    let system = two("app.db", "other.db");
+    symlink("../elsewhere.db", system.root().join("other.db")).unwrap();
+    let ran = system.cutover("plan", &[]).expect_code(66);
+    assert!(ran.stderr.contains("leads out of the root"), "{}", ran.stderr);
+}
