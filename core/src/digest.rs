@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
+use crate::sql;
+
 /// BLAKE3 of `bytes` in hex.
 pub fn blake3_hex(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
@@ -73,7 +75,8 @@ pub fn token_digest(path: &str, bytes: &[u8]) -> String {
     // Hashed in one piece: thousands of short updates cost more than the copy.
     let mut normal = Vec::with_capacity(bytes.len() * 4);
     if path.to_ascii_lowercase().ends_with(".sql") {
-        for token in sql_tokens(text) {
+        for (start, end) in sql::spans(text) {
+            let token = &text[start..end];
             normal.extend_from_slice(&(token.len() as u64).to_le_bytes());
             normal.extend_from_slice(token.as_bytes());
         }
@@ -84,81 +87,6 @@ pub fn token_digest(path: &str, bytes: &[u8]) -> String {
         }
     }
     blake3_hex(&normal)
-}
-
-/// The tokens of an SQL text, comments and blanks left out. Strings and quoted names stay whole.
-pub(crate) fn sql_tokens(text: &str) -> Vec<&str> {
-    let bytes = text.as_bytes();
-    let mut tokens = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        let start = at;
-        match bytes[at] {
-            b if b.is_ascii_whitespace() => {
-                at += 1;
-                continue;
-            }
-            b'-' if bytes.get(at + 1) == Some(&b'-') => {
-                at = find(bytes, at, b"\n").unwrap_or(bytes.len());
-                continue;
-            }
-            b'/' if bytes.get(at + 1) == Some(&b'*') => {
-                at = find(bytes, at + 2, b"*/").map_or(bytes.len(), |end| end + 2);
-                continue;
-            }
-            quote @ (b'\'' | b'"' | b'`') => at = quoted_end(bytes, at + 1, quote),
-            b'[' => at = find(bytes, at, b"]").map_or(bytes.len(), |end| end + 1),
-            b if is_word(b) => {
-                while at < bytes.len() && is_word(bytes[at]) {
-                    at += 1;
-                }
-            }
-            _ => at += 1,
-        }
-        tokens.push(&text[start..at]);
-    }
-    tokens
-}
-
-/// The names that an SQL text binds as `:name`. A colon right behind a word ("table:name") binds nothing.
-pub(crate) fn sql_parameters(text: &str) -> Vec<&str> {
-    let mut names = Vec::new();
-    let mut before = "";
-    for pair in sql_tokens(text).windows(2) {
-        let &[colon, name] = pair else { continue };
-        let bound = colon == ":" && follows(colon, name) && name.bytes().next().is_some_and(is_word);
-        if bound && !(follows(before, colon) && before.bytes().last().is_some_and(|b| is_word(b) || b == b':')) {
-            names.push(name);
-        }
-        before = colon;
-    }
-    names
-}
-
-/// Whether `second` begins where `first` ends, in one text.
-fn follows(first: &str, second: &str) -> bool {
-    first.as_bytes().as_ptr_range().end == second.as_bytes().as_ptr()
-}
-
-fn is_word(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b == b'_' || b == b'$' || b >= 0x80
-}
-
-fn find(bytes: &[u8], from: usize, what: &[u8]) -> Option<usize> {
-    bytes.get(from..)?.windows(what.len()).position(|w| w == what).map(|p| from + p)
-}
-
-fn quoted_end(bytes: &[u8], mut at: usize, quote: u8) -> usize {
-    while at < bytes.len() {
-        if bytes[at] == quote {
-            if bytes.get(at + 1) != Some(&quote) {
-                return at + 1;
-            }
-            at += 1;
-        }
-        at += 1;
-    }
-    bytes.len()
 }
 
 #[cfg(test)]
@@ -187,16 +115,5 @@ mod tests {
         let a = token_digest("x.sql", b"INSERT INTO t VALUES ('a  b')");
         assert_ne!(a, token_digest("x.sql", b"INSERT INTO t VALUES ('a b')"));
         assert_ne!(a, token_digest("x.sql", b"INSERT INTO t VALUES ('a  b--')"));
-    }
-
-    #[test]
-    fn bound_names_are_found_and_other_colons_are_not() {
-        let sql = "SELECT :a, x::int, 'v :no' -- :no\nWHERE table:b = :since AND y=:é";
-        assert_eq!(sql_parameters(sql), ["a", "since", "é"]);
-    }
-
-    #[test]
-    fn multibyte_text_is_cut_at_character_boundaries() {
-        assert_eq!(sql_tokens("é='ü' --ö\n[ä b]"), ["é", "=", "'ü'", "[ä b]"]);
     }
 }

@@ -17,6 +17,7 @@ mod event;
 pub mod journal;
 pub mod plan;
 mod registry;
+pub mod sql;
 mod step;
 mod suggest;
 mod target;

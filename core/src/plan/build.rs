@@ -16,9 +16,9 @@ use super::draft::StepDraft;
 use super::placeholder::Filler;
 use super::targets::Targets;
 use super::{Condition, PlanFiles, table, value};
-use crate::digest::sql_parameters;
 use crate::{
-    BuildContext, BuildError, ConfigSource, MigrationStep, StepDescriptor, blake3_hex, canonical_json, token_digest,
+    BuildContext, BuildError, ConfigSource, MigrationStep, StepDescriptor, blake3_hex, canonical_json, sql,
+    token_digest,
 };
 
 /// A configuration in its three forms.
@@ -127,7 +127,7 @@ impl<'i> Builder<'_, 'i> {
         let mut bound = BTreeMap::new();
         if !self.vars.is_empty() {
             let mut bind = |text: &str| {
-                for name in sql_parameters(text) {
+                for name in sql::parameters(text) {
                     if let Some((name, value)) = self.vars.get_key_value(name) {
                         bound.insert(name.clone(), value.clone());
                     }

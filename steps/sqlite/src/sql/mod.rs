@@ -11,9 +11,10 @@ mod statements;
 mod tokens;
 
 pub use bind::{bind_vars, sql_value};
+pub use cutover_core::sql::tokens;
 pub(crate) use literal::write_literal;
 pub use statements::{Statement, refusal, split};
-pub use tokens::{joined, normalised, same_sql, tokens};
+pub use tokens::{joined, normalised, same_sql};
 
 /// `name` as an SQL identifier, whatever it holds.
 pub fn quote_ident(name: &str) -> String {

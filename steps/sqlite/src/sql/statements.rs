@@ -2,7 +2,7 @@
 //!
 //! Owns the splitting (triggers stay whole) and the refusals. Knows no connection: all of it happens at build.
 
-use super::tokens::spans;
+use cutover_core::sql::spans;
 
 /// One statement of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
