@@ -121,6 +121,12 @@ impl StepContext {
         Self(Arc::new(Inner { plan: Some(plan), ..Arc::unwrap_or_clone(self.0) }))
     }
 
+    /// The same context with other variables: a rollback binds those of the apply.
+    #[must_use]
+    pub fn with_vars(self, vars: BTreeMap<String, Value>) -> Self {
+        Self(Arc::new(Inner { vars: Arc::new(vars), ..Arc::unwrap_or_clone(self.0) }))
+    }
+
     /// Which step of which run this is.
     pub fn info(&self) -> &StepInfo {
         &self.0.info

@@ -164,6 +164,10 @@ pub enum Outcome {
     FailedRolledBack,
     /// A step failed and nothing was undone.
     FailedPaused,
+    /// A step failed, and what the plan says was rolled back down to a step that cannot be undone.
+    FailedBlocked,
+    /// A rollback that was interrupted was finished; nothing went forward.
+    Unwound,
     /// A rollback failed: a person is needed.
     Stuck,
     /// A step waits.

@@ -76,6 +76,13 @@ pub trait MigrationStep: fmt::Debug + Send + Sync {
         Ok(Standing::Unknown)
     }
 
+    /// What apply made, found again in what it left behind (a manifest, say): for a journal that was lost. None where
+    /// nothing tells; a rollback then undoes nothing. Read-only; asked only when inspection says that it is applied.
+    async fn recover(&self, cx: &StepContext) -> Result<Option<Receipt>, StepError> {
+        let _ = cx;
+        Ok(None)
+    }
+
     /// Makes the change. Idempotent.
     async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError>;
 

@@ -22,7 +22,7 @@ pub enum Exit {
     Internal = 70,
     /// 75: another runner holds the lock.
     Locked = 75,
-    /// 100: a step failed; what the plan says was rolled back.
+    /// 100: a step failed, and what the plan says was rolled back; or `apply` finished a rollback that was interrupted.
     Failed = 100,
     /// 101: a rollback failed; a person is needed.
     Stuck = 101,
@@ -30,7 +30,7 @@ pub enum Exit {
     Drift = 102,
     /// 103: a step waits; the same command comes back to it.
     Waiting = 103,
-    /// 104: a step failed and nothing was undone.
+    /// 104: a step failed, and nothing was undone, or only what came after a step that cannot be undone.
     Paused = 104,
     /// 130: stopped by the operator.
     Interrupted = 130,
@@ -46,8 +46,8 @@ impl From<Outcome> for Exit {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Done | Outcome::NothingToDo => Exit::Done,
-            Outcome::FailedRolledBack => Exit::Failed,
-            Outcome::FailedPaused => Exit::Paused,
+            Outcome::FailedRolledBack | Outcome::Unwound => Exit::Failed,
+            Outcome::FailedPaused | Outcome::FailedBlocked => Exit::Paused,
             Outcome::Stuck => Exit::Stuck,
             Outcome::Waiting => Exit::Waiting,
             Outcome::Interrupted => Exit::Interrupted,

@@ -27,13 +27,14 @@ mod recorder;
 mod report;
 mod secrets;
 mod session;
+mod stored;
 mod style;
 
 use cutover_core::Registry;
 
 pub use diagnostic::{github, render, sarif};
 pub use error::{Result, RunnerError};
-pub use executor::{Report, RunOptions, apply, rollback};
+pub use executor::{Report, RunOptions, Selection, apply, rollback};
 pub use exit::Exit;
 pub use host::Stop;
 pub use journal::{Journal, JournalError};

@@ -7,9 +7,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use cutover_core::journal::{Entry, PlanState, Record, StepState, StoredStep};
-use cutover_core::plan::{Plan, PlanStep};
-use cutover_core::{Receipt, blake3_hex};
+use cutover_core::Receipt;
+use cutover_core::journal::{Entry, PlanState, Record, StepState};
 
 use crate::clock::now;
 use crate::error::{Result, RunnerError};
@@ -165,29 +164,4 @@ pub(crate) fn journal_error(error: JournalError) -> RunnerError {
         ),
         JournalError::Store { .. } | JournalError::File { .. } => RunnerError::internal(message),
     }
-}
-
-/// A step as it is stored, and its files by content.
-pub(crate) fn stored(plan: &Plan, phase: &str, step: &PlanStep) -> (Arc<StoredStep>, BTreeMap<String, Arc<[u8]>>) {
-    let mut files = BTreeMap::new();
-    let mut objects = BTreeMap::new();
-    for (path, bytes) in &step.files {
-        let hash = blake3_hex(bytes);
-        files.insert(path.clone(), hash.clone());
-        objects.insert(hash, Arc::clone(bytes));
-    }
-    let stored = StoredStep {
-        id: step.id.clone(),
-        kind: step.kind.clone(),
-        phase: phase.to_owned(),
-        target: step.target.clone(),
-        unit: step.unit.clone(),
-        config: step.config.clone(),
-        vars: plan.vars.clone(),
-        files,
-        reversal: Some(step.step.reversal()),
-        digest: step.digest.clone(),
-        checksum: step.checksum.clone(),
-    };
-    (Arc::new(stored), objects)
 }

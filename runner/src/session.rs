@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cutover_core::journal::{PlanState, StoredStep};
+use cutover_core::journal::{PlanState, StoredStep, StoredTarget};
 use cutover_core::plan::{CompileInput, FolderFiles, Plan, StoredFiles, compile, resolve_env};
 use cutover_core::{BuildContext, ConfigSource, Host, MigrationStep, Registry, StepContext, StepInfo, Targets};
 
@@ -97,6 +97,28 @@ impl Session {
         Ok(Self { plan: Arc::new(plan), plan_file, root, state_dir, registry, targets, place })
     }
 
+    /// The same session with the targets that the plan no longer has and steps in the journal were applied to: a rollback
+    /// needs them.
+    pub(crate) fn with_targets_of_the_journal(mut self) -> Result<Self> {
+        // A journal that cannot be read names none.
+        let Ok((state, _)) = self.journalled() else { return Ok(self) };
+        let applied = state.steps.values().filter(|r| r.state.may_have_effects());
+        let gone: BTreeMap<String, StoredTarget> = applied
+            .flat_map(|r| &r.stored.targets)
+            .filter(|(name, _)| !self.plan.targets.contains_key(*name))
+            .map(|(name, target)| (name.clone(), target.clone()))
+            .collect();
+        if gone.is_empty() {
+            return Ok(self);
+        }
+        let mut place = self.place.clone();
+        place.binds.extend(gone.iter().filter_map(|(name, t)| Some((name.clone(), t.bound.clone()?))));
+        let mut specs = self.plan.targets.clone();
+        specs.extend(gone.into_iter().map(|(name, target)| (name, target.spec)));
+        self.targets = Arc::new(make_targets(&specs, &self.root, &place, &self.registry, &environment)?);
+        Ok(self)
+    }
+
     /// The journal's fold of this plan, read-only; empty when there is no journal.
     pub fn journalled(&self) -> Result<(PlanState, u64), JournalError> {
         match Journal::open_read(&self.state_dir)? {
@@ -144,7 +166,9 @@ impl Session {
             RunnerError::new(Exit::Stuck, format!("step `{}` cannot be rebuilt as it was applied: {e}", stored.id))
                 .with_help("set that variable as it was when the step was applied")
         })?;
-        let cx = BuildContext::new(&stored.id, stored.target.as_deref(), &self.plan.targets, &stored.vars, &files);
+        let mut specs = self.plan.targets.clone();
+        specs.extend(stored.targets.iter().map(|(name, target)| (name.clone(), target.spec.clone())));
+        let cx = BuildContext::new(&stored.id, stored.target.as_deref(), &specs, &stored.vars, &files);
         (descriptor.build)(ConfigSource::Json(&config), &cx).map_err(|e| {
             RunnerError::new(Exit::Stuck, format!("step `{}` cannot be rebuilt as it was applied: {e}", stored.id))
         })

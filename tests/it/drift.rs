@@ -77,5 +77,98 @@ fn two_applied_steps_that_changed_places_are_drift() {
     let parts: Vec<_> = plan.split("\n[[phase.step]]").collect();
     system.write("plan.toml", &[parts[0], parts[2], parts[1], parts[3]].join("\n[[phase.step]]"));
     let ran = system.cutover("apply", &[]).expect_code(102);
-    assert!(ran.stderr.contains("was applied after `s0` and now comes before it"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("step `s1` came after `s0` when they were applied, and now comes before it"),
+        "{}",
+        ran.stderr
+    );
+}
+
+/// The plan with a script step of that id put before its step `before`.
+fn with_step(system: &System, id: &str, before: &str) -> String {
+    system.write(&format!("{id}.sql"), &format!("CREATE TABLE {id} (a TEXT);"));
+    system.write(&format!("{id}.down.sql"), &format!("DROP TABLE {id};"));
+    let step = format!(
+        "[[phase.step]]\nid = \"{id}\"\nuse = \"sqlite.script\"\ntarget = \"app\"\nwith = {{ up = \"{id}.sql\", down = \"{id}.down.sql\" }}\n\n"
+    );
+    let plan = fs::read_to_string(system.file("plan.toml")).unwrap();
+    let place = plan.find(&format!("[[phase.step]]\nid = \"{before}\"")).unwrap();
+    format!("{}{step}{}", &plan[..place], &plan[place..])
+}
+
+#[test]
+fn steps_put_into_the_middle_of_a_finished_plan_run_alone_and_keep_their_place_from_then_on() {
+    let system = applied();
+    for (id, before, done) in [("m1", "s1", 4), ("m2", "s1", 5), ("m0", "s0", 6)] {
+        system.write("plan.toml", &with_step(&system, id, before));
+        let ran = system.cutover("apply", &[]).expect_code(0);
+        assert_eq!(ran.stdout.matches('✓').count(), 1, "{}", ran.stdout);
+        for command in ["apply", "plan", "verify", "status"] {
+            let ran = system.cutover(command, &[]).expect_code(0);
+            assert!(!ran.stdout.contains("drift"), "{command}: {}", ran.stdout);
+        }
+        assert_eq!(system.ask("SELECT count(*) FROM cutover_ledger"), done.to_string());
+    }
+    // The order is m0 s0 m1 m2 s1 s2; what was put in later moves as little as anything else.
+    let plan = fs::read_to_string(system.file("plan.toml")).unwrap();
+    let parts: Vec<_> = plan.split("[[phase.step]]").collect();
+    let order = [0, 1, 2, 4, 3, 5, 6];
+    system.write("plan.toml", &order.map(|i| parts[i]).join("[[phase.step]]"));
+    let ran = system.cutover("apply", &[]).expect_code(102);
+    assert!(ran.stderr.contains("step `m2` came after `m1` when they were applied"), "{}", ran.stderr);
+    system.write("plan.toml", &plan);
+    system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
+    assert_eq!(system.ask("SELECT count(*) FROM sqlite_master WHERE name GLOB '[tm][0-9]'"), "0");
+}
+
+#[test]
+fn a_step_that_its_target_lost_runs_again_in_its_place() {
+    let system = applied();
+    system.ask("DROP TABLE t1; DELETE FROM cutover_ledger WHERE step = 's1'");
+    let plan = system.cutover("plan", &[]).expect_code(0).stdout;
+    assert!(plan.contains("s1 [sqlite.script on app] to apply"), "{plan}");
+    system.cutover("apply", &[]).expect_code(0);
+    let again = system.cutover("apply", &[]).expect_code(0);
+    assert!(again.stdout.contains("nothing to do"), "{}", again.stdout);
+}
+
+#[test]
+fn a_target_with_another_ledger_or_another_path_is_drift_and_nothing_runs_twice() {
+    let system = applied();
+    let plan = fs::read_to_string(system.file("plan.toml")).unwrap();
+    let path = "path = \"app.db\"";
+    fs::copy(system.db(), system.root().join("copy.db")).unwrap();
+    cutover_tests::sqlite3(system.root().join("other.db"), "CREATE TABLE orders (id INTEGER PRIMARY KEY);");
+
+    system.write("plan.toml", &plan.replace(path, &format!("{path}\nledger = \"migrations\"")));
+    for command in ["apply", "plan", "verify"] {
+        let ran = system.cutover(command, &[]).expect_code(102);
+        assert!(ran.stderr.contains("was the default ledger, and now it is ledger `migrations`"), "{}", ran.stderr);
+    }
+    system.cutover("rollback", &["--yes"]).expect_code(102);
+    assert_eq!(system.ask("SELECT count(*) FROM sqlite_master WHERE name = 'migrations'"), "0");
+
+    system.write("plan.toml", &plan.replace(path, "path = \"other.db\""));
+    let ran = system.cutover("apply", &[]).expect_code(102);
+    assert!(ran.stderr.contains("target `app` was `app.db`, and now it is `other.db`"), "{}", ran.stderr);
+    let bound = system.root().join("other.db").display().to_string();
+    system.write("plan.toml", &plan);
+    system.cutover("apply", &["--bind", &format!("app={bound}")]).expect_code(102);
+
+    // The same database in another place: its ledger says so.
+    system.write("plan.toml", &plan.replace(path, "path = \"copy.db\""));
+    let ran = system.cutover("apply", &[]).expect_code(0);
+    assert!(ran.stdout.contains("nothing to do"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_rollback_reaches_a_target_that_the_plan_no_longer_has() {
+    let system = applied();
+    let step =
+        "[[phase.step]]\nid = \"other\"\nuse = \"command.run\"\nwith = { apply = [\"true\"], changes = false }\n";
+    system.write("plan.toml", &format!("name = \"scripts\"\n[[phase]]\nname = \"p9\"\nlayer = \"storage\"\n{step}"));
+    system.cutover("apply", &[]).expect_code(102);
+    system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
+    assert_eq!(system.ask("SELECT group_concat(name) FROM sqlite_master WHERE name LIKE 't_'"), "");
+    assert_eq!(system.ask("SELECT count(*) FROM cutover_ledger"), "0");
 }

@@ -211,3 +211,13 @@ fn a_restore_asks_before_it_drops_what_others_wrote_and_keeps_it_aside() {
     let status = system.cutover("status", &[]).expect_code(0).stdout;
     assert!(!status.contains("would lose"), "{status}");
 }
+
+#[test]
+fn a_snapshot_is_found_again_when_the_journal_is_lost() {
+    let system = System::new(ORDERS, RESTORED);
+    system.write("rewrite.sql", "UPDATE orders SET note = upper(note);");
+    system.cutover("apply", &[]).expect_code(0);
+    std::fs::remove_dir_all(system.root().join(".cutover")).unwrap();
+    system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
+    assert_eq!(system.ask("SELECT group_concat(note, ' ') FROM orders"), "kept");
+}

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::io::Read;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::system::System;
+use crate::system::{System, scripts};
 
 /// A plan whose first step takes as long as the file `go` is absent.
 fn slow() -> System {
@@ -84,18 +84,41 @@ fn the_second_runner_ends_with_75_and_names_the_first() {
 
 #[test]
 fn a_frozen_runner_that_is_taken_over_can_never_write_again() {
-    let system = slow();
-    let frozen = system.start("apply", &[]);
-    until("the first runner", || system.root().join("began").exists());
+    let system = System::new("CREATE TABLE orders (id INTEGER PRIMARY KEY);", "");
+    scripts(&system, 2, 1, "");
+    // It falls asleep when the second step is journalled as started, and its transaction has not begun.
+    let mut slow = system.command("apply", &[]);
+    slow.env("FAILPOINTS", "journal-appended=2*off->1*sleep(1500)->off");
+    let frozen = slow.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let there = || system.ask("SELECT name FROM sqlite_master WHERE name = 'cutover_ledger'") == "cutover_ledger";
+    until("the first step", || there() && system.ask(LEDGER) == "s0");
+    std::thread::sleep(Duration::from_millis(200));
     signal(&frozen, "-STOP");
     system.cutover("apply", &[]).expect_code(75);
-    fs::write(system.root().join("go"), "").unwrap();
     system.cutover("apply", &["--take-over"]).expect_code(0);
     signal(&frozen, "-CONT");
     let (code, text) = end(frozen);
     assert_eq!(code, Some(75), "{text}");
     assert!(text.contains("another runner"), "{text}");
-    assert_eq!(system.ask("SELECT group_concat(step, ' ') FROM cutover_ledger"), "begin end");
+    assert_eq!(system.ask(LEDGER), "s0 s1");
+}
+
+const LEDGER: &str = "SELECT group_concat(step, ' ') FROM cutover_ledger";
+
+#[test]
+fn a_take_over_is_refused_while_a_step_that_nothing_can_fence_is_under_way() {
+    let system = slow();
+    let busy = system.start("apply", &[]);
+    until("the first runner", || system.root().join("began").exists());
+    signal(&busy, "-STOP");
+    let refused = system.cutover("apply", &["--take-over"]).expect_code(75).stderr;
+    assert!(refused.contains("step `wait` is under way in process"), "{refused}");
+    // Nothing was taken: the holder holds it still.
+    system.cutover("apply", &[]).expect_code(75);
+    signal(&busy, "-CONT");
+    fs::write(system.root().join("go"), "").unwrap();
+    assert_eq!(end(busy).0, Some(0));
+    assert_eq!(system.ask(LEDGER), "begin end");
 }
 
 #[test]
@@ -114,8 +137,8 @@ fn ctrl_c_stops_after_the_step_and_the_same_command_goes_on() {
 }
 
 #[test]
-fn a_lost_or_damaged_journal_is_rebuilt_from_the_ledger() {
-    for damage in ["lost", "damaged"] {
+fn a_lost_or_damaged_journal_is_rebuilt_from_the_ledger_by_apply_and_by_rollback() {
+    for (damage, back) in [("lost", false), ("damaged", false), ("lost", true), ("damaged", true)] {
         let system = slow();
         fs::write(system.root().join("go"), "").unwrap();
         system.cutover("apply", &[]).expect_code(0);
@@ -127,9 +150,11 @@ fn a_lost_or_damaged_journal_is_rebuilt_from_the_ledger() {
             let explained = system.cutover("explain", &[]).expect_code(0).stdout;
             assert!(explained.contains("cannot be believed"), "{explained}");
         }
-        system.cutover("apply", &[]).expect_code(0);
-        let status = system.cutover("status", &[]).expect_code(0).stdout;
-        assert!(status.contains("3 of 3 steps done"), "{damage}: {status}");
+        if !back {
+            system.cutover("apply", &[]).expect_code(0);
+            let status = system.cutover("status", &[]).expect_code(0).stdout;
+            assert!(status.contains("3 of 3 steps done"), "{damage}: {status}");
+        }
         system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
         assert_eq!(system.ask("SELECT count(*) FROM sqlite_master WHERE name IN ('a', 'b')"), "0", "{damage}");
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Entry, IllegalTransition, Record, Resolution, RunCommand, StepState, StoredStep};
+use super::{Entry, IllegalTransition, Record, Resolution, RunCommand, StepState, StoredStep, StoredTarget};
 use crate::Receipt;
 
 /// What a journal says of one plan.
@@ -15,6 +15,8 @@ pub struct PlanState {
     pub steps: BTreeMap<String, StepRecord>,
     /// The last run, if there was one.
     pub run: Option<RunState>,
+    /// The unwinding that has begun and not come to its end, if there is one. Nothing goes forward before it has.
+    pub unwinding: Option<OpenUnwinding>,
     /// Number of the last record that was folded.
     pub last_seq: u64,
 }
@@ -26,14 +28,17 @@ pub struct StepRecord {
     pub state: StepState,
     /// The step as it was when it last began.
     pub stored: Arc<StoredStep>,
-    /// Digest of a deliberate edit that was accepted since.
-    pub accepted: Option<String>,
+    /// The deliberate edit of it that was accepted since.
+    pub accepted: Option<Arc<StoredStep>>,
     /// What it made.
     pub receipt: Option<Receipt>,
     /// What it intended, while that is all that is known.
     pub intent: Option<Receipt>,
     /// Number of the record that made it applied (0: never); the order of unwinding.
     pub applied_seq: u64,
+    /// Number of the record with which it last began, and its place in it: the order of unwinding of what never got
+    /// further.
+    pub begun: (u64, usize),
     /// When it last changed its state.
     pub at: Option<Timestamp>,
     /// Seconds of its last apply.
@@ -57,10 +62,23 @@ pub struct RunState {
     pub plan_digest: String,
     /// When it began.
     pub started: Timestamp,
-    /// The unwinding that it is in, if any: where to, whether by failure, and the steps in order.
-    pub unwinding: Option<(String, bool, Vec<String>)>,
     /// How it ended; none while it is open (running, waiting for its resumption, or killed).
     pub outcome: Option<String>,
+}
+
+/// An unwinding that has not come to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenUnwinding {
+    /// Where to: "the end of phase schema", "the start".
+    pub to: String,
+    /// Whether a failure (and not the operator) asked for it.
+    pub failure: bool,
+    /// The irreversible step before which it has to end, if there is one.
+    pub blocked_by: Option<String>,
+    /// Step ids in the order of undoing; those that are undone already are among them.
+    pub steps: Vec<String>,
+    /// The run that began it or went on with it last.
+    run: String,
 }
 
 impl PlanState {
@@ -84,44 +102,41 @@ impl PlanState {
                     command: *command,
                     plan_digest: plan_digest.clone(),
                     started: entry.at,
-                    unwinding: None,
                     outcome: None,
                 });
             }
-            Record::UnwindStarted { to, failure, steps } => {
-                if let Some(run) = &mut self.run {
-                    run.unwinding = Some((to.clone(), *failure, steps.clone()));
-                }
+            Record::UnwindStarted { to, failure, blocked_by, steps } => {
+                self.unwinding = Some(OpenUnwinding {
+                    to: to.clone(),
+                    failure: *failure,
+                    blocked_by: blocked_by.clone(),
+                    steps: steps.clone(),
+                    run: entry.run.clone(),
+                });
             }
             Record::RunFinished { outcome } => {
                 if let Some(run) = &mut self.run {
                     run.outcome = Some(outcome.clone());
                 }
+                // Another run between (of `accept`, say) ends nothing.
+                let ended = !matches!(outcome.as_str(), "stuck" | "interrupted");
+                self.unwinding = self.unwinding.take().filter(|u| !ended || u.run != entry.run);
             }
+            Record::SkipsForgotten { steps } => self.steps(steps, entry, |s| s.message = None)?,
             Record::GroupStarted { members, .. } => {
                 for member in members {
                     self.state_of(&member.step.id).next(record)?;
                 }
-                for member in members {
-                    self.step(&member.step.id, entry, |s| {
-                        s.stored = Arc::clone(&member.step);
-                        s.begin();
-                    })?;
+                for (place, member) in members.iter().enumerate() {
+                    self.step(&member.step.id, entry, |s| s.begin(&member.step, (entry.seq, place)))?;
                 }
             }
-            Record::GroupAborted { steps } => {
-                for step in steps {
-                    self.state_of(step).next(record)?;
-                }
-                for step in steps {
-                    self.step(step, entry, |_| {})?;
-                }
-            }
-            Record::StepSkipped { step, why } => self.step(step, entry, |s| s.message = Some(why.clone()))?,
-            Record::StepStarted { step } => self.step(&step.id, entry, |s| {
-                s.stored = Arc::clone(step);
-                s.begin();
+            Record::GroupAborted { steps } => self.steps(steps, entry, |_| {})?,
+            Record::StepSkipped { step, why, digest } => self.step(step, entry, |s| {
+                s.message = Some(why.clone());
+                s.stored = Arc::new(StoredStep { id: step.clone(), digest: digest.clone(), ..StoredStep::default() });
             })?,
+            Record::StepStarted { step } => self.step(&step.id, entry, |s| s.begin(step, (entry.seq, 0)))?,
             Record::StepIntent { step, receipt } => self.step(step, entry, |s| s.intent = Some(receipt.clone()))?,
             Record::StepApplied { step, receipt, seconds, .. } => self.step(step, entry, |s| {
                 s.receipt = Some(receipt.clone());
@@ -157,24 +172,27 @@ impl PlanState {
                 s.message = Some(error.clone());
                 s.help.clone_from(help);
             })?,
-            Record::StepResolved { step, resolution, note, receipt } => self.step(step, entry, |s| {
-                s.message = Some(note.clone());
-                s.help = None;
-                match resolution {
-                    Resolution::Applied => {
-                        s.receipt = receipt.clone().or_else(|| s.receipt.take()).or_else(|| s.intent.take());
-                        s.applied_seq = entry.seq;
+            Record::StepResolved { step, resolution, note, receipt } => {
+                self.step(step, entry, |s| {
+                    s.message = Some(note.clone());
+                    s.help = None;
+                    match resolution {
+                        Resolution::Applied => {
+                            s.receipt = receipt.clone().or_else(|| s.receipt.take()).or_else(|| s.intent.take());
+                            s.applied_seq = entry.seq;
+                        }
+                        Resolution::RolledBack => {
+                            s.receipt = None;
+                            s.intent = None;
+                            s.applied_seq = 0;
+                        }
                     }
-                    Resolution::RolledBack => {
-                        s.receipt = None;
-                        s.intent = None;
-                        s.applied_seq = 0;
-                    }
-                }
-            })?,
+                })?;
+                self.settle_unwinding(step, *resolution);
+            }
             Record::StepAccepted { step, .. } => self.step(&step.id, entry, |s| {
                 // Rollback still uses what ran; only what counts as unchanged moves.
-                s.accepted = Some(step.digest.clone());
+                s.accepted = Some(Arc::clone(step));
             })?,
             Record::StepAdopted { step, receipt, .. } => self.step(&step.id, entry, |s| {
                 s.stored = Arc::clone(step);
@@ -201,9 +219,37 @@ impl PlanState {
     /// Ids of the steps that may have effects, the one that was applied last first.
     pub fn unwinding_order(&self) -> Vec<String> {
         let mut steps: Vec<_> = self.steps.iter().filter(|(_, s)| s.state.may_have_effects()).collect();
-        // What began but never became applied is the newest of all.
-        steps.sort_by_key(|(_, s)| std::cmp::Reverse(if s.applied_seq == 0 { u64::MAX } else { s.applied_seq }));
+        // What began but never became applied is the newest of all, in the order in which it began.
+        let applied = |s: &StepRecord| if s.applied_seq == 0 { u64::MAX } else { s.applied_seq };
+        steps.sort_by_key(|(_, s)| std::cmp::Reverse((applied(s), s.begun)));
         steps.into_iter().map(|(id, _)| id.clone()).collect()
+    }
+
+    /// A person decided about a step of an open unwinding: that it stays ends the unwinding, and so does that nothing is
+    /// left to undo.
+    fn settle_unwinding(&mut self, step: &str, resolution: Resolution) {
+        let Some(open) = &self.unwinding else { return };
+        let member = open.steps.iter().any(|s| s == step);
+        let left = open.steps.iter().any(|s| self.state_of(s).may_have_effects());
+        if member && (resolution == Resolution::Applied || !left) {
+            self.unwinding = None;
+        }
+    }
+
+    /// The same for several steps: all of them, or none.
+    fn steps(
+        &mut self,
+        ids: &[String],
+        entry: &Entry,
+        change: impl Fn(&mut StepRecord),
+    ) -> Result<(), IllegalTransition> {
+        for id in ids {
+            self.state_of(id).next(&entry.record)?;
+        }
+        for id in ids {
+            self.step(id, entry, &change)?;
+        }
+        Ok(())
     }
 
     fn step(&mut self, id: &str, entry: &Entry, change: impl FnOnce(&mut StepRecord)) -> Result<(), IllegalTransition> {
@@ -217,7 +263,9 @@ impl PlanState {
 }
 
 impl StepRecord {
-    fn begin(&mut self) {
+    fn begin(&mut self, step: &Arc<StoredStep>, begun: (u64, usize)) {
+        self.stored = Arc::clone(step);
+        self.begun = begun;
         self.message = None;
         self.help = None;
         self.receipt = None;
@@ -230,7 +278,16 @@ impl StepRecord {
 
     /// The digest that counts as unchanged: what ran, or the edit of it that was accepted.
     pub fn known_digest(&self) -> &str {
-        self.accepted.as_deref().unwrap_or(&self.stored.digest)
+        &self.known().digest
+    }
+
+    /// The target that counts as unchanged.
+    pub fn known_target(&self, name: &str) -> Option<&StoredTarget> {
+        self.known().targets.get(name)
+    }
+
+    fn known(&self) -> &StoredStep {
+        self.accepted.as_deref().unwrap_or(&self.stored)
     }
 }
 

@@ -7,6 +7,6 @@ mod fold;
 mod record;
 mod state;
 
-pub use fold::{PlanState, RunState, StepRecord};
-pub use record::{Entry, GroupMember, Record, Resolution, RunCommand, StoredStep};
+pub use fold::{OpenUnwinding, PlanState, RunState, StepRecord};
+pub use record::{Entry, GroupMember, Record, Resolution, RunCommand, StoredStep, StoredTarget};
 pub use state::{IllegalTransition, StepState};

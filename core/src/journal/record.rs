@@ -7,13 +7,14 @@
 //! anything else raises the journal's version (the store upgrades older ones and refuses newer ones).
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Receipt, Reversal};
+use crate::{Receipt, Reversal, TargetSpec, Use};
 
 /// One record as stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,6 +58,14 @@ pub enum Record {
         step: String,
         /// The condition, in words.
         why: String,
+        /// Digest of the step whose condition it was: a step that is edited is decided again.
+        digest: String,
+    },
+    /// These skipped steps are decided again when their turn comes: the run was unwound to a point before them, or they
+    /// were edited.
+    SkipsForgotten {
+        /// Step ids.
+        steps: Vec<String>,
     },
     /// Durable before the step's first side effect.
     StepStarted {
@@ -118,12 +127,17 @@ pub enum Record {
         /// Where.
         at: String,
     },
-    /// Unwinding began: these steps, in this order. A run that has this stays unwinding.
+    /// Unwinding began, or goes on: these steps, in this order. It stays open, whatever runs come between, until a run
+    /// that records this ends otherwise than stuck or interrupted, or until a person decides that one of its steps
+    /// stays applied.
     UnwindStarted {
         /// "phase schema", "step x", "start".
         to: String,
         /// Whether a failure (and not the operator) asked for it.
         failure: bool,
+        /// The irreversible step before which it has to end, if there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        blocked_by: Option<String>,
         /// Step ids in the order of undoing.
         steps: Vec<String>,
     },
@@ -234,6 +248,15 @@ pub struct StoredStep {
     /// Its unit, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
+    /// The targets that it touches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uses: Vec<Use>,
+    /// What those targets were, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub targets: BTreeMap<String, StoredTarget>,
+    /// Steps of the same targets that were applied before it although the plan has them after it: it was put in later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overtaken: Vec<String>,
     /// Configuration: variables resolved, secrets not.
     pub config: Value,
     /// The plan's variables then.
@@ -249,4 +272,15 @@ pub struct StoredStep {
     pub digest: String,
     /// SHA-256 of script or configuration.
     pub checksum: String,
+}
+
+/// A target as it was when a step ran on it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct StoredTarget {
+    /// As the plan had it.
+    pub spec: TargetSpec,
+    /// Where the operator had placed it instead, if so (absolute).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<PathBuf>,
 }

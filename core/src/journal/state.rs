@@ -58,6 +58,9 @@ impl StepState {
             (Record::StepSkipped { .. }, S::Pending | S::Skipped | S::RolledBack) => ("step-skipped", Some(S::Skipped)),
             (Record::StepSkipped { .. }, _) => ("step-skipped", None),
 
+            (Record::SkipsForgotten { .. }, S::Skipped) => ("skips-forgotten", Some(S::Pending)),
+            (Record::SkipsForgotten { .. }, _) => ("skips-forgotten", None),
+
             (
                 Record::StepStarted { .. },
                 S::Pending | S::Skipped | S::Started | S::Failed | S::Waiting | S::Stopped | S::RolledBack,

@@ -9,7 +9,6 @@ use crate::error::{Result, RunnerError};
 use crate::executor::{Run, RunOptions, unknown_point};
 use crate::exit::Exit;
 use crate::host::Stop;
-use crate::recorder::stored;
 use crate::session::{Place, Session};
 
 pub(crate) async fn run(place: Place, id: &str, note: &str, options: RunOptions, out: &Out) -> Result<Exit> {
@@ -22,11 +21,12 @@ pub(crate) async fn run(place: Place, id: &str, note: &str, options: RunOptions,
         return Err(RunnerError::usage(format!("step `{id}` is not applied: it may change freely"))
             .with_help("only an edit of an applied step has to be accepted"));
     };
-    if known.known_digest() == step.digest {
+    let same_target = |name: &String| known.known_target(name) == session.stored_target(name).as_ref();
+    if known.known_digest() == step.digest && step.step.uses().iter().all(|u| same_target(&u.target)) {
         out.print(&format!("step `{id}` has not changed: nothing to accept\n"));
         return Ok(Exit::Done);
     }
-    let (now, objects) = stored(&session.plan, &session.plan.phases[phase].name, step);
+    let (now, objects) = run.stored(phase, step);
     run.record_with(vec![Record::StepAccepted { step: now, note: note.to_owned() }], objects).await?;
     run.finish(cutover_core::Outcome::Done, None).await?;
     out.print(&format!("accepted: step `{id}` as it is now; a rollback still uses what was applied\n"));

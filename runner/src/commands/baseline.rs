@@ -11,7 +11,6 @@ use crate::error::{Result, RunnerError};
 use crate::executor::{Run, RunOptions, preview, unknown_point};
 use crate::exit::Exit;
 use crate::host::Stop;
-use crate::recorder::stored;
 use crate::session::{Place, Session};
 use crate::style::count;
 
@@ -21,6 +20,10 @@ pub(crate) async fn run(place: Place, to: &str, options: RunOptions, out: &Out) 
     let last = plan.steps().position(|(_, s)| s.id == to).ok_or_else(|| unknown_point(&session, to))?;
     let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
     let (run, _locks) = Run::open(&session, emitter, Stop::default(), options, RunCommand::Administer).await?;
+    if run.recorder.with_state(|state| state.unwinding.is_some()) {
+        return Err(RunnerError::new(Exit::Failed, "an unwinding has not ended; nothing was recorded")
+            .with_help(format!("let it end first: `{}`", session.command_line("apply"))));
+    }
     let mut records = Vec::new();
     let mut objects = BTreeMap::new();
     let mut adopt = Vec::new();
@@ -47,9 +50,10 @@ pub(crate) async fn run(place: Place, to: &str, options: RunOptions, out: &Out) 
             refused.push(format!("step `{}`: {why}", step.id));
             continue;
         }
-        let (known, files) = stored(plan, &plan.phases[phase].name, step);
+        let (known, files) = run.stored(phase, step);
         objects.extend(files);
-        records.push(Record::StepAdopted { step: known, receipt: Receipt::nothing(), source: "inspection".to_owned() });
+        let receipt = step.step.recover(&cx).await?.unwrap_or_else(Receipt::nothing);
+        records.push(Record::StepAdopted { step: known, receipt, source: "inspection".to_owned() });
         adopt.push(step);
     }
     if !refused.is_empty() {

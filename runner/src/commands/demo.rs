@@ -10,10 +10,9 @@ use super::{plan, status, verify};
 use crate::cli::{Format, Out};
 use crate::demo;
 use crate::error::{Result, RunnerError};
-use crate::executor::{self, RunOptions, survey_context, unwinding};
+use crate::executor::{self, RunOptions, survey_context};
 use crate::exit::Exit;
 use crate::host::Stop;
-use crate::recorder::journal_error;
 use crate::session::{Place, Session};
 
 pub(crate) async fn run(
@@ -70,10 +69,8 @@ pub(crate) async fn run(
 
     heading("rollback to the start", out);
     let session = Session::open(place.clone())?;
-    let (state, _) = session.journalled().map_err(journal_error)?;
-    let undo = unwinding(&session.plan, &state, &|_, _| true);
-    let report =
-        executor::rollback(&session, Arc::new(out.emitter()), stop.clone(), options, &undo.steps, "the start").await?;
+    let options = RunOptions { to: Some("start".to_owned()), ..options };
+    let report = executor::rollback(&session, Arc::new(out.emitter()), stop.clone(), options, |_| Ok(true)).await?;
     if report.outcome != Outcome::Done {
         return Ok(report.outcome.into());
     }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::status::ended;
 use crate::cli::{Format, Out};
 use crate::error::Result;
-use crate::executor::{Drift, drift, ledger_rows, reader_context, reconcile};
+use crate::executor::{LedgerRows, drift, ledger_rows, reader_context, reconcile};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::journal::JournalError;
@@ -38,7 +38,7 @@ pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
     let cx = reader_context(&session, &emitter, &Stop::default(), &state);
     let rows = ledger_rows(&session, &cx).await?;
     let mut lines = where_it_stands(&session, &state);
-    for record in reconcile(&session.plan, &state, &rows) {
+    for record in reconcile(&session, &state, &rows) {
         lines.push(match record {
             Record::StepAdopted { step, .. } => format!(
                 "Step `{}`: the ledger of its target has it and the journal does not. The ledger is right: its row was committed together with the change. The next apply records it.",
@@ -50,7 +50,7 @@ pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
             _ => continue,
         });
     }
-    let (why, next) = next_command(&session, &state);
+    let (why, next) = next_command(&session, &state, &rows);
     lines.extend(why);
     print(out, &lines, next.as_deref());
     Ok(Exit::Done)
@@ -130,7 +130,7 @@ fn where_it_stands(session: &Session, state: &PlanState) -> Vec<String> {
 }
 
 /// Why it stands there, and the exact next command.
-fn next_command(session: &Session, state: &PlanState) -> (Vec<String>, Option<String>) {
+fn next_command(session: &Session, state: &PlanState, rows: &LedgerRows) -> (Vec<String>, Option<String>) {
     let open_run = state.run.as_ref().is_some_and(|r| r.outcome.is_none());
     if let Some(holder) = living_holder(&session.lock_files()[0]).filter(|_| open_run) {
         let lines = vec![format!(
@@ -138,17 +138,6 @@ fn next_command(session: &Session, state: &PlanState) -> (Vec<String>, Option<St
             holder.pid, holder.since
         )];
         return (lines, Some(session.command_line("status")));
-    }
-    let found = drift(&session.plan, state);
-    if let Some(first) = found.0.first() {
-        let lines = found.0.iter().map(|d| format!("Drift: {d}.")).collect();
-        let next = match first {
-            Drift::Changed(step) => {
-                format!("undo the edit of `{step}`, or {} {step} --note WHY", session.command_line("accept"))
-            }
-            _ => "put the plan's steps back as they were applied".to_owned(),
-        };
-        return (lines, Some(next));
     }
     if let Some((id, _)) = state.steps.iter().find(|(_, r)| r.state == StepState::Stuck) {
         let lines = vec![
@@ -160,27 +149,32 @@ fn next_command(session: &Session, state: &PlanState) -> (Vec<String>, Option<St
         ];
         return (lines, Some(session.command_line("rollback")));
     }
+    if let Some(open) = &state.unwinding {
+        let why = if open.failure { "A step failed" } else { "A rollback was asked for" };
+        let command = if open.failure { "apply" } else { "rollback" };
+        let lines = vec![format!(
+            "{why}, and the unwinding to {} has not ended. It goes on with the next command, whichever; nothing goes forward before.",
+            open.to
+        )];
+        return (lines, Some(session.command_line(command)));
+    }
+    let found = drift(session, state, rows);
+    if let Some(first) = found.0.first() {
+        let lines = found.0.iter().map(|d| format!("Drift: {d}.")).collect();
+        return (lines, Some(first.remedy(session)));
+    }
     let open =
         session.plan.steps().any(|(_, s)| !matches!(state.state_of(&s.id), StepState::Applied | StepState::Skipped));
     match &state.run {
         None => (vec!["It was never run here.".to_owned()], Some(session.command_line("apply"))),
-        Some(run) => match (&run.outcome, &run.unwinding) {
-            (None, Some((to, failure, _))) => {
-                let why = if *failure { "A step failed" } else { "A rollback was asked for" };
-                (
-                    vec![format!(
-                        "{why}, and unwinding to {to} was interrupted. It goes on with the same command; it does not turn forward by itself."
-                    )],
-                    Some(session.command_line("apply")),
-                )
-            }
-            (None, None) => (
+        Some(run) => match &run.outcome {
+            None => (
                 vec![
                     "The last run has not ended: it was killed. The same command goes on where it stopped.".to_owned(),
                 ],
                 Some(session.command_line("apply")),
             ),
-            (Some(outcome), _) => {
+            Some(outcome) => {
                 (vec![format!("The last run ended: {}.", ended(outcome))], open.then(|| session.command_line("apply")))
             }
         },

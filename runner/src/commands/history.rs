@@ -9,6 +9,7 @@ use crate::exit::Exit;
 use crate::journal::Journal;
 use crate::recorder::journal_error;
 use crate::session::{Place, Session};
+use crate::style::count;
 
 pub(crate) fn run(place: Place, out: &Out) -> Result<Exit> {
     out.only(&[Format::Text, Format::Json])?;
@@ -52,7 +53,8 @@ fn lines(entry: &Entry) -> Vec<Vec<String>> {
             let who = format!("{} by {operator} on {host}, pid {pid}, version {version}", command.unwrap_or_default());
             vec![row("run started", "", who)]
         }
-        Record::StepSkipped { step, why } => vec![row("skipped", step, why.clone())],
+        Record::StepSkipped { step, why, .. } => vec![row("skipped", step, why.clone())],
+        Record::SkipsForgotten { steps } => steps.iter().map(|s| row("decided again", s, String::new())).collect(),
         Record::StepStarted { step } => vec![row("started", &step.id, step.kind.clone())],
         Record::GroupStarted { target, members } => members
             .iter()
@@ -69,9 +71,10 @@ fn lines(entry: &Entry) -> Vec<Vec<String>> {
         Record::StepFailed { step, error, .. } => vec![row("failed", step, error.clone())],
         Record::StepWaiting { step, why } => vec![row("waiting", step, why.clone())],
         Record::StepStopped { step, at } => vec![row("stopped", step, at.clone())],
-        Record::UnwindStarted { to, failure, steps } => {
+        Record::UnwindStarted { to, failure, blocked_by, steps } => {
             let why = if *failure { "after a failure" } else { "on request" };
-            vec![row("unwinding", "", format!("{} steps to {to}, {why}", steps.len()))]
+            let end = blocked_by.as_ref().map(|s| format!("; step {s} cannot be undone")).unwrap_or_default();
+            vec![row("unwinding", "", format!("{} to {to}, {why}{end}", count(steps.len(), "step")))]
         }
         Record::RollbackStarted { step } => vec![row("rollback started", step, String::new())],
         Record::StepRolledBack { step, .. } => vec![row("rolled back", step, String::new())],

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::cli::{Format, Out};
 use crate::error::Result;
-use crate::executor::{Look, Preview, drift, preview, reader_context};
+use crate::executor::{Look, Preview, drift, ledger_rows, preview, reader_context, reconciled};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::recorder::journal_error;
@@ -21,9 +21,11 @@ pub(crate) async fn run(place: Place, exit_code: bool, out: &Out) -> Result<Exit
     out.only(&[Format::Text, Format::Json, Format::Markdown])?;
     let session = Session::open(place)?;
     let (state, _) = session.journalled().map_err(journal_error)?;
-    drift(&session.plan, &state).into_error(&session)?;
     let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
     let cx = reader_context(&session, &emitter, &Stop::default(), &state);
+    let rows = ledger_rows(&session, &cx).await?;
+    drift(&session, &state, &rows).into_error(&session)?;
+    let state = reconciled(&session, &state, &rows);
     let found = preview(&session, &cx, &state).await?;
     let secrets = Secrets::new(&session.plan.secrets);
     let text = |style| secrets.mask(&text(&session, &found, style));

@@ -71,8 +71,8 @@ fn text(session: &Session, state: &PlanState, rows: &LedgerRows, style: Style) -
 
 /// What an operator should know besides the table.
 fn remarks(session: &Session, state: &PlanState, rows: &LedgerRows) -> Vec<String> {
-    let mut lines: Vec<String> = drift(&session.plan, state).0.iter().map(|d| format!("drift: {d}")).collect();
-    let behind = reconcile(&session.plan, state, rows).len();
+    let mut lines: Vec<String> = drift(session, state, rows).0.iter().map(|d| format!("drift: {d}")).collect();
+    let behind = reconcile(session, state, rows).len();
     if behind > 0 {
         let steps = count(behind, "step");
         lines.push(format!(
@@ -87,14 +87,16 @@ fn remarks(session: &Session, state: &PlanState, rows: &LedgerRows) -> Vec<Strin
         lines.push(format!("a run is under way: process {} since {} (`{}`)", holder.pid, holder.since, holder.command));
         return lines;
     }
-    match (&run.outcome, &run.unwinding) {
-        (None, Some((to, _, _))) => {
-            lines.push(format!("an unwinding to {to} was interrupted; go on with: {}", session.command_line("apply")));
+    match (&run.outcome, &state.unwinding) {
+        (_, Some(open)) => {
+            let command = if open.failure { "apply" } else { "rollback" };
+            let to = &open.to;
+            lines.push(format!("an unwinding to {to} has not ended; go on with: {}", session.command_line(command)));
         }
         (None, None) => {
             lines.push(format!("a run was interrupted; go on with: {}", session.command_line("apply")));
         }
-        (Some(outcome), _) => lines.push(format!("last run: {}", ended(outcome))),
+        (Some(outcome), None) => lines.push(format!("last run: {}", ended(outcome))),
     }
     lines
 }
@@ -128,7 +130,7 @@ fn as_json(session: &Session, state: &PlanState, rows: &LedgerRows) -> serde_jso
         "steps": steps,
         "run": state.run.as_ref().map(|r| json!({
             "id": r.id, "epoch": r.epoch, "command": r.command, "started": r.started, "outcome": r.outcome,
-            "unwinding": r.unwinding.as_ref().map(|u| &u.0),
+            "unwinding": state.unwinding.as_ref().map(|u| &u.to),
         })),
         "remarks": remarks(session, state, rows),
     })
@@ -139,6 +141,8 @@ pub(super) fn ended(outcome: &str) -> &str {
     match outcome {
         "failed-rolled-back" => "failed, and rolled back as the plan says",
         "failed-paused" => "failed; nothing was undone",
+        "failed-blocked" => "failed, and rolled back only as far as a step that cannot be undone",
+        "unwound" => "an interrupted rollback was finished",
         "stuck" => "stuck: a rollback failed",
         other => other,
     }

@@ -7,7 +7,7 @@ use cutover_core::{EventKind, Outcome, StepInfo, Verdict};
 
 use crate::cli::{Format, Out};
 use crate::error::Result;
-use crate::executor::{drift, reader_context};
+use crate::executor::{drift, ledger_rows, reader_context};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::recorder::journal_error;
@@ -19,8 +19,9 @@ pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
     out.only(&[Format::Text, Format::Json])?;
     let session = Session::open(place)?;
     let (state, _) = session.journalled().map_err(journal_error)?;
-    drift(&session.plan, &state).into_error(&session)?;
     let emitter = Arc::new(out.emitter());
+    let cx = reader_context(&session, &emitter, &Stop::default(), &state);
+    drift(&session, &state, &ledger_rows(&session, &cx).await?).into_error(&session)?;
     let plan = &session.plan;
     emitter.emit(EventKind::RunStarted {
         command: "verify".to_owned(),
@@ -33,7 +34,6 @@ pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
             .collect(),
         resumed: false,
     });
-    let cx = reader_context(&session, &emitter, &Stop::default(), &state);
     let secrets = Secrets::new(&plan.secrets);
     let mut broken = 0;
     let mut checked = 0;

@@ -1,10 +1,12 @@
 //! Drift: what is applied no longer matches the plan. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use cutover_core::journal::{PlanState, StepState};
+use cutover_core::Access;
+use cutover_core::journal::{PlanState, StepRecord, StepState, StoredTarget};
 use cutover_core::plan::Plan;
 
+use super::LedgerRows;
 use crate::error::{Result, RunnerError};
 use crate::exit::Exit;
 use crate::session::Session;
@@ -20,8 +22,19 @@ pub(crate) enum Drift {
     Moved {
         /// The step.
         step: String,
-        /// The one that it now comes before, and came after when both were applied.
+        /// The one that it came after when they were applied, and now comes before.
         before: String,
+    },
+    /// Its target is another one now: another path, another ledger, another configuration.
+    Retargeted {
+        /// The step.
+        step: String,
+        /// The target's name.
+        target: String,
+        /// What it was, in words.
+        was: String,
+        /// What it is, in words.
+        now: String,
     },
 }
 
@@ -29,56 +42,133 @@ pub(crate) enum Drift {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Drifts(pub Vec<Drift>);
 
-/// Compares a plan with the journal's fold. Pending and rolled-back steps may change freely; steps may be added.
-pub(crate) fn drift(plan: &Plan, state: &PlanState) -> Drifts {
-    let mut found = Vec::new();
+/// Compares a plan and its surroundings with the journal's fold and the ledgers' rows. Pending and rolled-back steps may
+/// change freely; steps may be added anywhere.
+pub(crate) fn drift(session: &Session, state: &PlanState, rows: &LedgerRows) -> Drifts {
+    let mut found = retargeted(session, state, rows);
+    found.0.extend(changed(&session.plan, state));
+    found.0.extend(moved(&session.plan, state));
+    found
+}
+
+fn changed(plan: &Plan, state: &PlanState) -> Vec<Drift> {
     let present: BTreeMap<&str, _> = plan.steps().map(|(_, s)| (s.id.as_str(), s)).collect();
-    for (id, record) in state.steps.iter().filter(|(_, r)| r.state.may_have_effects()) {
-        match present.get(id.as_str()) {
-            None => found.push(Drift::Disappeared(id.clone())),
+    let with_effects = state.steps.iter().filter(|(_, r)| r.state.may_have_effects());
+    with_effects
+        .filter_map(|(id, record)| match present.get(id.as_str()) {
+            None => Some(Drift::Disappeared(id.clone())),
             // A failed step may be mended: that is what its operator is asked to do.
             Some(step) if record.state != StepState::Failed && step.digest != record.known_digest() => {
-                found.push(Drift::Changed(id.clone()));
+                Some(Drift::Changed(id.clone()))
             }
-            Some(_) => {}
+            Some(_) => None,
+        })
+        .collect()
+}
+
+/// Applied steps of a target stand in the plan as they stood when they were applied, whatever was put between them since.
+fn moved(plan: &Plan, state: &PlanState) -> Vec<Drift> {
+    let mut applied: Vec<(&str, &StepRecord)> =
+        state.steps.iter().filter(|(_, r)| r.applied_seq > 0).map(|(id, r)| (id.as_str(), r)).collect();
+    applied.sort_by_key(|(_, r)| r.applied_seq);
+    let mut expected: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (id, record) in applied {
+        let overtaken: BTreeSet<&str> = record.stored.overtaken.iter().map(String::as_str).collect();
+        for used in record.stored.uses.iter().filter(|u| u.access == Access::Write) {
+            let order = expected.entry(used.target.as_str()).or_default();
+            let place = match overtaken.is_empty() {
+                true => None,
+                false => order.iter().position(|other| overtaken.contains(other)),
+            };
+            order.insert(place.unwrap_or(order.len()), id);
         }
     }
-    // In plan order, the order of application per target must only rise.
-    let mut highest: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
-    for (_, step) in plan.steps() {
-        let Some(record) = state.steps.get(&step.id).filter(|r| r.applied_seq > 0) else { continue };
-        for used in step.step.uses().iter().filter(|u| u.access == cutover_core::Access::Write) {
-            let Some((name, _)) = plan.targets.get_key_value(&used.target) else { continue };
-            let last = highest.entry(name.as_str()).or_insert((0, ""));
-            if record.applied_seq < last.0 {
-                found.push(Drift::Moved { step: last.1.to_owned(), before: step.id.clone() });
-            } else {
-                *last = (record.applied_seq, step.id.as_str());
+    let mut found = Vec::new();
+    for order in expected.values() {
+        let place: BTreeMap<&str, usize> = order.iter().enumerate().map(|(i, id)| (*id, i)).collect();
+        let mut last: Option<(usize, &str)> = None;
+        for (_, step) in plan.steps() {
+            let Some(at) = place.get(step.id.as_str()) else { continue };
+            match last {
+                Some((highest, other)) if *at < highest => {
+                    found.push(Drift::Moved { step: other.to_owned(), before: step.id.clone() });
+                }
+                _ => last = Some((*at, step.id.as_str())),
             }
         }
+    }
+    found
+}
+
+/// Targets that are no longer what they were when steps were applied to them. A database that moved as a whole still
+/// has its ledger's rows: that is no drift.
+pub(crate) fn retargeted(session: &Session, state: &PlanState, rows: &LedgerRows) -> Drifts {
+    let mut found = Vec::new();
+    for name in session.plan.targets.keys() {
+        let Some(now) = session.stored_target(name) else { continue };
+        let writers = state
+            .steps
+            .iter()
+            .filter(|(_, r)| r.state.may_have_effects())
+            .filter(|(_, r)| r.stored.uses.iter().any(|u| u.target == *name && u.access == Access::Write));
+        let changed: Vec<(&String, &StoredTarget)> =
+            writers.filter_map(|(id, r)| Some((id, r.known_target(name).filter(|was| **was != now)?))).collect();
+        if rows.get(name).is_some_and(|rows| changed.iter().any(|(id, _)| rows.contains_key(*id))) {
+            continue;
+        }
+        let Some((step, was)) = changed.into_iter().max_by_key(|(id, _)| state.steps[*id].applied_seq) else {
+            continue;
+        };
+        let (was, now) = in_words(was, &now);
+        found.push(Drift::Retargeted { step: step.clone(), target: name.clone(), was, now });
     }
     Drifts(found)
+}
+
+fn in_words(was: &StoredTarget, now: &StoredTarget) -> (String, String) {
+    let place = |t: &StoredTarget| match &t.bound {
+        Some(path) => format!("`{}`", path.display()),
+        None => format!("`{}`", t.spec.path),
+    };
+    let ledger = |t: &StoredTarget| match &t.spec.ledger {
+        Some(name) => format!("ledger `{name}`"),
+        None => "the default ledger".to_owned(),
+    };
+    if place(was) != place(now) {
+        (place(was), place(now))
+    } else if was.spec.ledger != now.spec.ledger {
+        (ledger(was), ledger(now))
+    } else {
+        (format!("{} {}", was.spec.kind, was.spec.config), format!("{} {}", now.spec.kind, now.spec.config))
+    }
 }
 
 impl Drifts {
     /// An error (exit 102) that names every step, unless there is none.
     pub(crate) fn into_error(self, session: &Session) -> Result<()> {
         let Some(first) = self.0.first() else { return Ok(()) };
-        let step = match first {
-            Drift::Changed(step) | Drift::Disappeared(step) | Drift::Moved { step, .. } => step.clone(),
-        };
         let lines: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        Err(RunnerError::new(Exit::Drift, lines.join("; ")).with_help(first.remedy(session)))
+    }
+}
+
+impl Drift {
+    /// What a person does about it.
+    pub(crate) fn remedy(&self, session: &Session) -> String {
         let accept = session.command_line("accept");
-        let help = match first {
-            Drift::Changed(_) => format!(
+        match self {
+            Drift::Changed(step) => format!(
                 "undo the edit and put the change into a new step; or, if it is deliberate, `{accept} {step} --note WHY`"
             ),
             Drift::Disappeared(_) => {
                 format!("put it back, or roll it back first: `{}`", session.command_line("rollback"))
             }
             Drift::Moved { .. } => "put the steps back into the order in which they were applied".to_owned(),
-        };
-        Err(RunnerError::new(Exit::Drift, lines.join("; ")).with_help(help))
+            Drift::Retargeted { step, target, was, .. } => format!(
+                "make target `{target}` {was} again; to migrate another one, give it a state folder of its own (`--state`); \
+                 if it is the same one in another place, `{accept} {step} --note WHY`"
+            ),
+        }
     }
 }
 
@@ -88,7 +178,10 @@ impl std::fmt::Display for Drift {
             Drift::Changed(step) => write!(f, "step `{step}` was applied and has changed since"),
             Drift::Disappeared(step) => write!(f, "step `{step}` was applied and is no longer in the plan"),
             Drift::Moved { step, before } => {
-                write!(f, "step `{step}` was applied after `{before}` and now comes before it")
+                write!(f, "step `{step}` came after `{before}` when they were applied, and now comes before it")
+            }
+            Drift::Retargeted { step, target, was, now } => {
+                write!(f, "step `{step}` was applied when target `{target}` was {was}, and now it is {now}")
             }
         }
     }

@@ -13,7 +13,6 @@ use super::preflight::condition;
 use super::schedule::{Work, is_done, next_work};
 use super::{Report, Run};
 use crate::error::{Result, RunnerError};
-use crate::recorder::stored;
 
 /// How one piece of work ended.
 pub(super) enum Ended {
@@ -122,11 +121,13 @@ impl Run<'_> {
     }
 
     async fn single(&self, phase: usize, step: &PlanStep) -> Result<Ended> {
-        let cx = self.context(step);
-        if let Some(why) = self.skipped(&cx, step).await {
+        // Whether it applies is decided once: a step that had begun may itself have changed what its condition asks.
+        if !self.recorder.state_of(&step.id).may_have_effects()
+            && let Some(why) = self.skipped(&self.context(step), step).await
+        {
             return self.record_skip(step, why).await;
         }
-        let (known, objects) = stored(&self.session.plan, &self.session.plan.phases[phase].name, step);
+        let (known, objects) = self.stored(phase, step);
         let began = Instant::now();
         self.record_with(vec![Record::StepStarted { step: known }], objects).await?;
         self.emit(EventKind::StepStarted { step: step.id.clone() });
@@ -145,7 +146,7 @@ impl Run<'_> {
     }
 
     async fn record_skip(&self, step: &PlanStep, why: String) -> Result<Ended> {
-        self.record(vec![Record::StepSkipped { step: step.id.clone(), why: why.clone() }]).await?;
+        self.record(vec![skip(step, &why)]).await?;
         self.emit(EventKind::StepSkipped { step: step.id.clone(), why });
         Ok(Ended::Done)
     }
@@ -233,6 +234,11 @@ impl Run<'_> {
         self.emit(EventKind::StepFailed { step: step.id.clone(), error: text, help });
         Ok(())
     }
+}
+
+/// The record of a step whose condition does not hold.
+pub(super) fn skip(step: &PlanStep, why: &str) -> Record {
+    Record::StepSkipped { step: step.id.clone(), why: why.to_owned(), digest: step.digest.clone() }
 }
 
 pub(super) fn figures(receipt: &Receipt, already: bool, seconds: f64) -> StepFigures {

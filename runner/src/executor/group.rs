@@ -8,9 +8,8 @@ use cutover_core::plan::{OnFailure, PlanStep};
 use cutover_core::{EventKind, Ledger, StepError, StepErrorKind, StepInfo};
 
 use super::Run;
-use super::forward::{Ended, StepEnd, figures};
+use super::forward::{Ended, StepEnd, figures, skip};
 use crate::error::{Result, RunnerError};
-use crate::recorder::stored;
 
 /// A group commits when it has held its transaction this long; the rest goes into the next one.
 const GROUP_HOLD: Duration = Duration::from_secs(2);
@@ -25,7 +24,7 @@ impl Run<'_> {
         let mut members = Vec::new();
         let mut objects = BTreeMap::new();
         for step in steps {
-            let (known, files) = stored(&self.session.plan, &self.session.plan.phases[phase].name, step);
+            let (known, files) = self.stored(phase, step);
             members.push(GroupMember { step: known });
             objects.extend(files);
         }
@@ -74,9 +73,16 @@ impl Run<'_> {
                 ledger.abort(&cx).await?;
                 return self.group_failed(steps, failed, error, Vec::new()).await;
             }
-            ledger.undo(&cx).await?;
-            ledger.commit(&cx).await?;
-            return self.group_failed(steps, failed, error, done).await;
+            // A statement that undid the whole transaction by itself (`OR ROLLBACK`) left nothing to keep.
+            let kept = match ledger.undo(&cx).await {
+                Ok(()) => ledger.commit(&cx).await.is_ok(),
+                Err(_) => false,
+            };
+            if kept {
+                return self.group_failed(steps, failed, error, done).await;
+            }
+            ledger.abort(&cx).await?;
+            return self.group_failed(steps, failed, error, Vec::new()).await;
         }
         if let Err(error) = ledger.commit(&cx).await {
             ledger.abort(&cx).await?;
@@ -113,7 +119,7 @@ impl Run<'_> {
                 }
                 StepEnd::Skipped(why) => {
                     undone.push(step.clone());
-                    skips.push(Record::StepSkipped { step: step.clone(), why: why.clone() });
+                    skips.push(skip(steps[i], &why));
                     events.push(EventKind::StepSkipped { step, why });
                 }
                 StepEnd::Waiting(why) => {

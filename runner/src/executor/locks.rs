@@ -1,5 +1,7 @@
 //! One writer: the locks of a run, and the refusal to take over what cannot be fenced.
 
+use cutover_core::journal::StepState;
+
 use super::RunOptions;
 use crate::clock;
 use crate::error::{Result, RunnerError};
@@ -31,19 +33,32 @@ pub(super) fn take(session: &Session, options: &RunOptions) -> Result<Vec<Lock>>
     Ok(locks)
 }
 
-/// Where a target has no transactions, nothing can stop a woken holder from writing: refuse while it exists.
+/// What has no transactions cannot be fenced: a target without a ledger, or a step in flight that writes no ledger row.
+/// Nothing would stop a woken holder from going on with it. Refuse while that process exists.
 fn refuse_unfenced_take_over(session: &Session, holder: Option<&Holder>) -> Result<()> {
-    let Some(open) = session.targets.values().find(|t| t.ledger().is_none()) else { return Ok(()) };
     let alive = holder.is_none_or(|h| h.host != host_name() || process_exists(h.pid));
     if !alive {
         return Ok(());
     }
     let who = holder.map_or_else(|| "the holder".to_owned(), |h| format!("process {} on {}", h.pid, h.host));
-    Err(RunnerError::new(
-        Exit::Locked,
-        format!("cannot take over: target `{}` has no transactions, and {who} may still write to it", open.name()),
-    )
-    .with_help("end that process first; its locks are freed by the kernel, and the same command goes on"))
+    let why = match session.targets.values().find(|t| t.ledger().is_none()) {
+        Some(open) => format!("target `{}` has no transactions, and {who} may still write to it", open.name()),
+        None => match unfenced_in_flight(session) {
+            Some(step) => format!("step `{step}` is under way in {who}, and nothing could stop it from going on"),
+            None => return Ok(()),
+        },
+    };
+    Err(RunnerError::new(Exit::Locked, format!("cannot take over: {why}"))
+        .with_help("end that process first; its locks are freed by the kernel, and the same command goes on"))
+}
+
+/// A step that was begun, or whose rollback was, and that keeps no ledger.
+fn unfenced_in_flight(session: &Session) -> Option<String> {
+    use StepState as S;
+    let (state, _) = session.journalled().ok()?;
+    let ledgered = |id: &str| session.plan.step(id).is_some_and(|s| s.step.ledgered().is_some());
+    let in_flight = |s: StepState| matches!(s, S::Started | S::Intended | S::RollingBack);
+    state.steps.iter().find(|(id, r)| in_flight(r.state) && !ledgered(id)).map(|(id, _)| id.clone())
 }
 
 fn lock_error(session: &Session, error: &LockError) -> RunnerError {

@@ -7,18 +7,22 @@ mod drift;
 mod forward;
 mod group;
 mod locks;
+mod order;
 mod preflight;
 mod reconcile;
+mod rollback;
 mod run;
 mod schedule;
+mod selection;
 mod unwind;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use cutover_core::journal::{PlanState, RunCommand, StepState};
+use cutover_core::plan::PlanStep;
 use cutover_core::{EventKind, Outcome, StepContext, StepInfo};
 
 use crate::error::{Result, RunnerError};
@@ -27,11 +31,12 @@ use crate::report::Emitter;
 use crate::secrets::Secrets;
 use crate::session::Session;
 
-pub(crate) use drift::{Drift, drift};
+pub(crate) use drift::drift;
 pub(crate) use preflight::{Look, Preview, preview};
-pub(crate) use reconcile::{LedgerRows, ledger_rows, reconcile};
+pub(crate) use reconcile::{LedgerRows, ledger_rows, reconcile, reconciled};
+pub use rollback::rollback;
 pub(crate) use run::Run;
-pub(crate) use unwind::{Unwinding, unwinding};
+pub use selection::Selection;
 
 /// How a run is to go.
 #[derive(Debug, Clone)]
@@ -87,14 +92,12 @@ pub async fn apply(session: &Session, emitter: Arc<Emitter>, stop: Stop, options
     preflight::check_targets(session, &survey_context(session, &emitter, &stop)).await?;
     let (run, _locks) = Run::open(session, emitter, stop, options, RunCommand::Apply).await?;
     let reconciled = run.reconcile().await?;
-    let unwinding =
-        run.recorder.with_state(|s| s.run.as_ref().filter(|r| r.outcome.is_none()).and_then(|r| r.unwinding.clone()));
-    if let Some((to, failure, steps)) = unwinding {
-        run.announce(if failure { "apply" } else { "rollback" }, true);
-        return run.resume_unwinding(&to, failure, &steps).await;
-    }
     run.recorder.with_state(|state| refuse_stuck(session, state))?;
-    run.recorder.with_state(|state| drift(&session.plan, state)).into_error(session)?;
+    if let Some(open) = run.recorder.with_state(|state| state.unwinding.clone()) {
+        run.announce(if open.failure { "apply" } else { "rollback" }, true);
+        return run.resume_unwinding(open).await;
+    }
+    run.refuse_drift().await?;
     let resumed = reconciled
         || run.recorder.with_state(|s| {
             s.run.as_ref().is_some_and(|r| r.outcome.is_none())
@@ -117,28 +120,6 @@ fn refuse_stuck(session: &Session, state: &PlanState) -> Result<()> {
     .with_help(format!("`{explain}` says where things stand; mend the cause, then `{rollback}`")))
 }
 
-/// Rolls back to a point. With no point: the last phase.
-pub async fn rollback(
-    session: &Session,
-    emitter: Arc<Emitter>,
-    stop: Stop,
-    options: RunOptions,
-    steps: &[String],
-    to: &str,
-) -> Result<Report> {
-    preflight::check_targets(session, &survey_context(session, &emitter, &stop)).await?;
-    let (run, _locks) = Run::open(session, emitter, stop, options, RunCommand::Rollback).await?;
-    run.reconcile().await?;
-    let resumed =
-        run.recorder.with_state(|s| s.run.as_ref().filter(|r| r.outcome.is_none()).and_then(|r| r.unwinding.clone()));
-    run.announce("rollback", resumed.is_some());
-    if let Some((to, failure, steps)) = resumed {
-        run.resume_unwinding(&to, failure, &steps).await?;
-    }
-    let steps: Vec<String> = steps.iter().filter(|s| run.recorder.state_of(s).may_have_effects()).cloned().collect();
-    run.roll_back(to, &steps).await
-}
-
 async fn nothing_to_do(
     session: &Session,
     emitter: &Arc<Emitter>,
@@ -146,16 +127,16 @@ async fn nothing_to_do(
     wanted: &BTreeSet<String>,
 ) -> Result<bool> {
     let Ok((state, _)) = session.journalled() else { return Ok(false) };
-    if state.run.as_ref().is_some_and(|r| r.outcome.is_none() && r.unwinding.is_some()) {
-        return Ok(false);
-    }
-    drift(&session.plan, &state).into_error(session)?;
-    if !wanted.iter().all(|id| matches!(state.state_of(id), StepState::Applied | StepState::Skipped)) {
+    if state.unwinding.is_some() {
         return Ok(false);
     }
     let cx = survey_context(session, emitter, stop);
     let rows = ledger_rows(session, &cx).await?;
-    Ok(reconcile(&session.plan, &state, &rows).is_empty())
+    drift(session, &state, &rows).into_error(session)?;
+    if !wanted.iter().all(|id| matches!(state.state_of(id), StepState::Applied | StepState::Skipped)) {
+        return Ok(false);
+    }
+    Ok(reconcile(session, &state, &rows).is_empty())
 }
 
 /// A context for looking around: no step, no epoch, nothing may be journalled through it.
@@ -176,23 +157,28 @@ pub(crate) fn reader_context(session: &Session, emitter: &Arc<Emitter>, stop: &S
     session.context(StepInfo { plan: session.plan.name.clone(), ..StepInfo::default() }, host)
 }
 
-/// Steps up to and including `to` (a step or a phase); all of them without one.
+/// Steps up to and including `to` (a step or a phase) with all that they need; all of the plan's without one.
 fn wanted_steps(session: &Session, to: Option<&str>) -> Result<BTreeSet<String>> {
     let plan = &session.plan;
-    let Some(to) = to else {
-        return Ok(plan.steps().map(|(_, s)| s.id.clone()).collect());
+    let steps: BTreeMap<&str, &PlanStep> = plan.steps().map(|(_, s)| (s.id.as_str(), s)).collect();
+    let mut open: Vec<&PlanStep> = match to {
+        None => plan.steps().map(|(_, s)| s).collect(),
+        Some(to) => match plan.phases.iter().position(|p| p.name == to) {
+            Some(last) => plan.steps().filter(|(phase, _)| *phase <= last).map(|(_, s)| s).collect(),
+            None if !steps.contains_key(to) => return Err(unknown_point(session, to)),
+            None => {
+                let before = plan.steps().map(|(_, s)| s).take_while(|s| s.id != to);
+                before.chain(steps.get(to).copied()).collect()
+            }
+        },
     };
-    if let Some(last) = plan.phases.iter().position(|p| p.name == to) {
-        return Ok(plan.steps().filter(|(i, _)| *i <= last).map(|(_, s)| s.id.clone()).collect());
-    }
     let mut wanted = BTreeSet::new();
-    for (_, step) in plan.steps() {
-        wanted.insert(step.id.clone());
-        if step.id == to {
-            return Ok(wanted);
+    while let Some(step) = open.pop() {
+        if wanted.insert(step.id.clone()) {
+            open.extend(step.needs.iter().filter_map(|need| steps.get(need.as_str()).copied()));
         }
     }
-    Err(unknown_point(session, to))
+    Ok(wanted)
 }
 
 /// The error for a `--to` that names nothing.

@@ -1,16 +1,16 @@
 //! After a crash or a lost journal: the ledger is the truth, and the journal follows it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cutover_core::journal::{PlanState, Record, StepState};
-use cutover_core::plan::Plan;
+use cutover_core::journal::{Entry, PlanState, Record, StepState};
 use cutover_core::{EventKind, LedgerEntry, Receipt, Standing, StepContext, StepInfo, Verdict};
 
-use super::Run;
+use super::drift::{drift, retargeted};
+use super::{Run, order};
 use crate::error::Result;
-use crate::recorder::stored;
 use crate::session::Session;
+use crate::stored::stored;
 
 /// The successful ledger rows of a plan: target → step → row.
 pub(crate) type LedgerRows = BTreeMap<String, BTreeMap<String, LedgerEntry>>;
@@ -28,17 +28,28 @@ pub(crate) async fn ledger_rows(session: &Session, cx: &StepContext) -> Result<L
     Ok(all)
 }
 
-/// The records that make the journal follow the ledgers. Pure. A step that was begun, and whose row is there, is not
-/// among them: it is verified first.
-pub(crate) fn reconcile(plan: &Plan, state: &PlanState, rows: &LedgerRows) -> Vec<Record> {
+/// The records that make the journal follow the ledgers and the plan. Pure. Not among them: a step that was begun, and
+/// whose row is there (it is verified first), and the steps of an open unwinding (it goes on).
+pub(crate) fn reconcile(session: &Session, state: &PlanState, rows: &LedgerRows) -> Vec<Record> {
+    let plan = &session.plan;
+    let unwinding: BTreeSet<&str> = state.unwinding.iter().flat_map(|u| &u.steps).map(String::as_str).collect();
+    let frontier = order::frontier(plan, state);
     let mut records = Vec::new();
+    let mut edited = Vec::new();
     for (phase, step) in plan.steps() {
+        let journalled = state.state_of(&step.id);
+        if journalled == StepState::Skipped && state.steps[&step.id].stored.digest != step.digest {
+            edited.push(step.id.clone());
+        }
         let Some(target) = &step.target else { continue };
         let Some(ledger) = rows.get(target) else { continue };
-        let journalled = state.state_of(&step.id);
+        if unwinding.contains(step.id.as_str()) {
+            continue;
+        }
         match ledger.get(&step.id) {
             Some(row) if !journalled.may_have_effects() => {
-                let (mut known, _) = stored(plan, &plan.phases[phase].name, step);
+                let overtaken = order::overtaken(plan, state, frontier, step);
+                let (mut known, _) = stored(session, phase, step, overtaken);
                 let recorded = Arc::make_mut(&mut known);
                 recorded.digest.clone_from(&row.digest);
                 recorded.checksum.clone_from(&row.checksum);
@@ -52,7 +63,22 @@ pub(crate) fn reconcile(plan: &Plan, state: &PlanState, rows: &LedgerRows) -> Ve
             _ => {}
         }
     }
+    if !edited.is_empty() {
+        records.push(Record::SkipsForgotten { steps: edited });
+    }
     records
+}
+
+/// The fold after those records: what a run will see.
+pub(crate) fn reconciled(session: &Session, state: &PlanState, rows: &LedgerRows) -> PlanState {
+    let mut state = state.clone();
+    for record in reconcile(session, &state, rows) {
+        let (run, plan) = (String::new(), session.plan.name.clone());
+        let entry = Entry { seq: state.last_seq + 1, at: crate::clock::now(), run, epoch: 0, plan, record };
+        // What cannot follow is what the run would refuse too: it says so then.
+        let _ = state.push(&entry);
+    }
+    state
 }
 
 impl Run<'_> {
@@ -61,7 +87,8 @@ impl Run<'_> {
         let cx = self.context_of(StepInfo::default());
         let rows = ledger_rows(self.session, &cx).await?;
         let plan = &self.session.plan;
-        let mut records = self.recorder.with_state(|state| reconcile(plan, state, &rows));
+        self.recorder.with_state(|state| retargeted(self.session, state, &rows)).into_error(self.session)?;
+        let mut records = self.recorder.with_state(|state| reconcile(self.session, state, &rows));
         let adopted: Vec<&str> = records
             .iter()
             .filter_map(|r| if let Record::StepAdopted { step, .. } = r { Some(step.id.as_str()) } else { None })
@@ -82,10 +109,11 @@ impl Run<'_> {
         let mut objects = BTreeMap::new();
         for (phase, step) in plan.steps() {
             if records.iter().any(|r| matches!(r, Record::StepAdopted { step: s, .. } if s.id == step.id)) {
-                objects.extend(stored(plan, &plan.phases[phase].name, step).1);
+                objects.extend(self.stored(phase, step).1);
             }
         }
-        for (phase, step) in plan.steps() {
+        let unwinding = self.recorder.with_state(|s| s.unwinding.clone()).map(|u| u.steps).unwrap_or_default();
+        for (phase, step) in plan.steps().filter(|(_, s)| !unwinding.contains(&s.id)) {
             let journalled = self.recorder.state_of(&step.id);
             let row = step.target.as_ref().and_then(|t| rows.get(t)).and_then(|l| l.get(&step.id));
             if matches!(journalled, StepState::Started) {
@@ -100,14 +128,18 @@ impl Run<'_> {
                 // Without a ledger row only inspection can tell; what it cannot prove is simply run again.
                 let cx = self.context(step);
                 if let Ok(Standing::Applied) = step.step.inspect(&cx).await {
-                    let (known, files) = stored(plan, &plan.phases[phase].name, step);
+                    let (known, files) = self.stored(phase, step);
                     objects.extend(files);
-                    records.push(Record::StepAdopted {
-                        step: known,
-                        receipt: Receipt::nothing(),
-                        source: "inspection".to_owned(),
-                    });
-                    self.note(&step.id, "found applied by inspection; its receipt is lost with the journal");
+                    let found = step.step.recover(&cx).await?;
+                    self.note(
+                        &step.id,
+                        match found {
+                            Some(_) => "found applied by inspection, and its receipt in what it left",
+                            None => "found applied by inspection; its receipt is lost with the journal",
+                        },
+                    );
+                    let receipt = found.unwrap_or_else(Receipt::nothing);
+                    records.push(Record::StepAdopted { step: known, receipt, source: "inspection".to_owned() });
                 }
             }
         }
@@ -123,6 +155,12 @@ impl Run<'_> {
         });
         self.record_with(records, objects).await?;
         Ok(true)
+    }
+
+    /// Refuses to go forward over anything that changed since it was applied.
+    pub(super) async fn refuse_drift(&self) -> Result<()> {
+        let rows = ledger_rows(self.session, &self.context_of(StepInfo::default())).await?;
+        self.recorder.with_state(|state| drift(self.session, state, &rows)).into_error(self.session)
     }
 
     fn note(&self, step: &str, text: &str) {

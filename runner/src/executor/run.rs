@@ -1,14 +1,14 @@
 //! One run: what its parts share, how it opens under its locks, and how it ends.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
-use cutover_core::journal::{PlanState, Record, RunCommand};
+use cutover_core::journal::{PlanState, Record, RunCommand, StoredStep};
 use cutover_core::plan::PlanStep;
 use cutover_core::{EventKind, Outcome, StepContext, StepInfo};
 
-use super::{Report, RunOptions, locks, survey_context};
+use super::{Report, RunOptions, locks, order, survey_context};
 use crate::clock;
 use crate::error::{Result, RunnerError};
 use crate::host::{JournalAccess, RunnerHost, Stop};
@@ -17,6 +17,7 @@ use crate::recorder::{Recorder, journal_error};
 use crate::report::Emitter;
 use crate::secrets::Secrets;
 use crate::session::{Session, open_journal_or_set_aside};
+use crate::stored::{Objects, stored};
 
 /// One run: everything that its parts share.
 pub(crate) struct Run<'a> {
@@ -26,6 +27,9 @@ pub(crate) struct Run<'a> {
     pub(crate) host: Arc<RunnerHost>,
     pub(crate) options: RunOptions,
     pub(crate) stop: Stop,
+    pub(super) command: RunCommand,
+    /// Where the plan's steps were applied up to when this run opened.
+    frontier: OnceLock<usize>,
 }
 
 impl<'a> Run<'a> {
@@ -77,7 +81,7 @@ impl<'a> Run<'a> {
             secrets: Secrets::new(&session.plan.secrets),
             inline: AtomicBool::new(true),
         });
-        let this = Run { session, recorder, emitter, host, options, stop };
+        let this = Run { session, recorder, emitter, host, options, stop, command, frontier: OnceLock::new() };
         if let Some(aside) = aside {
             this.emitter.emit(EventKind::StepNote {
                 step: "journal".to_owned(),
@@ -107,11 +111,21 @@ impl<'a> Run<'a> {
     }
 
     /// The same, with plan files.
-    pub(crate) async fn record_with(&self, records: Vec<Record>, objects: BTreeMap<String, Arc<[u8]>>) -> Result<()> {
+    pub(crate) async fn record_with(&self, records: Vec<Record>, objects: Objects) -> Result<()> {
         let recorder = Arc::clone(&self.recorder);
         tokio::task::spawn_blocking(move || recorder.record_with(records, &objects))
             .await
             .map_err(|e| RunnerError::internal(format!("the journal writer ended: {e}")))?
+    }
+
+    /// A step as it is stored when it begins, and its files.
+    pub(crate) fn stored(&self, phase: usize, step: &PlanStep) -> (Arc<StoredStep>, Objects) {
+        let plan = &self.session.plan;
+        let overtaken = self.recorder.with_state(|state| {
+            let frontier = *self.frontier.get_or_init(|| order::frontier(plan, state));
+            order::overtaken(plan, state, frontier, step)
+        });
+        stored(self.session, phase, step, overtaken)
     }
 
     /// The context of a step.
@@ -178,6 +192,8 @@ fn outcome_name(outcome: Outcome) -> &'static str {
         Outcome::NothingToDo => "nothing-to-do",
         Outcome::FailedRolledBack => "failed-rolled-back",
         Outcome::FailedPaused => "failed-paused",
+        Outcome::FailedBlocked => "failed-blocked",
+        Outcome::Unwound => "unwound",
         Outcome::Stuck => "stuck",
         Outcome::Waiting => "waiting",
         Outcome::Interrupted => "interrupted",

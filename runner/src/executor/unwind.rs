@@ -1,103 +1,53 @@
 //! Unwinding: what is undone after a failure or on request, in reverse of the journalled order.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use cutover_core::journal::{PlanState, Record, StepRecord};
-use cutover_core::plan::{OnFailure, Plan};
+use cutover_core::journal::{OpenUnwinding, PlanState, Record, RunCommand, StepRecord};
 use cutover_core::{
     EventKind, MigrationStep, Outcome, RestoreOptions, Reversal, SnapshotManifest, StepContext, StepError, StepInfo,
 };
 
+use super::selection::{Selection, after_failure};
 use super::{Report, Run};
 use crate::error::Result;
 use crate::session::Session;
 use crate::style::count;
 
-/// Steps to undo, the last first, and the step that cannot be undone and so ends the list early, if there is one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Unwinding {
-    /// In the order of undoing.
-    pub steps: Vec<String>,
-    /// An irreversible step that stands in the way of the rest.
-    pub blocked_by: Option<String>,
-}
-
-/// What undoing everything that `undo` selects comes to. Units go as a whole. Pure.
-pub(crate) fn unwinding(plan: &Plan, state: &PlanState, undo: &dyn Fn(&str, &StepRecord) -> bool) -> Unwinding {
-    let selected: BTreeSet<&str> =
-        state.steps.iter().filter(|(id, r)| undo(id, r)).map(|(id, _)| id.as_str()).collect();
-    let units: BTreeSet<&str> = selected.iter().filter_map(|id| state.steps.get(*id)?.stored.unit.as_deref()).collect();
-    let mut found = Unwinding { steps: Vec::new(), blocked_by: None };
-    for id in state.unwinding_order() {
-        let in_unit = state.steps.get(&id).and_then(|s| s.stored.unit.as_deref()).is_some_and(|u| units.contains(u));
-        if !selected.contains(id.as_str()) && !in_unit {
-            continue;
-        }
-        let stored = state.steps.get(&id).and_then(|s| s.stored.reversal.clone());
-        if stored.or_else(|| Some(plan.step(&id)?.step.reversal())) == Some(Reversal::Irreversible) {
-            found.blocked_by = Some(id);
-            break;
-        }
-        found.steps.push(id);
-    }
-    found
-}
-
 impl Run<'_> {
     /// After a failed step: undoes what the plan says.
     pub(super) async fn failed(&self, step: &str) -> Result<Report> {
         let plan = &self.session.plan;
-        let policy = plan.on_failure;
-        if policy == OnFailure::Pause {
-            let next = format!(
-                "{} (after mending), or {}",
-                self.session.command_line("apply"),
-                self.session.command_line("rollback")
-            );
-            return self.finish(Outcome::FailedPaused, Some(next)).await;
+        let found = self.recorder.with_state(|state| after_failure(plan, state, step));
+        if found.steps.is_empty() {
+            return self.finish(Outcome::FailedPaused, Some(self.after_mending())).await;
         }
-        let phase = plan.phases.iter().find(|p| p.steps.iter().any(|s| s.id == step)).map(|p| p.name.clone());
-        let phase = phase.unwrap_or_default();
-        let found = self.recorder.with_state(|state| {
-            unwinding(plan, state, &|id, record| match policy {
-                OnFailure::RollbackStep => id == step,
-                OnFailure::RollbackPhase => record.stored.phase == phase,
-                OnFailure::RollbackAll => true,
-                OnFailure::Pause => false,
-            })
-        });
-        let to = match (&found.blocked_by, policy) {
-            (Some(last), _) => format!("the end of step {last}, which cannot be undone"),
-            (None, OnFailure::RollbackStep) => format!("before step {step}"),
-            (None, OnFailure::RollbackPhase) => format!("before phase {phase}"),
-            (None, _) => "the start".to_owned(),
-        };
-        self.unwind(&to, true, &found.steps).await
+        self.unwind(found, true).await
     }
 
-    /// Undoes `steps` on the operator's request.
-    pub(super) async fn roll_back(&self, to: &str, steps: &[String]) -> Result<Report> {
-        if steps.is_empty() {
-            return self.finish(Outcome::NothingToDo, None).await;
-        }
-        self.unwind(to, false, steps).await
+    /// Goes on with an unwinding that was interrupted: the run that began it stays unwinding.
+    pub(super) async fn resume_unwinding(&self, open: OpenUnwinding) -> Result<Report> {
+        let left = |id: &String| self.recorder.state_of(id).may_have_effects();
+        let steps = open.steps.into_iter().filter(left).collect();
+        let found = Selection { to: open.to, steps, unskip: Vec::new(), blocked_by: open.blocked_by };
+        self.unwind(found, open.failure).await
     }
 
-    /// Goes on with an unwinding that was interrupted.
-    pub(super) async fn resume_unwinding(&self, to: &str, failure: bool, steps: &[String]) -> Result<Report> {
-        let left: Vec<String> =
-            steps.iter().filter(|s| self.recorder.state_of(s).may_have_effects()).cloned().collect();
-        self.unwind(to, failure, &left).await
-    }
-
-    async fn unwind(&self, to: &str, failure: bool, steps: &[String]) -> Result<Report> {
-        self.record(vec![Record::UnwindStarted { to: to.to_owned(), failure, steps: steps.to_vec() }]).await?;
+    /// Undoes what was selected. Where a run only follows an earlier one, `failure` is what that one was.
+    pub(super) async fn unwind(&self, found: Selection, failure: bool) -> Result<Report> {
+        let Selection { to, steps, unskip, blocked_by } = found;
+        let begun =
+            Record::UnwindStarted { to: to.clone(), failure, blocked_by: blocked_by.clone(), steps: steps.clone() };
+        let forgotten = (!unskip.is_empty()).then_some(Record::SkipsForgotten { steps: unskip });
+        self.record(std::iter::once(begun).chain(forgotten).collect()).await?;
         self.host.inline.store(true, Ordering::Relaxed);
-        self.emit(EventKind::UnwindStarted { to: to.to_owned(), steps: steps.to_vec() });
-        for id in steps {
+        self.emit(EventKind::UnwindStarted { to, steps: steps.clone() });
+        for id in &steps {
+            if self.stop.requested() {
+                let next = if failure { "apply" } else { "rollback" };
+                return self.finish(Outcome::Interrupted, Some(self.session.command_line(next))).await;
+            }
             let began = Instant::now();
             self.record(vec![Record::RollbackStarted { step: id.clone() }]).await?;
             match self.undo(id).await {
@@ -109,12 +59,23 @@ impl Run<'_> {
                 Err(error) => return self.stuck(id, &error).await,
             }
         }
-        if failure {
-            let next = Some(format!("{} (after mending)", self.session.command_line("apply")));
-            self.finish(Outcome::FailedRolledBack, next).await
-        } else {
-            self.finish(Outcome::Done, None).await
+        match (failure, blocked_by) {
+            (true, Some(_)) => self.finish(Outcome::FailedBlocked, Some(self.after_mending())).await,
+            (true, None) => {
+                let next = format!("{} (after mending)", self.session.command_line("apply"));
+                self.finish(Outcome::FailedRolledBack, Some(next)).await
+            }
+            // Who asked to apply must not take a finished rollback for it.
+            (false, _) if self.command == RunCommand::Apply => {
+                self.finish(Outcome::Unwound, Some(self.session.command_line("apply"))).await
+            }
+            (false, _) => self.finish(Outcome::Done, None).await,
         }
+    }
+
+    fn after_mending(&self) -> String {
+        let (apply, rollback) = (self.session.command_line("apply"), self.session.command_line("rollback"));
+        format!("{apply} (after mending), or {rollback}")
     }
 
     async fn stuck(&self, id: &str, error: &StepError) -> Result<Report> {
@@ -148,9 +109,10 @@ impl Run<'_> {
             intent: record.intent.clone(),
             ..StepInfo::default()
         });
+        let cx = cx.with_vars(record.stored.vars.clone());
         match step.reversal() {
             Reversal::Inverse => step.rollback(&cx, record.receipt.as_ref().or(record.intent.as_ref())).await,
-            Reversal::Restore(target) => self.restore(&cx, &record, &target).await,
+            Reversal::Restore(target) => self.restore(&cx, &*step, &record, &target).await,
             Reversal::Irreversible => Err(StepError::failed(format!("step `{id}` cannot be undone"))
                 .with_help("its plan says `irreversible`: go forward instead")),
         }
@@ -172,11 +134,17 @@ impl Run<'_> {
     }
 
     /// Puts a target back from the last snapshot before the step.
-    async fn restore(&self, cx: &StepContext, record: &StepRecord, target: &str) -> Result<(), StepError> {
-        // A step that never got as far as a ledger row has nothing to restore.
+    async fn restore(
+        &self,
+        cx: &StepContext,
+        step: &dyn MigrationStep,
+        record: &StepRecord,
+        target: &str,
+    ) -> Result<(), StepError> {
+        // What left no ledger row, or lost it to the restore of an earlier member of its unit, has nothing to put back.
         let holder = cx.any_target(target)?;
         if let Some(ledger) = holder.ledger()
-            && record.receipt.is_none()
+            && (record.receipt.is_none() || step.ledgered() == Some(target))
         {
             let rows = ledger.entries(cx, &cx.info().plan).await?;
             if !rows.iter().any(|r| r.success && r.step == cx.info().id) {

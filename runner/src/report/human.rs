@@ -175,6 +175,10 @@ impl<W: Write + Send> Reporter for Human<W> {
                     Outcome::NothingToDo => "nothing to do".to_owned(),
                     Outcome::FailedRolledBack => self.style.bad("failed, and rolled back as the plan says"),
                     Outcome::FailedPaused => self.style.bad("failed; nothing was undone"),
+                    Outcome::FailedBlocked => {
+                        self.style.bad("failed, and rolled back only as far as a step that cannot be undone")
+                    }
+                    Outcome::Unwound => self.style.warn("the interrupted rollback is finished; nothing was applied"),
                     Outcome::Stuck => self.style.bad("stuck: a rollback failed"),
                     Outcome::Waiting => self.style.warn("waiting"),
                     Outcome::Interrupted => self.style.warn("interrupted"),

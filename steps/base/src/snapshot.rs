@@ -117,6 +117,21 @@ impl MigrationStep for TargetSnapshot {
         .await
     }
 
+    async fn recover(&self, cx: &StepContext) -> Result<Option<Receipt>, StepError> {
+        let (inner, into) = (cx.clone(), self.config.into.clone());
+        cx.blocking(move || {
+            let folder = inside(inner.root(), &into, true)?;
+            let Some(set) = SnapshotSet::read(&folder)? else { return Ok(None) };
+            if !set.is_of(&inner) || folder.join(ROLLED_BACK).exists() || !set.damage(&folder).is_empty() {
+                return Ok(None);
+            }
+            let made =
+                Made { version: SnapshotSet::VERSION, attempt: set.attempt.clone(), into, manifests: set.manifests() };
+            Ok(Some(Receipt::of(&made)?.with_bytes(set.bytes())))
+        })
+        .await
+    }
+
     async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {
         let intended =
             cx.info().intent.as_ref().filter(|r| !r.body.is_null()).map(Receipt::read::<Made>).transpose()?;

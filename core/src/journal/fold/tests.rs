@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::GroupMember;
 use super::*;
 
 fn entry(seq: u64, record: Record) -> Entry {
@@ -12,7 +13,7 @@ fn record(n: u8, step: String) -> Record {
     let stored = Arc::new(StoredStep { id: step.clone(), ..StoredStep::default() });
     let receipt = Receipt::nothing();
     match n {
-        0 => Record::StepSkipped { step, why: String::new() },
+        0 => Record::StepSkipped { step, why: String::new(), digest: String::new() },
         1 => Record::StepStarted { step: stored },
         2 => Record::StepIntent { step, receipt },
         3 => Record::StepApplied { step, receipt, already: false, seconds: 0.0 },
@@ -23,14 +24,89 @@ fn record(n: u8, step: String) -> Record {
         8 => Record::StepRolledBack { step, seconds: 0.0 },
         9 => Record::RollbackFailed { step, error: String::new(), help: None },
         10 => Record::GroupAborted { steps: vec![step] },
-        _ => Record::StepLost { step, why: String::new() },
+        11 => Record::StepLost { step, why: String::new() },
+        12 => Record::SkipsForgotten { steps: vec![step] },
+        13 => unwind(&[&step]),
+        _ => Record::RunFinished { outcome: "done".into() },
     }
+}
+
+fn unwind(steps: &[&str]) -> Record {
+    let steps = steps.iter().map(|s| (*s).to_owned()).collect();
+    Record::UnwindStarted { to: "the start".into(), failure: true, blocked_by: None, steps }
+}
+
+fn run_started() -> Record {
+    Record::RunStarted {
+        command: RunCommand::Apply,
+        plan_digest: String::new(),
+        operator: String::new(),
+        host: String::new(),
+        pid: 1,
+        version: String::new(),
+    }
+}
+
+/// Records by run: each is `(run, record)`.
+fn folded(records: impl IntoIterator<Item = (&'static str, Record)>) -> PlanState {
+    let mut state = PlanState::default();
+    for (seq, (run, record)) in (1..).zip(records) {
+        state.push(&Entry { run: run.into(), ..entry(seq, record) }).unwrap();
+    }
+    state
+}
+
+#[test]
+fn an_interrupted_unwinding_stays_open_whatever_runs_come_between_and_ends_with_the_run_that_finishes_it() {
+    let finished = |outcome: &str| Record::RunFinished { outcome: outcome.into() };
+    let begun =
+        [("r1", run_started()), ("r1", record(1, "a".into())), ("r1", record(3, "a".into())), ("r1", unwind(&["a"]))];
+    let open = |more: Vec<(&'static str, Record)>| folded(begun.iter().cloned().chain(more)).unwinding.is_some();
+    assert!(open(vec![]));
+    assert!(open(vec![("r2", run_started())]), "a later run opened");
+    assert!(open(vec![("r2", run_started()), ("r2", finished("done"))]), "a later run did something else");
+    assert!(open(vec![("r1", finished("interrupted"))]));
+    assert!(open(vec![("r1", finished("stuck"))]));
+    assert!(!open(vec![("r1", finished("failed-rolled-back"))]));
+    assert!(!open(vec![("r2", run_started()), ("r2", unwind(&["a"])), ("r2", finished("done"))]));
+}
+
+#[test]
+fn a_person_who_lets_a_stuck_step_stay_ends_its_unwinding_and_so_does_the_last_one_put_right_by_hand() {
+    let resolved = |step: &str, resolution| Record::StepResolved {
+        step: step.into(),
+        resolution,
+        note: String::new(),
+        receipt: None,
+    };
+    let stuck = || {
+        let mut records = Vec::new();
+        for step in ["a", "b"] {
+            records.extend([record(1, step.into()), record(3, step.into())]);
+        }
+        records.extend([unwind(&["b", "a"]), record(7, "b".into()), record(9, "b".into())]);
+        records.into_iter().map(|r| ("r", r)).collect::<Vec<_>>()
+    };
+    let open =
+        |more: Vec<Record>| folded(stuck().into_iter().chain(more.into_iter().map(|r| ("s", r)))).unwinding.is_some();
+    assert!(open(vec![]));
+    assert!(!open(vec![resolved("b", Resolution::Applied)]));
+    assert!(open(vec![resolved("b", Resolution::RolledBack)]), "`a` is left");
+    let a_too = [record(7, "a".into()), record(9, "a".into()), resolved("a", Resolution::RolledBack)];
+    assert!(!open([vec![resolved("b", Resolution::RolledBack)], a_too.to_vec()].concat()));
+}
+
+#[test]
+fn a_skip_that_is_forgotten_is_decided_again() {
+    let mut state = folded([("r", record(0, "a".into())), ("r", record(12, "a".into()))]);
+    assert_eq!(state.state_of("a"), StepState::Pending);
+    state.push(&entry(3, record(1, "a".into()))).unwrap();
 }
 
 proptest! {
     /// Whatever is written, a refused record changes nothing, and a step without effects holds no receipt.
     #[test]
-    fn a_refused_record_changes_nothing(moves in prop::collection::vec((0u8..12, 0u8..3), 0..60)) {
+    fn a_refused_record_changes_nothing(moves in prop::collection::vec((0u8..15, 0u8..3), 0..60)) {
         let mut state = PlanState::default();
         for (seq, (kind, step)) in moves.into_iter().enumerate() {
             let before = format!("{state:?}");
@@ -73,4 +149,12 @@ fn what_began_last_is_undone_first() {
         state.push(&entry(seq as u64 + 1, record(kind, step.into()))).unwrap();
     }
     assert_eq!(state.unwinding_order(), ["c", "b", "a"]);
+}
+
+#[test]
+fn members_of_a_group_that_never_got_further_are_undone_in_reverse() {
+    let member = |id: &str| GroupMember { step: Arc::new(StoredStep { id: id.into(), ..StoredStep::default() }) };
+    let group = Record::GroupStarted { target: "t".into(), members: ["b", "c", "a"].map(member).to_vec() };
+    let state = folded([("r", record(1, "z".into())), ("r", record(3, "z".into())), ("r", group)]);
+    assert_eq!(state.unwinding_order(), ["a", "c", "b", "z"]);
 }

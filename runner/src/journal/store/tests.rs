@@ -3,7 +3,7 @@
 use super::*;
 
 fn skipped(step: &str) -> Record {
-    Record::StepSkipped { step: step.into(), why: "x".into() }
+    Record::StepSkipped { step: step.into(), why: "x".into(), digest: String::new() }
 }
 
 fn append(journal: &mut Journal, epoch: u64, steps: &[&str]) -> Result<u64, JournalError> {
