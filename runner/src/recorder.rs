@@ -160,7 +160,7 @@ pub(crate) fn journal_error(error: JournalError) -> RunnerError {
             RunnerError::new(Exit::Locked, message).with_help("`cutover status` shows what the other run does")
         }
         JournalError::Damaged { .. } => RunnerError::new(Exit::Stuck, message).with_help(
-            "`cutover apply` sets it aside (nothing is deleted) and rebuilds it from the targets' ledgers and by inspection",
+            "the next `cutover apply` or `cutover rollback` sets it aside (nothing is deleted) and rebuilds it from the targets' ledgers, manifests and inspection",
         ),
         JournalError::Store { .. } | JournalError::File { .. } => RunnerError::internal(message),
     }
