@@ -109,7 +109,7 @@ impl Run<'_> {
         let mut objects = BTreeMap::new();
         for (phase, step) in plan.steps() {
             if records.iter().any(|r| matches!(r, Record::StepAdopted { step: s, .. } if s.id == step.id)) {
-                objects.extend(self.stored(phase, step).1);
+                objects.extend(stored(self.session, phase, step, Vec::new()).1);
             }
         }
         let unwinding = self.recorder.with_state(|s| s.unwinding.clone()).map(|u| u.steps).unwrap_or_default();
@@ -128,7 +128,8 @@ impl Run<'_> {
                 // Without a ledger row only inspection can tell; what it cannot prove is simply run again.
                 let cx = self.context(step);
                 if let Ok(Standing::Applied) = step.step.inspect(&cx).await {
-                    let (known, files) = self.stored(phase, step);
+                    // The journal was empty: what is adopted now comes in the plan's order.
+                    let (known, files) = stored(self.session, phase, step, Vec::new());
                     objects.extend(files);
                     let found = step.step.recover(&cx).await?;
                     self.note(
