@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::plan::{Plan, StepOutline};
-use crate::{Receipt, StepError, Target, closest};
+use crate::{Receipt, Reversal, StepError, Target, closest};
 
 /// The open targets of a plan, by name.
 pub type Targets = BTreeMap<String, Arc<dyn Target>>;
@@ -160,6 +160,12 @@ impl StepContext {
     /// Every step of the plan in plan order, as it describes itself; none where whoever runs the step gave no plan.
     pub fn outline(&self) -> Vec<StepOutline> {
         self.0.plan.as_ref().map(|plan| plan.outline()).unwrap_or_default()
+    }
+
+    /// Whether a step of the plan is undone by restoring `target`; true where whoever runs the step gave no plan.
+    pub fn may_restore(&self, target: &str) -> bool {
+        let restores = |step: &crate::plan::PlanStep| step.step.reversal() == Reversal::Restore(target.to_owned());
+        self.0.plan.as_ref().is_none_or(|plan| plan.phases.iter().flat_map(|p| &p.steps).any(restores))
     }
 
     /// Every target of the plan.

@@ -3,6 +3,7 @@
 //! Owns [`MigrationStep`] and the values that pass between a step and the runner. Knows nothing of how steps
 //! are found (see `registry`) or run (the runner's business).
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
@@ -263,6 +264,10 @@ pub struct Receipt {
     /// Lines for people: what was moved, defaulted, kept or dropped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What a program of the step wrote into targets, by target, as
+    /// [`Target::changes_since`](crate::Target::changes_since) says it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub wrote: BTreeMap<String, Value>,
 }
 
 impl Receipt {

@@ -40,13 +40,22 @@ pub trait Target: Any + fmt::Debug + Send + Sync {
     /// A consistent, hashed (BLAKE3), fsynced copy inside the folder `into`, proven to open.
     async fn snapshot(&self, cx: &StepContext, into: &Path) -> Result<SnapshotManifest, StepError>;
 
-    /// Puts a snapshot back, after setting the present state aside.
+    /// Puts a snapshot back, after setting the present state aside. What no step in `options.undone` wrote is foreign:
+    /// it is exported, and lost only with `accept_loss`.
     async fn restore(
         &self,
         cx: &StepContext,
         from: &SnapshotManifest,
         options: &RestoreOptions,
     ) -> Result<Restored, StepError>;
+
+    /// What is in the target now and was not in `from`, in the store's own words. A step whose program writes past the
+    /// target takes a copy before and asks this after; it belongs into the receipt's
+    /// [`wrote`](Receipt::wrote), where a later restore looks for it. Null: the store does not ask at a restore.
+    async fn changes_since(&self, cx: &StepContext, from: &SnapshotManifest) -> Result<serde_json::Value, StepError> {
+        let _ = (cx, from);
+        Ok(serde_json::Value::Null)
+    }
 
     /// A scalar in the target's own language (an SQL query, say), for gates and declared counts.
     async fn measure(&self, cx: &StepContext, query: &str) -> Result<f64, StepError>;
@@ -269,12 +278,15 @@ pub struct SnapshotFile {
 }
 
 /// What a restore may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct RestoreOptions {
     /// Folder that receives the present state and the rows that others wrote since the snapshot.
     pub aside: PathBuf,
     /// Whether rows that others wrote since the snapshot may be lost from the target (they are exported first).
     pub accept_loss: bool,
+    /// The steps of the context's plan that are undone by or together with this restore, and what is known that they
+    /// made. Only what these wrote is taken back without asking.
+    pub undone: BTreeMap<String, Option<Receipt>>,
 }
 
 /// What a restore did.

@@ -1,12 +1,14 @@
 //! Unwinding: what is undone after a failure or on request, in reverse of the journalled order.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use cutover_core::journal::{OpenUnwinding, PlanState, Record, RunCommand, StepRecord};
 use cutover_core::{
-    EventKind, MigrationStep, Outcome, RestoreOptions, Reversal, SnapshotManifest, StepContext, StepError, StepInfo,
+    EventKind, MigrationStep, Outcome, Receipt, RestoreOptions, Reversal, SnapshotManifest, StepContext, StepError,
+    StepInfo,
 };
 
 use super::selection::{Selection, after_failure};
@@ -144,7 +146,7 @@ impl Run<'_> {
         // What left no ledger row, or lost it to the restore of an earlier member of its unit, has nothing to put back.
         let holder = cx.any_target(target)?;
         if let Some(ledger) = holder.ledger()
-            && (record.receipt.is_none() || step.ledgered() == Some(target))
+            && ((record.receipt.is_none() && record.intent.is_none()) || step.ledgered() == Some(target))
         {
             let rows = ledger.entries(cx, &cx.info().plan).await?;
             if !rows.iter().any(|r| r.success && r.step == cx.info().id) {
@@ -158,7 +160,8 @@ impl Run<'_> {
                 )
             })?;
         let aside = self.session.state_dir.join("aside").join(format!("{}-{}", cx.info().run, cx.info().id));
-        let options = RestoreOptions { aside, accept_loss: self.options.accept_loss };
+        let options =
+            RestoreOptions { aside, accept_loss: self.options.accept_loss, undone: self.undone_with(&cx.info().id) };
         let restored = holder.restore(cx, &manifest, &options).await?;
         cx.note(&format!(
             "restored from the snapshot; the state before is in {}",
@@ -169,6 +172,15 @@ impl Run<'_> {
             cx.note(&format!("{rows} of {table}, written since the snapshot, set aside there"));
         }
         Ok(())
+    }
+
+    /// The steps of the unwinding that a restore of step `id` is part of, and what is known that they made.
+    fn undone_with(&self, id: &str) -> BTreeMap<String, Option<Receipt>> {
+        self.recorder.with_state(|state| {
+            let open = state.unwinding.iter().flat_map(|open| &open.steps).map(String::as_str);
+            let made = |id: &str| state.steps.get(id).and_then(|s| s.receipt.clone().or_else(|| s.intent.clone()));
+            open.chain([id]).map(|id| (id.to_owned(), made(id))).collect()
+        })
     }
 }
 

@@ -226,7 +226,11 @@ impl<'a> Scene<'a> {
         match (self.reversal(), &self.snapshot) {
             (Reversal::Restore(name), Some(snapshot)) => {
                 let aside = TempDir::new_in(self.aside.path()).unwrap_or_else(|e| panic!("no temporary folder: {e}"));
-                let options = RestoreOptions { aside: aside.path().join("aside"), accept_loss: true };
+                let options = RestoreOptions {
+                    aside: aside.path().join("aside"),
+                    accept_loss: true,
+                    undone: [(self.id.clone(), receipt.cloned())].into(),
+                };
                 let restored = block_on(self.bench.target(&name).restore(&self.bench.cx(&self.id), snapshot, &options));
                 restored.map_err(|e| self.failed(rule, "the restore", &e))?;
                 self.host().forget(&self.id);
