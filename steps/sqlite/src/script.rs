@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::SqliteTarget;
 use crate::sql::{self, Statement, bind_vars, sqlite_error};
-use crate::written::Written;
 
 /// Runs an SQL script in one transaction.
 #[derive(Debug)]
@@ -51,9 +50,6 @@ struct Ran {
     /// Objects that it created and left: "table tags".
     #[serde(default)]
     objects: Vec<String>,
-    /// Rows written: kept only where a restore undoes the step and must know them.
-    #[serde(default)]
-    written: Written,
 }
 
 register_step!(Script);
@@ -197,16 +193,11 @@ impl MigrationStep for Script {
             .with_help("put the script back as it was and add a new step for what changed, or roll back first"));
         }
         let (up, inner) = (self.up.clone(), cx.clone());
-        let recorder = self.down.is_none().then(|| target.recorder());
         let receipt = target
             .change(cx, move |conn| {
                 let before = conn.total_changes();
-                let run = || up.run(conn, &inner);
-                let written = match recorder {
-                    Some(recorder) => recorder.record(run)?.1,
-                    None => run().map(|()| Written::default())?,
-                };
-                let ran = Ran { statements: up.statements.len(), objects: up.created(conn)?, written };
+                up.run(conn, &inner)?;
+                let ran = Ran { statements: up.statements.len(), objects: up.created(conn)? };
                 Ok(Receipt::of(&ran)?.with_rows(conn.total_changes().saturating_sub(before)))
             })
             .await?;

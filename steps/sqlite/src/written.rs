@@ -1,115 +1,96 @@
-//! Which rows a change wrote, by table and rowid.
+//! Which rows a change wrote, as digests of what it left in them.
 //!
-//! Owns the recording (SQLite's update hook) and its compact form in a receipt. A restore needs it to tell the rows of
-//! a step that it takes back from the rows that others wrote. Rows of WITHOUT ROWID tables are not seen by the hook.
+//! Owns the digest of a row and the compact form of many, which is kept beside the ledger (or in a receipt). A restore
+//! needs it to tell the rows of a step that it takes back from rows that others wrote: a row that somebody changed
+//! after the step has another digest, and is theirs.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use cutover_core::StepError;
-use rusqlite::Connection;
-use rusqlite::hooks::Action;
-use serde::{Deserialize, Serialize};
+use rusqlite::Row;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::sql::sqlite_error;
+use crate::value::push_bytes;
 
-/// A table whose rows make more ranges than this is recorded as one range that covers them all.
-const MOST_RANGES: usize = 4096;
-
-type Ranges = BTreeMap<String, Vec<(i64, i64)>>;
-
-/// Rowids written, by table: inclusive ranges, ascending.
+/// Rows written, by table and by the columns that they were read with.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Written(Ranges);
+pub(crate) struct Written(pub(crate) Vec<Part>);
 
-/// Listens to a connection's row changes while asked to.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Recorder {
-    listening: Arc<AtomicBool>,
-    rows: Arc<Mutex<Ranges>>,
+/// Rows of one table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Part {
+    pub(crate) table: String,
+    /// An implicit rowid is the first of them.
+    pub(crate) columns: Vec<String>,
+    /// In hex, 16 digits a row, ascending.
+    #[serde(serialize_with = "to_hex", deserialize_with = "from_hex")]
+    pub(crate) rows: BTreeSet<u64>,
 }
 
-impl Recorder {
-    /// Listens to `conn` from now on; nothing is kept until [`record`](Self::record).
-    pub(crate) fn attach(&self, conn: &mut Connection) -> Result<(), StepError> {
-        let Self { listening, rows } = self.clone();
-        conn.update_hook(Some(move |_: Action, _: &str, table: &str, rowid: i64| {
-            if listening.load(Ordering::Relaxed) {
-                let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
-                match rows.get_mut(table) {
-                    Some(ranges) => push(ranges, rowid),
-                    None => {
-                        rows.insert(table.to_owned(), vec![(rowid, rowid)]);
-                    }
-                }
-            }
-        }))
-        .map_err(|e| sqlite_error(e, "while watching the rows that are written"))
-    }
+/// The rows of many changes, to look one up.
+#[derive(Debug, Default)]
+pub(crate) struct Known(BTreeMap<String, BTreeMap<Vec<String>, HashSet<u64>>>);
 
-    /// Runs `work` and says which rows it inserted, updated or deleted.
-    pub(crate) fn record<T>(&self, work: impl FnOnce() -> Result<T, StepError>) -> Result<(T, Written), StepError> {
-        self.take();
-        self.listening.store(true, Ordering::Relaxed);
-        let result = work();
-        self.listening.store(false, Ordering::Relaxed);
-        let mut tables = self.take();
-        tables.values_mut().for_each(settle);
-        Ok((result?, Written(tables)))
-    }
+/// The rows known of one table, with the columns as they stand in a query.
+#[derive(Debug)]
+pub(crate) struct KnownRows<'a>(Vec<(Vec<usize>, &'a HashSet<u64>)>);
 
-    fn take(&self) -> Ranges {
-        std::mem::take(&mut *self.rows.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Written {
-    /// Whether `rowid` of `table` is among them.
-    pub(crate) fn contains(&self, table: &str, rowid: i64) -> bool {
-        self.0.get(table).is_some_and(|ranges| {
-            let at = ranges.partition_point(|(low, _)| *low <= rowid);
-            at > 0 && ranges[at - 1].1 >= rowid
-        })
-    }
-
-    /// Adds those of `other`.
-    pub(crate) fn extend(&mut self, other: Self) {
-        for (table, ranges) in other.0 {
-            let mine = self.0.entry(table).or_default();
-            mine.extend(ranges);
-            settle(mine);
+impl Known {
+    pub(crate) fn add(&mut self, written: Written) {
+        for part in written.0 {
+            self.0.entry(part.table).or_default().entry(part.columns).or_default().extend(part.rows);
         }
     }
+
+    /// Those of `table`, for a query that returns `columns`. What was read with a column that is no more is unknown.
+    pub(crate) fn of(&self, table: &str, columns: &[String]) -> KnownRows<'_> {
+        let place = |name: &String| columns.iter().position(|c| c.eq_ignore_ascii_case(name));
+        let sets = self.0.get(table).into_iter().flatten();
+        KnownRows(
+            sets.filter_map(|(read, rows)| Some((read.iter().map(place).collect::<Option<_>>()?, rows))).collect(),
+        )
+    }
 }
 
-fn push(ranges: &mut Vec<(i64, i64)>, rowid: i64) {
-    match ranges.last_mut() {
-        Some((low, high)) if *low <= rowid && rowid <= high.saturating_add(1) => *high = rowid.max(*high),
-        _ => {
-            ranges.push((rowid, rowid));
-            if ranges.len() > 16 * MOST_RANGES {
-                settle(ranges);
+impl KnownRows<'_> {
+    /// Whether the row is one of them, as it was left.
+    pub(crate) fn contain(&self, row: &Row<'_>) -> rusqlite::Result<bool> {
+        for (places, rows) in &self.0 {
+            if rows.contains(&digest(row, places.iter().copied())?) {
+                return Ok(true);
             }
         }
+        Ok(false)
     }
 }
 
-/// Sorts and joins; too many ranges become one.
-fn settle(ranges: &mut Vec<(i64, i64)>) {
-    ranges.sort_unstable();
-    let mut joined: Vec<(i64, i64)> = Vec::new();
-    for &(low, high) in ranges.iter() {
-        match joined.last_mut() {
-            Some(last) if low <= last.1.saturating_add(1) => last.1 = last.1.max(high),
-            _ => joined.push((low, high)),
-        }
+/// What the values of `columns` come to: 64 bits, of which nobody needs to fear a chance collision.
+pub(crate) fn digest(row: &Row<'_>, columns: impl Iterator<Item = usize>) -> rusqlite::Result<u64> {
+    let mut bytes = Vec::with_capacity(256);
+    for i in columns {
+        push_bytes(&mut bytes, row.get_ref(i)?);
     }
-    if let (true, Some(first), Some(last)) = (joined.len() > MOST_RANGES, joined.first(), joined.last()) {
-        joined = vec![(first.0, last.1)];
+    let mut first = [0; 8];
+    first.copy_from_slice(&blake3::hash(&bytes).as_bytes()[..8]);
+    Ok(u64::from_le_bytes(first))
+}
+
+fn to_hex<S: Serializer>(rows: &BTreeSet<u64>, out: S) -> Result<S::Ok, S::Error> {
+    let mut text = String::with_capacity(16 * rows.len());
+    for row in rows {
+        let digit = |shift: u32| char::from_digit((row >> shift) as u32 & 15, 16).unwrap_or('0');
+        text.extend((0..16).rev().map(|n| digit(4 * n)));
     }
-    *ranges = joined;
+    out.serialize_str(&text)
+}
+
+fn from_hex<'de, D: Deserializer<'de>>(input: D) -> Result<BTreeSet<u64>, D::Error> {
+    let text = String::deserialize(input)?;
+    let row = |at: usize| text.get(at..at + 16).and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    (0..text.len())
+        .step_by(16)
+        .map(|at| row(at).ok_or_else(|| serde::de::Error::custom("not a list of row digests")))
+        .collect()
 }
 
 #[cfg(test)]
@@ -117,21 +98,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_recorded_as_ranges_and_found_again() {
-        let mut conn = Connection::open_in_memory().unwrap();
-        let recorder = Recorder::default();
-        recorder.attach(&mut conn).unwrap();
-        conn.execute_batch("CREATE TABLE t(a); INSERT INTO t VALUES (1), (2)").unwrap();
-        let ((), written) = recorder
-            .record(|| {
-                conn.execute_batch(
-                "INSERT INTO t VALUES (3), (4); UPDATE t SET a = 0 WHERE rowid = 1; INSERT INTO t(rowid) VALUES (-9)",
-            )
-            .map_err(|e| sqlite_error(e, "test"))
-            })
-            .unwrap();
-        assert_eq!(serde_json::to_string(&written).unwrap(), r#"{"t":[[-9,-9],[1,1],[3,4]]}"#);
-        let found: Vec<i64> = (-10..6).filter(|id| written.contains("t", *id)).collect();
-        assert_eq!(found, [-9, 1, 3, 4]);
+    fn digests_are_kept_in_hex_and_come_back() {
+        let part = Part { table: "t".to_owned(), columns: vec!["a".to_owned()], rows: [1, u64::MAX].into() };
+        let text = serde_json::to_string(&Written(vec![part.clone()])).unwrap();
+        assert_eq!(text, r#"[{"table":"t","columns":["a"],"rows":"0000000000000001ffffffffffffffff"}]"#);
+        assert_eq!(serde_json::from_str::<Written>(&text).unwrap(), Written(vec![part]));
+        assert!(serde_json::from_str::<Written>(&text.replace("ffff\"", "ffé\"")).is_err());
     }
 }

@@ -7,12 +7,13 @@ use cutover_core::{LedgerEntry, Receipt, StepError, StepErrorKind, StepInfo};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::kept;
 use crate::sql::{quote_ident, sqlite_error};
 
 /// The ledger's name where a target does not choose one.
 pub const DEFAULT_LEDGER: &str = "cutover_ledger";
 
-/// The table of epoch and cursors.
+/// The table of epoch, cursors and rows written.
 pub const STATE_TABLE: &str = "cutover_state";
 
 const LEDGER_COLUMNS: [&str; 12] = [
@@ -203,8 +204,10 @@ pub(crate) fn has_traces(conn: &Connection, ledger: &str, step: &StepInfo) -> Re
     Ok(entry(conn, ledger, step)?.is_some_and(|e| e.success) || cursor(conn, step)?.is_some())
 }
 
-/// Deletes the row of `step`, if it says that the step succeeded; a recorded failure stays. Whether there was one.
+/// Deletes the row of `step`, if it says that the step succeeded, and what it wrote; a recorded failure stays. Whether
+/// there was one.
 pub(crate) fn erase(conn: &Connection, ledger: &str, step: &StepInfo) -> Result<bool, StepError> {
+    kept::clear(conn, step)?;
     conn.prepare_cached(&format!("DELETE FROM {} WHERE plan = ?1 AND step = ?2 AND success = 1", quote_ident(ledger)))
         .and_then(|mut s| s.execute([&step.plan, &step.id]))
         .map(|rows| rows > 0)

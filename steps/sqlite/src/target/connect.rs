@@ -27,11 +27,13 @@ pub(crate) fn reader(path: &Path) -> Result<Connection, StepError> {
     if folder_of(path).is_ok_and(|folder| !may_write(&folder)) && !has_log(path) {
         return open_immutable(path).map_err(|e| opening_error(path, &e));
     }
-    match open(path, OpenFlags::SQLITE_OPEN_READ_ONLY) {
+    // Other files may be attached by URI; an absolute path itself never reads as one.
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    match open(path, flags) {
         Ok(conn) => Ok(conn),
         Err(e) if extended_code(&e) == Some(HOT_JOURNAL) => {
             writer(path)?;
-            open(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|e| opening_error(path, &e))
+            open(path, flags).map_err(|e| opening_error(path, &e))
         }
         Err(e) => Err(opening_error(path, &e)),
     }

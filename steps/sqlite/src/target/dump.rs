@@ -8,7 +8,7 @@
 use std::io::{self, Write};
 
 use cutover_core::StepError;
-use rusqlite::{Connection, Row, params_from_iter};
+use rusqlite::{Connection, Row};
 
 use crate::sql::{quote_ident, quote_text, sqlite_error, write_literal};
 
@@ -38,7 +38,13 @@ pub(crate) fn database(conn: &Connection, out: &mut impl Write) -> Result<u64, S
         }
         text(out, &format!("{sql};\n"))?;
         let columns = Columns::of(conn, &name)?;
-        rows += table(conn, &columns, &format!("SELECT {} FROM {}", columns.list(), quote_ident(&name)), &[], out)?;
+        rows += table(
+            conn,
+            &columns,
+            &format!("SELECT {} FROM {}", columns.list(), quote_ident(&name)),
+            |_| Ok(true),
+            out,
+        )?;
     }
     sequence(conn, out)?;
     for kind in ["index", "trigger", "view"] {
@@ -77,7 +83,7 @@ fn sequence(conn: &Connection, out: &mut impl Write) -> Result<(), StepError> {
     text(out, "DELETE FROM sqlite_sequence;\n")?;
     let names = vec!["name".to_owned(), "seq".to_owned()];
     let columns = Columns { table: "sqlite_sequence".to_owned(), names, rowid: "rowid" };
-    table(conn, &columns, "SELECT name, seq FROM sqlite_sequence ORDER BY name", &[], out).map(|_| ())
+    table(conn, &columns, "SELECT name, seq FROM sqlite_sequence ORDER BY name", |_| Ok(true), out).map(|_| ())
 }
 
 /// The columns of a table that can be inserted into.
@@ -110,6 +116,16 @@ impl Columns {
         Ok(Self { table: table.to_owned(), names, rowid: rowid.unwrap_or("rowid") })
     }
 
+    /// The table's name.
+    pub(crate) fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// The names, in the order of [`list`](Self::list).
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// A name by which the table's rowid is reached.
     pub(crate) fn rowid(&self) -> &'static str {
         self.rowid
@@ -121,20 +137,23 @@ impl Columns {
     }
 }
 
-/// Writes the rows of `query` (whose columns are `columns`) as INSERT statements. Returns how many.
+/// Writes the rows of `query` (whose columns are `columns`) that `wanted` picks as INSERT statements. Returns how many.
 pub(crate) fn table(
     conn: &Connection,
     columns: &Columns,
     query: &str,
-    params: &[i64],
+    wanted: impl Fn(&Row<'_>) -> rusqlite::Result<bool>,
     out: &mut impl Write,
 ) -> Result<u64, StepError> {
     let doing = format!("while exporting the rows of `{}`", columns.table);
     let head = format!("INSERT INTO {}({}) VALUES(", quote_ident(&columns.table), columns.list());
     let mut statement = conn.prepare(query).map_err(|e| sqlite_error(e, &doing))?;
-    let mut rows = statement.query(params_from_iter(params)).map_err(|e| sqlite_error(e, &doing))?;
+    let mut rows = statement.query([]).map_err(|e| sqlite_error(e, &doing))?;
     let mut count = 0;
     while let Some(row) = rows.next().map_err(|e| sqlite_error(e, &doing))? {
+        if !wanted(row).map_err(|e| sqlite_error(e, &doing))? {
+            continue;
+        }
         insert(out, &head, row, columns.names.len()).map_err(|e| match e {
             Failure::Sql(e) => sqlite_error(e, &doing),
             Failure::Io(e) => write_error(e),

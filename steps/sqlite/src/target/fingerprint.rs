@@ -14,11 +14,11 @@
 use std::collections::BTreeMap;
 
 use cutover_core::{Depth, Fingerprint, PartPrint, StepContext, StepError};
-use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
 use super::catalog::{self, Table};
 use crate::sql::{normalised, quote_ident, sqlite_error};
+use crate::value::push_bytes;
 
 /// Rows are hashed in runs of about this many bytes: long enough for BLAKE3 to use the whole machine word.
 const RUN: usize = 1 << 17;
@@ -142,7 +142,7 @@ impl Printer {
 
     fn row(&mut self, row: &Row<'_>, columns: usize) -> rusqlite::Result<()> {
         for i in 0..columns {
-            push_value(&mut self.run, row.get_ref(i)?);
+            push_bytes(&mut self.run, row.get_ref(i)?);
         }
         self.run.push(b'\n');
         self.count += 1;
@@ -166,28 +166,6 @@ impl Printer {
             }
         }
         PartPrint { digest: self.hasher.finalize().to_hex().to_string(), count: self.count }
-    }
-}
-
-/// A value with its type in front, so that 1, 1.0, '1' and x'31' differ.
-fn push_value(out: &mut Vec<u8>, value: ValueRef<'_>) {
-    let mut bytes = |tag: u8, body: &[u8]| {
-        out.push(tag);
-        out.extend_from_slice(&(body.len() as u64).to_le_bytes());
-        out.extend_from_slice(body);
-    };
-    match value {
-        ValueRef::Text(text) => bytes(b't', text),
-        ValueRef::Blob(blob) => bytes(b'b', blob),
-        ValueRef::Null => out.push(b'n'),
-        ValueRef::Integer(i) => {
-            out.push(b'i');
-            out.extend_from_slice(&i.to_le_bytes());
-        }
-        ValueRef::Real(r) => {
-            out.push(b'r');
-            out.extend_from_slice(&r.to_bits().to_le_bytes());
-        }
     }
 }
 

@@ -1,104 +1,138 @@
 //! The rows that a restore would take away although no step of ours wrote them.
 //!
 //! Owns the comparison of a database with an older copy of itself. A row counts when its key is new or its values
-//! changed since, unless a step that the restore takes back recorded that it wrote it. Rows that others deleted are
-//! not counted: the restore brings them back. Virtual tables are not compared; their content follows other tables.
+//! changed since, unless it is as a step that the restore takes back left it. Rows that others deleted are not counted:
+//! the restore brings them back. Virtual tables are not compared; their content follows other tables.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-use cutover_core::{Receipt, StepError};
+use cutover_core::{RestoreOptions, StepError};
 use rusqlite::Connection;
-use serde::Deserialize;
 
 use super::bookkeeping;
 use super::catalog::{self, Table};
 use super::connect;
 use super::dump::{self, Columns};
+use super::kept;
+use super::recorder::{NONE, Reader};
 use crate::sql::{quote_ident, sqlite_error};
-use crate::written::Written;
+use crate::written::{Known, Written};
 
-/// The part of a receipt that says which rows a step wrote.
-#[derive(Debug, Default, Deserialize)]
-struct Wrote {
-    #[serde(default)]
-    written: Written,
-}
+const DOING: &str = "while comparing the database with its snapshot";
 
-/// The present database with the older copy attached as `old`. Both are files that nobody writes.
+/// The present database with an older copy attached as `old`, which nobody writes.
 #[derive(Debug)]
 pub(crate) struct Comparison {
     conn: Connection,
     ledger: String,
-    ours: Written,
 }
 
 impl Comparison {
-    pub(crate) fn new(present: &Path, older: &Path, ledger: &str) -> Result<Self, StepError> {
-        let doing = "while comparing the database with its snapshot";
-        let conn = connect::open_immutable(present).map_err(|e| sqlite_error(e, doing))?;
-        conn.execute("ATTACH DATABASE ?1 AS old", [connect::uri(older, "immutable=1").to_string_lossy()])
-            .map_err(|e| sqlite_error(e, doing))?;
-        let ours = ours(&conn, ledger)?;
-        Ok(Self { conn, ledger: ledger.to_owned(), ours })
+    /// Compares a file that nobody writes.
+    pub(crate) fn of_copy(present: &Path, older: &Path, ledger: &str) -> Result<Self, StepError> {
+        let conn = connect::open_immutable(present).map_err(|e| sqlite_error(e, DOING))?;
+        Self::attach(conn, older, ledger)
     }
 
-    /// Rows written by others since the older copy, by table; written to `out` as INSERT statements.
-    pub(crate) fn export(&self, out: &mut impl Write) -> Result<BTreeMap<String, u64>, StepError> {
+    /// Compares the living database as it is at this moment.
+    pub(crate) fn of_living(present: &Path, older: &Path, ledger: &str) -> Result<Self, StepError> {
+        let comparison = Self::attach(connect::reader(present)?, older, ledger)?;
+        comparison.conn.execute_batch("BEGIN").map_err(|e| sqlite_error(e, DOING))?;
+        Ok(comparison)
+    }
+
+    fn attach(conn: Connection, older: &Path, ledger: &str) -> Result<Self, StepError> {
+        conn.execute("ATTACH DATABASE ?1 AS old", [connect::uri(older, "immutable=1").to_string_lossy()])
+            .map_err(|e| sqlite_error(e, DOING))?;
+        Ok(Self { conn, ledger: ledger.to_owned() })
+    }
+
+    /// What the steps of `options` wrote into the target `name`, as the database and their receipts have it.
+    pub(crate) fn known(&self, name: &str, plan: &str, options: &RestoreOptions) -> Result<Known, StepError> {
+        let mut known = Known::default();
+        for (step, receipt) in &options.undone {
+            kept::of(&self.conn, plan, step)?.into_iter().for_each(|written| known.add(written));
+            if let Some(wrote) = receipt.as_ref().and_then(|r| r.wrote.get(name)) {
+                known.add(serde_json::from_value(wrote.clone()).map_err(|e| {
+                    StepError::failed(format!("the receipt of step `{step}` does not say which rows it wrote"))
+                        .caused_by(e)
+                })?);
+            }
+        }
+        Ok(known)
+    }
+
+    /// Steps that were applied since the older copy and are not among those of `options`, by plan.
+    pub(crate) fn bystanders(
+        &self,
+        plan: &str,
+        options: &RestoreOptions,
+    ) -> Result<BTreeMap<String, Vec<String>>, StepError> {
+        let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        if !bookkeeping::check_shape(&self.conn, &self.ledger)? {
+            return Ok(found);
+        }
+        let name = quote_ident(&self.ledger);
+        let older = self
+            .conn
+            .prepare("SELECT 1 FROM old.sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE")
+            .and_then(|mut s| s.exists([&self.ledger]))
+            .map_err(|e| sqlite_error(e, DOING))?;
+        let same = "o.plan = n.plan AND o.step = n.step AND o.run = n.run AND o.success = 1";
+        let known =
+            if older { format!("AND NOT EXISTS (SELECT 1 FROM old.{name} o WHERE {same})") } else { String::new() };
+        let rows: Vec<(String, String)> = self
+            .conn
+            .prepare(&format!("SELECT plan, step FROM main.{name} n WHERE success = 1 {known} ORDER BY id"))
+            .and_then(|mut s| s.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
+            .map_err(|e| sqlite_error(e, DOING))?;
+        for (of, step) in rows {
+            if of != plan || !options.undone.contains_key(&step) {
+                found.entry(of).or_default().push(step);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Rows since the older copy that are not `known`, by table; written to `out` as INSERT statements.
+    pub(crate) fn export(&self, known: &Known, out: &mut impl Write) -> Result<BTreeMap<String, u64>, StepError> {
         let mut lost = BTreeMap::new();
-        for table in catalog::tables(&self.conn, &self.ledger)? {
-            if !table.is_virtual {
-                let rows = self.table(&table, out)?;
-                if rows > 0 {
-                    lost.insert(table.name, rows);
-                }
+        for (table, columns, condition) in self.changed()? {
+            let ours = known.of(&table, columns.names());
+            let query = format!("SELECT {} FROM main.{} AS n WHERE {condition}", columns.list(), quote_ident(&table));
+            let rows = dump::table(&self.conn, &columns, &query, |row| Ok(!ours.contain(row)?), out)?;
+            if rows > 0 {
+                lost.insert(table, rows);
             }
         }
         Ok(lost)
     }
 
-    fn table(&self, table: &Table, out: &mut impl Write) -> Result<u64, StepError> {
-        let doing = format!("while comparing the rows of `{}`", table.name);
-        let columns = Columns::of(&self.conn, &table.name)?;
-        let new = format!("SELECT {} FROM main.{} AS n", columns.list(), quote_ident(&table.name));
-        let Some(same) = self.same_row(table)? else {
-            // The table itself is newer than the copy.
-            return if table.without_rowid {
-                dump::table(&self.conn, &columns, &new, &[], out)
-            } else {
-                self.rows_of_others(table, &columns, "1", out)
-            };
-        };
-        let gone = format!("NOT EXISTS (SELECT 1 FROM old.{} AS o WHERE {same})", quote_ident(&table.name));
-        if table.without_rowid {
-            return dump::table(&self.conn, &columns, &format!("{new} WHERE {gone}"), &[], out);
+    /// Every row that is new or has changed since the older copy.
+    pub(crate) fn rows(&self) -> Result<Written, StepError> {
+        let mut written = Written::default();
+        for (table, _, condition) in self.changed()? {
+            let mut reader = Reader::of(&self.conn, &table)?;
+            reader.read(&condition, [NONE])?;
+            written.0.extend(reader.finish());
         }
-        self.rows_of_others(table, &columns, &gone, out).map_err(|e| StepError::new(e.kind(), format!("{doing}: {e}")))
+        Ok(written)
     }
 
-    /// The rows of a rowid table for which `condition` holds and that no step of ours wrote.
-    fn rows_of_others(
-        &self,
-        table: &Table,
-        columns: &Columns,
-        condition: &str,
-        out: &mut impl Write,
-    ) -> Result<u64, StepError> {
-        let doing = format!("while comparing the rows of `{}`", table.name);
-        let name = quote_ident(&table.name);
-        let rowid = columns.rowid();
-        let ids: Vec<i64> = self
-            .conn
-            .prepare(&format!("SELECT n.{rowid} FROM main.{name} AS n WHERE {condition} ORDER BY 1"))
-            .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
-            .map_err(|e| sqlite_error(e, &doing))?;
-        let query = format!("SELECT {} FROM main.{name} AS n WHERE n.{rowid} = ?1", columns.list());
-        let mut rows = 0;
-        for id in ids.into_iter().filter(|id| !self.ours.contains(&table.name, *id)) {
-            rows += dump::table(&self.conn, columns, &query, &[id], out)?;
+    /// The tables, their columns, and the condition under which a row `n` of them is new or changed.
+    fn changed(&self) -> Result<Vec<(String, Columns, String)>, StepError> {
+        let mut found = Vec::new();
+        for table in catalog::tables(&self.conn, &self.ledger)?.into_iter().filter(|t| !t.is_virtual) {
+            let columns = Columns::of(&self.conn, &table.name)?;
+            let condition = match self.same_row(&table)? {
+                Some(same) => format!("NOT EXISTS (SELECT 1 FROM old.{} AS o WHERE {same})", quote_ident(&table.name)),
+                None => "1".to_owned(),
+            };
+            found.push((table.name, columns, condition));
         }
-        Ok(rows)
+        Ok(found)
     }
 
     /// The condition under which row `o` of the older table is row `n` of the present one, unchanged. None: there is
@@ -127,35 +161,4 @@ impl Comparison {
         }
         Ok(Some(same.join(" AND ")))
     }
-}
-
-/// The rows written by steps that are in the present ledger and not in the older one.
-fn ours(conn: &Connection, ledger: &str) -> Result<Written, StepError> {
-    let doing = "while reading the ledger";
-    let mut ours = Written::default();
-    if !bookkeeping::check_shape(conn, ledger)? {
-        return Ok(ours);
-    }
-    let name = quote_ident(ledger);
-    let older = conn
-        .prepare("SELECT 1 FROM old.sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE")
-        .and_then(|mut s| s.exists([ledger]))
-        .map_err(|e| sqlite_error(e, doing))?;
-    let known = if older {
-        format!(
-            "AND NOT EXISTS (SELECT 1 FROM old.{name} o WHERE o.plan = n.plan AND o.step = n.step AND o.run = n.run)"
-        )
-    } else {
-        String::new()
-    };
-    let receipts: Vec<String> = conn
-        .prepare(&format!("SELECT receipt FROM main.{name} n WHERE success = 1 AND receipt IS NOT NULL {known}"))
-        .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
-        .map_err(|e| sqlite_error(e, doing))?;
-    for receipt in receipts {
-        // A receipt of a kind that says nothing of rows adds none.
-        let wrote = serde_json::from_str::<Receipt>(&receipt).ok().and_then(|r| Wrote::deserialize(r.body).ok());
-        ours.extend(wrote.unwrap_or_default().written);
-    }
-    Ok(ours)
 }

@@ -22,17 +22,18 @@ mod connect;
 mod dump;
 mod facts;
 mod fingerprint;
+mod kept;
 mod ledger;
 mod loss;
+mod recorder;
 mod restore;
 mod session;
 mod snapshot;
 mod watch;
 
 pub(crate) use dump::database as dump_database;
+use recorder::Recorder;
 use session::{ForeignKeys, Session};
-
-use crate::written::Recorder;
 
 /// A SQLite database of a plan.
 #[derive(Debug)]
@@ -97,8 +98,9 @@ impl SqliteTarget {
     where
         F: FnOnce(&Connection) -> Result<Receipt, StepError> + Send + 'static,
     {
+        let recorder = self.recorder(cx);
         self.transaction(cx, ForeignKeys::On, move |conn, at| {
-            let receipt = work(conn)?;
+            let receipt = recorded(recorder, conn, at, || work(conn))?;
             bookkeeping::record(conn, &at.ledger, &at.step, at.now, bookkeeping::Outcome::Success(&receipt))?;
             Ok(receipt)
         })
@@ -131,7 +133,8 @@ impl SqliteTarget {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StepError> + Send + 'static,
     {
-        self.transaction(cx, ForeignKeys::On, move |conn, _| work(conn)).await
+        let recorder = self.recorder(cx);
+        self.transaction(cx, ForeignKeys::On, move |conn, at| recorded(recorder, conn, at, || work(conn))).await
     }
 
     /// The ledger's own row of this step (what a crash left), if any.
@@ -164,14 +167,29 @@ impl SqliteTarget {
         .await
     }
 
-    /// Says which rows a change writes.
-    pub(crate) fn recorder(&self) -> Recorder {
-        self.session.recorder.clone()
+    /// What says which rows a change writes. None: no step of the plan is undone by restoring this target, so nobody
+    /// will ask.
+    fn recorder(&self, cx: &StepContext) -> Option<Recorder> {
+        let records = *self.session.records.get_or_init(|| cx.may_restore(&self.name));
+        records.then(|| self.session.recorder.clone())
     }
 
     fn session(&self) -> Arc<Session> {
         Arc::clone(&self.session)
     }
+}
+
+/// Runs `work` and keeps which rows it wrote.
+fn recorded<T>(
+    recorder: Option<Recorder>,
+    conn: &Connection,
+    at: &At,
+    work: impl FnOnce() -> Result<T, StepError>,
+) -> Result<T, StepError> {
+    let Some(recorder) = recorder else { return work() };
+    let (value, written) = recorder.record(conn, &at.ledger, work)?;
+    kept::add(conn, &at.step, &written)?;
+    Ok(value)
 }
 
 #[async_trait]
@@ -212,8 +230,14 @@ impl Target for SqliteTarget {
         from: &SnapshotManifest,
         options: &RestoreOptions,
     ) -> Result<Restored, StepError> {
-        let (session, step, from, options) = (self.session(), cx.info().clone(), from.clone(), options.clone());
-        cx.blocking(move || restore::restore(&session, &step, &from, &options)).await
+        let (session, name, step) = (self.session(), self.name.clone(), cx.info().clone());
+        let (from, options) = (from.clone(), options.clone());
+        cx.blocking(move || restore::restore(&session, &name, &step, &from, &options)).await
+    }
+
+    async fn changes_since(&self, cx: &StepContext, from: &SnapshotManifest) -> Result<serde_json::Value, StepError> {
+        let (session, from) = (self.session(), from.clone());
+        cx.blocking(move || restore::changes_since(&session, &from)).await
     }
 
     async fn measure(&self, cx: &StepContext, query: &str) -> Result<f64, StepError> {

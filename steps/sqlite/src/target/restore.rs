@@ -19,10 +19,12 @@ use super::loss::Comparison;
 use super::session::{ForeignKeys, Session};
 use super::{connect, fingerprint, snapshot};
 use crate::sql::sqlite_error;
+use crate::written::Known;
 
 /// Puts the snapshot `from` back. The epoch of `step` is stored afterwards.
 pub(crate) fn restore(
     session: &Session,
+    target: &str,
     step: &StepInfo,
     from: &SnapshotManifest,
     options: &RestoreOptions,
@@ -41,7 +43,13 @@ pub(crate) fn restore(
     let name = snapshot::free_name(&options.aside, path);
     let before = session.change_counter_of_writer()?;
     let aside = session.exclusive(|conn| Ok(snapshot::copy(conn, &options.aside, &name)?.0))?;
-    let (lost, export) = lost_rows(session, &aside, &older, from)?;
+    let comparison = Comparison::of_copy(&aside, &older, &session.ledger)?;
+    let bystanders = comparison.bystanders(&step.plan, options)?;
+    if !bystanders.is_empty() && !options.accept_loss {
+        return Err(in_the_way(path, &step.plan, &bystanders));
+    }
+    let known = comparison.known(target, &step.plan, options)?;
+    let (lost, export) = lost_rows(&comparison, &known, &aside, from)?;
     if !lost.is_empty() && !options.accept_loss {
         return Err(refusal(path, &lost, &export));
     }
@@ -59,6 +67,14 @@ pub(crate) fn restore(
         bookkeeping::check_epoch(conn, step.epoch)
     })?;
     Ok(Restored { aside, lost })
+}
+
+/// What is in the living database and was not in the snapshot `from`.
+pub(crate) fn changes_since(session: &Session, from: &SnapshotManifest) -> Result<serde_json::Value, StepError> {
+    let older = proven(from)?;
+    let written = Comparison::of_living(&session.path, &older, &session.ledger)?.rows()?;
+    serde_json::to_value(&written)
+        .map_err(|e| StepError::internal("a list of rows could not be written as JSON").caused_by(e))
 }
 
 /// The snapshot's file, when it is the one that the manifest describes.
@@ -92,9 +108,9 @@ fn proven(from: &SnapshotManifest) -> Result<PathBuf, StepError> {
 
 /// Rows of others since the snapshot, counted and exported beside the copy that was set aside.
 fn lost_rows(
-    session: &Session,
+    comparison: &Comparison,
+    known: &Known,
     aside: &Path,
-    older: &Path,
     from: &SnapshotManifest,
 ) -> Result<(BTreeMap<String, u64>, PathBuf), StepError> {
     let export = PathBuf::from(format!("{}.lost-rows.sql", aside.display()));
@@ -103,7 +119,7 @@ fn lost_rows(
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial).map_err(failed)?;
     let mut out = BufWriter::new(file);
     writeln!(out, "-- Rows of `{}` written since the snapshot of {}.", from.target, from.taken_at).map_err(failed)?;
-    let lost = Comparison::new(aside, older, &session.ledger)?.export(&mut out)?;
+    let lost = comparison.export(known, &mut out)?;
     let file = out.into_inner().map_err(|e| failed(e.into_error()))?;
     file.sync_all().map_err(failed)?;
     if lost.is_empty() {
@@ -113,6 +129,24 @@ fn lost_rows(
         disk::sync_parent(&export)?;
     }
     Ok((lost, export))
+}
+
+/// Steps that nobody asked to undo would be undone.
+fn in_the_way(path: &Path, mine: &str, steps: &BTreeMap<String, Vec<String>>) -> StepError {
+    let named = |steps: &[String]| steps.iter().map(|s| format!("`{s}`")).collect::<Vec<_>>().join(", ");
+    let lines: Vec<String> = steps.iter().map(|(plan, steps)| format!("{} of plan `{plan}`", named(steps))).collect();
+    let first = match steps.keys().find(|plan| *plan != mine) {
+        Some(plan) => format!("roll plan `{plan}` back first"),
+        None => "roll those steps back first".to_owned(),
+    };
+    StepError::conflict(format!(
+        "restoring `{}` would undo steps that were applied since the snapshot: {}",
+        path.display(),
+        lines.join("; ")
+    ))
+    .with_help(format!(
+        "{first}, or run again with `--accept-loss`: their rows are exported then, and lost. Nothing was changed"
+    ))
 }
 
 fn refusal(path: &Path, lost: &BTreeMap<String, u64>, export: &Path) -> StepError {

@@ -4,15 +4,15 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use cutover_core::StepError;
 use rusqlite::Connection;
 
 use super::connect;
+use super::recorder::Recorder;
 use super::watch::Watch;
 use crate::sql::sqlite_error;
-use crate::written::Recorder;
 
 /// What a target shares with the closures that work on it.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct Session {
     group: AtomicBool,
     watch: Mutex<Watch>,
     pub(crate) recorder: Recorder,
+    /// Whether a restore may have to know which rows a change wrote.
+    pub(crate) records: OnceLock<bool>,
 }
 
 /// Whether a transaction enforces foreign keys.
@@ -43,6 +45,7 @@ impl Session {
             group: AtomicBool::new(false),
             watch: Mutex::default(),
             recorder: Recorder::default(),
+            records: OnceLock::new(),
         }
     }
 

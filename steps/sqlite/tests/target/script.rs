@@ -116,7 +116,11 @@ fn restoring_a_script_without_a_way_down_takes_back_its_rows_and_counts_only_tho
     bench.apply("it").unwrap();
     assert_eq!(bench.verify("it").unwrap(), Verdict::Holds);
     assert!(bench.rollback("it", None).is_err());
-    let options = RestoreOptions { aside: world.folder.path().join("aside"), accept_loss: false };
+    let options = RestoreOptions {
+        aside: world.folder.path().join("aside"),
+        accept_loss: false,
+        undone: [("it".to_owned(), None)].into(),
+    };
     world.sql("INSERT INTO notes VALUES (9, 'theirs')");
     let error = block_on(target.restore(&cx, &manifest, &options)).unwrap_err();
     assert!(
