@@ -4,6 +4,7 @@
 //! by `progress`.
 
 mod config;
+mod copies;
 mod progress;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::process::{self, Program, Ran, not_found};
 pub use config::CommandConfig;
+use copies::Copies;
 use progress::{State, read_progress, write_progress};
 
 const VERSION: u32 = 1;
@@ -80,7 +82,7 @@ impl MigrationStep for CommandRun {
     }
 
     fn uses(&self) -> Vec<Use> {
-        let written: Vec<_> = self.config.writes.iter().chain(&self.config.restore).collect();
+        let written = self.written();
         let read = self.config.reads.iter().filter(|name| !written.contains(name)).map(Use::read);
         let mut uses: Vec<_> = read.chain(written.iter().map(|name| Use::write(*name))).collect();
         uses.sort();
@@ -123,17 +125,22 @@ impl MigrationStep for CommandRun {
         let attempt = format!("{}@{}", cx.info().run, cx.now());
         let mut done = Done { version: VERSION, attempt: attempt.clone(), log: None, tail: String::new() };
         cx.intend(&Receipt::of(&done)?).await?;
+        let copies = Copies::take(cx, &self.written()).await?;
         write_progress(cx, attempt.clone(), State::Started).await?;
         let log = self.free_log(cx).await?;
         let ran = self.run(cx, &self.config.apply, Some(log.clone())).await?;
+        let wrote = copies.compare(cx).await;
         if !ran.succeeded() {
+            if let Some(wrote) = wrote.ok().filter(|wrote| !wrote.is_empty()) {
+                cx.intend(&Receipt { wrote, ..Receipt::of(&done)? }).await?;
+            }
             let shown = log.strip_prefix(cx.root()).unwrap_or(&log).display().to_string();
             return Err(failed(&self.config.apply, &ran, cx).with_help(format!("its whole output is in `{shown}`")));
         }
         write_progress(cx, attempt, State::Applied).await?;
         done.log = log.file_name().map(|n| n.to_string_lossy().into_owned());
         done.tail = ran.tail;
-        Ok(Applied::Changed(Receipt::of(&done)?))
+        Ok(Applied::Changed(Receipt { wrote: wrote?, ..Receipt::of(&done)? }))
     }
 
     async fn verify(&self, cx: &StepContext) -> Result<Verdict, StepError> {
@@ -178,6 +185,14 @@ impl MigrationStep for CommandRun {
 }
 
 impl CommandRun {
+    /// The targets that it may write into.
+    fn written(&self) -> Vec<&String> {
+        let mut names: Vec<_> = self.config.writes.iter().chain(&self.config.restore).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
     /// Whether `verify` proves that an interrupted try had done its work.
     async fn proves(&self, cx: &StepContext) -> Result<bool, StepError> {
         match &self.config.verify {

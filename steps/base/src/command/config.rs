@@ -34,7 +34,8 @@ pub struct CommandConfig {
     /// False: the command changes nothing (a test suite), so that there is nothing to undo.
     #[serde(default = "yes")]
     pub changes: bool,
-    /// A target whose snapshot is the way back, where there is no `rollback` command.
+    /// A target whose snapshot is the way back, where there is no `rollback` command. While the command runs, a copy of
+    /// the target is kept, to tell what the command wrote from what others write later.
     pub restore: Option<String>,
     /// Targets that the command reads.
     #[serde(default)]

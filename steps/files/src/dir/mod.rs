@@ -179,6 +179,15 @@ impl Target for DirTarget {
         .await
     }
 
+    async fn changes_since(&self, cx: &StepContext, from: &SnapshotManifest) -> Result<serde_json::Value, StepError> {
+        let (inner, target, from) = (cx.clone(), self.clone(), from.clone());
+        cx.blocking(move || {
+            let present = walk::walk(&inner, &target.path, &target.config)?;
+            Ok(serde_json::json!(snapshot::changes_since(&target.path, &present, &from)?))
+        })
+        .await
+    }
+
     async fn measure(&self, cx: &StepContext, query: &str) -> Result<f64, StepError> {
         let patterns = vec![query.to_owned()];
         globs::check("measure", &patterns)?;

@@ -85,14 +85,21 @@ pub(super) fn restore(
     let wanted = read_index(&from.folder)?;
     let names: BTreeSet<&str> = wanted.iter().map(|e| e.path.as_str()).collect();
     let appeared: Vec<&Entry> = present.iter().filter(|e| !names.contains(e.path.as_str())).collect();
-    if !appeared.is_empty() && !options.accept_loss {
-        let shown: Vec<_> = appeared.iter().take(5).map(|e| format!("`{}`", e.path)).collect();
+    let ours = written(&from.target, options)?;
+    let mut foreign = Vec::new();
+    for &entry in &appeared {
+        if ours.get(&entry.path) != Some(&print(folder, entry)?) {
+            foreign.push(entry);
+        }
+    }
+    if !foreign.is_empty() && !options.accept_loss {
+        let shown: Vec<_> = foreign.iter().take(5).map(|e| format!("`{}`", e.path)).collect();
         return Err(StepError::conflict(format!(
             "{} files appeared in `{}` since the snapshot: {}{}",
-            appeared.len(),
+            foreign.len(),
             folder.display(),
             shown.join(", "),
-            if appeared.len() > shown.len() { ", …" } else { "" }
+            if foreign.len() > shown.len() { ", …" } else { "" }
         ))
         .with_help("with `--accept-loss` they are moved aside and everything else is put back"));
     }
@@ -116,11 +123,56 @@ pub(super) fn restore(
         let path = inside(folder, &entry.path, false)?;
         move_file(&path, &free(&options.aside.join(&entry.path)))?;
     }
-    let lost = match appeared.len() {
+    let lost = match foreign.len() {
         0 => BTreeMap::new(),
         n => BTreeMap::from([("files".to_owned(), n as u64)]),
     };
     Ok(Restored { aside: options.aside.clone(), lost })
+}
+
+/// What is in the folder and was not in the snapshot, or not so: each path with what is there.
+pub(super) fn changes_since(
+    folder: &Path,
+    present: &[Entry],
+    from: &SnapshotManifest,
+) -> Result<BTreeMap<String, String>, StepError> {
+    prove(from)?;
+    let before: BTreeMap<String, String> = read_index(&from.folder)?
+        .iter()
+        .map(|e| Ok((e.path.clone(), print(&from.folder.join(FILES), e)?)))
+        .collect::<Result<_, StepError>>()?;
+    let mut changed = BTreeMap::new();
+    for entry in present {
+        let print = print(folder, entry)?;
+        if before.get(&entry.path) != Some(&print) {
+            changed.insert(entry.path.clone(), print);
+        }
+    }
+    Ok(changed)
+}
+
+/// The same of every step that a restore takes back.
+fn written(target: &str, options: &RestoreOptions) -> Result<BTreeMap<String, String>, StepError> {
+    let mut written = BTreeMap::new();
+    for (step, receipt) in &options.undone {
+        if let Some(wrote) = receipt.as_ref().and_then(|r| r.wrote.get(target)) {
+            let paths: BTreeMap<String, String> = serde_json::from_value(wrote.clone()).map_err(|e| {
+                StepError::failed(format!("the receipt of step `{step}` does not say which files it wrote"))
+                    .caused_by(e)
+            })?;
+            written.extend(paths);
+        }
+    }
+    Ok(written)
+}
+
+/// A file's content or a link's destination, in short.
+fn print(folder: &Path, entry: &Entry) -> Result<String, StepError> {
+    match &entry.kind {
+        Kind::File => Ok(format!("file {}", hash_file(&folder.join(&entry.path))?.1)),
+        Kind::Link { to } => Ok(format!("link {to}")),
+        Kind::Special => Ok("special".to_owned()),
+    }
 }
 
 /// A snapshot that is not whole is refused before anything is touched.

@@ -101,7 +101,7 @@ fn a_restore_puts_everything_back_and_nothing_is_lost() {
     fs::write(brain.join("docs/new.md"), "new").unwrap();
     let changed = Tree::of(&brain);
 
-    let mut options = RestoreOptions { aside: dir.path().join("aside"), accept_loss: false };
+    let mut options = RestoreOptions { aside: dir.path().join("aside"), ..RestoreOptions::default() };
     let error = block_on(target.restore(&cx, &snapshot, &options)).unwrap_err();
     assert!(error.to_string().contains("`docs/new.md`"), "{error}");
     assert_eq!(Tree::of(&brain).differences(&changed), Vec::<String>::new());
@@ -119,6 +119,42 @@ fn a_restore_puts_everything_back_and_nothing_is_lost() {
     fs::write(brain.join("a.json"), "[2]").unwrap();
     assert!(block_on(target.restore(&cx, &snapshot, &options)).is_err());
     assert_eq!(fs::read_to_string(brain.join("a.json")).unwrap(), "[2]");
+}
+
+#[test]
+fn a_restore_takes_back_what_a_program_wrote_and_asks_about_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = brain(dir.path());
+    let (target, cx) = (bench.target("brain"), bench.plan_cx());
+    let brain = dir.path().join("brain");
+    let before = block_on(target.fingerprint(&cx, Depth::Content)).unwrap();
+    let snapshot = block_on(target.snapshot(&cx, &dir.path().join("snap"))).unwrap();
+    let copy = block_on(target.snapshot(&cx, &dir.path().join("copy"))).unwrap();
+    fs::write(brain.join("docs/by-it.md"), "by it").unwrap();
+    symlink("by-it.md", brain.join("docs/link-by-it")).unwrap();
+    fs::write(brain.join("a.json"), "[1]").unwrap();
+    let wrote = block_on(target.changes_since(&cx, &copy)).unwrap();
+    assert_eq!(wrote.as_object().unwrap().len(), 3, "{wrote}");
+    let receipt = cutover_core::Receipt { wrote: [("brain".to_owned(), wrote)].into(), ..Default::default() };
+    let mut options = RestoreOptions {
+        aside: dir.path().join("aside"),
+        undone: [("run".to_owned(), Some(receipt))].into(),
+        ..RestoreOptions::default()
+    };
+
+    // Another file, and a file of the program that somebody wrote over.
+    fs::write(brain.join("docs/theirs.md"), "theirs").unwrap();
+    let error = block_on(target.restore(&cx, &snapshot, &options)).unwrap_err().to_string();
+    assert!(error.contains("1 files") && error.contains("`docs/theirs.md`"), "{error}");
+    fs::remove_file(brain.join("docs/theirs.md")).unwrap();
+    fs::write(brain.join("docs/by-it.md"), "their edit").unwrap();
+    let error = block_on(target.restore(&cx, &snapshot, &options)).unwrap_err().to_string();
+    assert!(error.contains("`docs/by-it.md`"), "{error}");
+    fs::write(brain.join("docs/by-it.md"), "by it").unwrap();
+
+    options.aside = dir.path().join("aside-2");
+    assert!(block_on(target.restore(&cx, &snapshot, &options)).unwrap().lost.is_empty());
+    assert_eq!(before, block_on(target.fingerprint(&cx, Depth::Content)).unwrap());
 }
 
 #[test]
