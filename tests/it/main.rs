@@ -10,6 +10,7 @@ mod invalid_plans;
 mod locking;
 mod placing;
 mod registry;
+mod restoring;
 mod rollback;
 mod screens;
 mod secrets;
