@@ -1,6 +1,7 @@
 //! A plan, its root, its state folder and its targets: what every command starts from. Opening a session writes nothing.
 
 mod placing;
+mod printed;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use crate::journal::{Journal, JournalError};
 use crate::lock::beside;
 use crate::recorder::{Recorder, journal_error};
 use placing::{make_targets, real_path};
+pub(crate) use printed::shell_words;
 
 /// Where things are, as the operator said.
 #[derive(Debug, Clone, Default)]
@@ -188,24 +190,6 @@ impl Session {
             }
         }
         files
-    }
-
-    /// How the operator would call `command` on this plan.
-    pub fn command_line(&self, command: &str) -> String {
-        let mut line = format!("cutover {command} {}", self.plan_file.display());
-        if let Some(root) = &self.place.root {
-            line.push_str(&format!(" --root {}", root.display()));
-        }
-        if let Some(state) = &self.place.state {
-            line.push_str(&format!(" --state {}", state.display()));
-        }
-        for (name, path) in &self.place.binds {
-            line.push_str(&format!(" --bind {name}={}", path.display()));
-        }
-        for (name, value) in &self.place.vars {
-            line.push_str(&format!(" --var {name}={value}"));
-        }
-        line
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
-use crate::system::{System, scripts};
+use crate::system::{System, on, scripts};
 
 const ORDERS: &str = "CREATE TABLE orders (id INTEGER PRIMARY KEY, note TEXT);";
 
@@ -134,4 +134,41 @@ fn a_link_to_nothing_outside_the_root_is_refused_too() {
     symlink("../elsewhere.db", system.root().join("other.db")).unwrap();
     let ran = system.cutover("plan", &[]).expect_code(66);
     assert!(ran.stderr.contains("leads out of the root"), "{}", ran.stderr);
+}
+
+/// The command after "next: " (up to a remark in brackets), as a shell runs it.
+fn say_again(printed: &str, args: &str) -> cutover_tests::Ran {
+    let next = printed.lines().find_map(|l| l.strip_prefix("next: ")).unwrap();
+    let next = next.split(" (").next().unwrap().strip_prefix("cutover ").unwrap();
+    let mut shell = std::process::Command::new("sh");
+    shell.arg("-c").arg(format!("\"$CUTOVER\" {next} {args}"));
+    cutover_tests::run(shell.env("CUTOVER", assert_cmd::cargo::cargo_bin("cutover")))
+}
+
+#[test]
+fn a_printed_command_can_be_pasted_into_a_shell() {
+    let system = small();
+    scripts(&system, 3, 1, "on-failure = \"pause\"\nvars = { v = \"x\" }");
+    system.write("1.sql", "CREATE TABLE t1 (a TEXT); INSERT INTO nowhere VALUES (1);");
+    let root = system.root().with_file_name("it's a $HOME");
+    fs::rename(system.root(), &root).unwrap();
+    let db = root.join("my app.db");
+    fs::rename(root.join("app.db"), &db).unwrap();
+    let bind = format!("app={}", db.display());
+    let plan = system.file("plan.toml");
+    let apply = ["--bind", &bind, "--var", "v=a b", "--to", "p1"];
+    let failed = cutover_tests::run(&mut on(&plan, &root, "apply", &apply)).expect_code(104);
+    assert!(failed.stdout.contains("'v=a b'"), "{}", failed.stdout);
+    system.write("1.sql", "CREATE TABLE t1 (a TEXT);");
+    say_again(&failed.stdout, "").expect_code(0);
+}
+
+#[test]
+fn the_holder_of_a_lock_is_shown_as_it_was_called() {
+    let system = small();
+    system.cutover("apply", &["--var", "note=two words"]).expect_code(65);
+    scripts(&system, 2, 1, "vars = { note = \"\" }");
+    system.cutover("apply", &["--var", "note=two words"]).expect_code(0);
+    let lock = fs::read_to_string(system.root().join(".cutover/lock")).unwrap();
+    assert!(lock.contains("--var 'note=two words'"), "{lock}");
 }

@@ -17,7 +17,7 @@ use crate::commands;
 use crate::error::{Result, RunnerError};
 use crate::executor::RunOptions;
 use crate::exit::Exit;
-use crate::session::Place;
+use crate::session::{Place, shell_words};
 use crate::style::Style;
 
 pub(crate) use args::{Cli, Format};
@@ -67,7 +67,7 @@ fn report_error(error: &RunnerError, out: &Out) {
 
 fn dispatch(cli: Cli, out: &Out) -> Result<Exit> {
     let global = cli.global;
-    let command_line = std::env::args().collect::<Vec<_>>().join(" ");
+    let command_line = shell_words(std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()));
     let place = |plan: PathBuf| Place {
         plan,
         root: global.root.clone(),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use cutover_core::journal::Record;
+use cutover_core::journal::{Record, RunCommand};
 use cutover_core::plan::PlanStep;
 use cutover_core::{Applied, EventKind, Outcome, Receipt, StepContext, StepError, StepErrorKind, StepFigures, Verdict};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -52,11 +52,11 @@ impl Run<'_> {
                 Ended::Done => {}
                 Ended::Failed(step) => return self.failed(&step).await,
                 Ended::Waiting => {
-                    let next = Some(self.session.command_line("apply"));
+                    let next = Some(self.go_on_with(RunCommand::Apply));
                     return self.finish(Outcome::Waiting, next).await;
                 }
                 Ended::Stopped => {
-                    let next = Some(self.session.command_line("apply"));
+                    let next = Some(self.go_on_with(RunCommand::Apply));
                     return self.finish(Outcome::Interrupted, next).await;
                 }
                 Ended::Broken(error) => return Err(error),

@@ -167,6 +167,16 @@ impl<'a> Run<'a> {
         Ok(Report { outcome, next })
     }
 
+    /// How the operator goes on: this run's own command with all that was asked of it, or another one.
+    pub(super) fn go_on_with(&self, command: RunCommand) -> String {
+        let word = if command == RunCommand::Rollback { "rollback" } else { "apply" };
+        if command == self.command {
+            self.session.command_again(word, &self.options)
+        } else {
+            self.session.command_line(word)
+        }
+    }
+
     /// Tells who watches what is about to run.
     pub(super) fn announce(&self, command: &str, resumed: bool) {
         let plan = &self.session.plan;

@@ -1,0 +1,51 @@
+//! Commands as they are printed for a person, who pastes them into a shell.
+
+use super::Session;
+use crate::executor::RunOptions;
+
+impl Session {
+    /// How the operator would call `command` on this plan.
+    pub fn command_line(&self, command: &str) -> String {
+        let mut words = vec![self.plan_file.display().to_string()];
+        let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
+        if let Some(root) = &self.place.root {
+            option("root", root.display().to_string());
+        }
+        if let Some(state) = &self.place.state {
+            option("state", state.display().to_string());
+        }
+        for (name, path) in &self.place.binds {
+            option("bind", format!("{name}={}", path.display()));
+        }
+        for (name, value) in &self.place.vars {
+            option("var", format!("{name}={value}"));
+        }
+        format!("cutover {command} {}", shell_words(&words))
+    }
+
+    /// The same for a command that goes on with a run: with what that run was asked for.
+    pub fn command_again(&self, command: &str, options: &RunOptions) -> String {
+        let mut line = self.command_line(command);
+        if let Some(to) = &options.to {
+            line.push_str(&format!(" --to {}", shell_word(to)));
+        }
+        if options.accept_loss {
+            line.push_str(" --accept-loss");
+        }
+        line
+    }
+}
+
+/// Words as a shell reads them again.
+pub(crate) fn shell_words<T: AsRef<str>>(words: impl IntoIterator<Item = T>) -> String {
+    words.into_iter().map(|word| shell_word(word.as_ref())).collect::<Vec<_>>().join(" ")
+}
+
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./=:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
