@@ -8,8 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cutover_core::journal::{PlanState, StoredStep, StoredTarget};
-use cutover_core::plan::{CompileInput, FolderFiles, Plan, StoredFiles, compile, resolve_env};
+use cutover_core::plan::{
+    CompileErrors, CompileInput, FolderFiles, Plan, StoredFiles, compile, compile_to_look, resolve_env,
+};
 use cutover_core::{BuildContext, ConfigSource, Host, MigrationStep, Registry, StepContext, StepInfo, Targets};
+use serde_json::Value;
 
 use crate::error::{Result, RunnerError};
 use crate::exit::Exit;
@@ -53,34 +56,58 @@ pub struct Session {
     pub place: Place,
 }
 
+/// What a plan is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Its steps are called: all that they name must be there.
+    Run,
+    /// It is looked at: a step whose environment variables are not set is known, and not called.
+    Look,
+}
+
 /// Compiles the plan of `place`.
-pub(crate) fn load_plan(place: &Place, registry: &Registry) -> Result<(Plan, PathBuf)> {
+pub(crate) fn load_plan(place: &Place, registry: &Registry, purpose: Purpose) -> Result<(Plan, PathBuf)> {
     let file = if place.plan.is_dir() { place.plan.join("plan.toml") } else { place.plan.clone() };
+    let shown = file.display().to_string();
     let text = std::fs::read(&file).map_err(|e| {
-        RunnerError::new(Exit::InvalidPlan, format!("cannot read the plan `{}`: {e}", file.display()))
-            .with_help("name a plan file, or a folder that holds `plan.toml`")
+        let help = "name a plan file, or a folder that holds `plan.toml`";
+        CompileErrors::unreadable(&shown, format!("cannot read the plan `{shown}`: {e}"), help)
     })?;
     let text = String::from_utf8(text).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
-        RunnerError::new(Exit::InvalidPlan, format!("the plan `{}` is not UTF-8 (byte {at})", file.display()))
+        CompileErrors::unreadable(&shown, format!("the plan `{shown}` is not UTF-8 (byte {at})"), "save it as UTF-8")
     })?;
     let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let plan = compile(CompileInput {
-        file: &file.display().to_string(),
+    let input = CompileInput {
+        file: &shown,
         text: &text,
         files: &FolderFiles::new(folder.to_owned()),
         registry,
         vars: &place.vars,
         env: &environment,
-    })?;
+    };
+    let plan = match purpose {
+        Purpose::Run => compile(input),
+        Purpose::Look => compile_to_look(input),
+    }?;
     Ok((plan, file))
 }
 
 impl Session {
     /// Compiles the plan and makes its targets (nothing of them is opened yet).
     pub fn open(place: Place) -> Result<Self> {
+        Self::open_for(place, Purpose::Run)
+    }
+
+    /// The same for a command that does not call every step: the environment variables of those that it leaves alone
+    /// need not be set. [`needs_env`] is asked about the others.
+    pub fn look(place: Place) -> Result<Self> {
+        Self::open_for(place, Purpose::Look)
+    }
+
+    fn open_for(place: Place, purpose: Purpose) -> Result<Self> {
         let registry = crate::registry()?;
-        let (plan, plan_file) = load_plan(&place, &registry)?;
+        let (plan, plan_file) = load_plan(&place, &registry, purpose)?;
         let folder = plan_file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         let root = place.root.clone().unwrap_or_else(|| folder.to_owned());
         let root = root.canonicalize().map_err(|e| {
@@ -191,6 +218,13 @@ impl Session {
         }
         files
     }
+}
+
+/// Refuses to call step `id` while an environment variable that its configuration names is not set.
+pub(crate) fn needs_env(id: &str, config: &Value) -> Result<()> {
+    let Err(unset) = resolve_env(config, &environment) else { return Ok(()) };
+    let help = format!("set it before the command: `{}=... cutover ...`", unset.0);
+    Err(RunnerError::new(Exit::InvalidPlan, format!("step `{id}`: {unset}; nothing was changed")).with_help(help))
 }
 
 /// The environment, for `${env.NAME}`.

@@ -8,6 +8,7 @@ mod drift;
 mod failure;
 mod invalid_plans;
 mod locking;
+mod looking;
 mod placing;
 mod registry;
 mod restoring;

@@ -13,7 +13,7 @@ use toml::de::DeValue;
 use super::codes;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::draft::StepDraft;
-use super::placeholder::Filler;
+use super::placeholder::{Filler, not_set};
 use super::targets::Targets;
 use super::{Condition, PlanFiles, table, value};
 use crate::{
@@ -82,7 +82,9 @@ impl<'i> Builder<'_, 'i> {
     ) -> Option<Built> {
         let id = draft.id.as_ref().map_or("", |id| id.get_ref());
         let target = draft.target.as_ref().map(|t| t.get_ref().as_str());
-        let config = read_config(draft.with.take(), draft.header.clone(), &mut self.filler, d)?;
+        let config = read_config(draft.with.take(), draft.header.clone(), &mut self.filler, d);
+        let unset = std::mem::take(&mut self.filler.kept);
+        let config = config?;
         let unusable = |t: &str| self.targets.broken.contains(t) || !self.targets.specs.contains_key(t);
         if target.is_some_and(unusable) {
             return None;
@@ -90,6 +92,11 @@ impl<'i> Builder<'_, 'i> {
         let cx = BuildContext::new(id, target, &self.targets.specs, self.vars, self.files);
         let step = match (descriptor.build)(ConfigSource::Toml(config.filled), &cx) {
             Ok(step) => step,
+            // The kind wants the value, and that is what is wrong.
+            Err(_) if !unset.is_empty() => {
+                unset.iter().for_each(|name| d.push(not_set(name, &config.places.span())));
+                return None;
+            }
             Err(error) => {
                 let whole = match (&draft.target, &draft.kind) {
                     (Some(target), _) if error.message.contains(&format!("target `{}`", target.get_ref())) => {

@@ -14,6 +14,7 @@ codes! {
     TOO_LARGE = "P102", "the plan file is too large";
     TOO_DEEP = "P103", "values are nested too deeply";
     MORE = "P104", "more mistakes than are shown";
+    UNREADABLE = "P105", "the plan file cannot be read, or is not UTF-8";
     UNKNOWN_KEY = "P201", "a key that has no meaning here";
     WRONG_TYPE = "P202", "a value of the wrong type";
     MISSING_KEY = "P203", "a key that must be there is not";

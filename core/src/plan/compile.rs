@@ -35,10 +35,29 @@ pub struct CompileInput<'a> {
     pub env: &'a dyn Fn(&str) -> Option<String>,
 }
 
-/// Compiles a plan.
+/// What becomes of a `${env.NAME}` that is not set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unset {
+    /// A mistake.
+    Refused,
+    /// It stays as it is written: the step is not called.
+    Kept,
+}
+
+/// Compiles a plan that is to run.
 pub fn compile(input: CompileInput<'_>) -> Result<Plan, CompileErrors> {
+    compiled(input, Unset::Refused)
+}
+
+/// Compiles a plan that is only looked at: an environment variable that is not set is no mistake. Before a step is
+/// called, [`resolve_env`](super::resolve_env) must succeed on its configuration.
+pub fn compile_to_look(input: CompileInput<'_>) -> Result<Plan, CompileErrors> {
+    compiled(input, Unset::Kept)
+}
+
+fn compiled(input: CompileInput<'_>, unset: Unset) -> Result<Plan, CompileErrors> {
     let mut diagnostics = Diagnostics::default();
-    match passes(&input, &mut diagnostics) {
+    match passes(&input, unset, &mut diagnostics) {
         Some(plan) if diagnostics.is_empty() => Ok(plan),
         _ => Err(diagnostics.into_errors(input.file, input.text)),
     }
@@ -47,15 +66,17 @@ pub fn compile(input: CompileInput<'_>) -> Result<Plan, CompileErrors> {
 /// A step's registered kind, and what that kind made of it.
 type Made = Option<(&'static str, Built)>;
 
-fn passes(input: &CompileInput<'_>, d: &mut Diagnostics) -> Option<Plan> {
+fn passes(input: &CompileInput<'_>, unset: Unset, d: &mut Diagnostics) -> Option<Plan> {
     let table = syntax::parse(input.text, d)?;
     let mut draft = draft::read(table, d);
 
     let typed = vars::resolve(std::mem::take(&mut draft.vars), input.vars, d);
     let vars: BTreeMap<String, Value> = typed.iter().map(|(name, value)| (name.clone(), value::json(value))).collect();
-    let mut filler = Filler { vars: &typed, env: input.env, secrets: BTreeSet::new() };
+    let mut filler = Filler::new(&typed, input.env);
     let targets = targets::check(std::mem::take(&mut draft.targets), input.registry, &mut filler, d);
 
+    // A target is opened by whoever looks, so its variables are needed all the same.
+    filler.unset = unset;
     meaning::names(&draft.phases, input.text, d);
     let mut builder = Builder { targets: &targets, vars: &vars, files: input.files, filler };
     let made = build(&mut draft.phases, &mut builder, input.registry, d);

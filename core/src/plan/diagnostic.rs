@@ -146,6 +146,12 @@ pub struct CompileErrors {
 }
 
 impl CompileErrors {
+    /// A plan file that the compiler cannot even be given.
+    pub fn unreadable(file: impl Into<String>, message: impl Into<String>, help: &str) -> Self {
+        let diagnostic = Diagnostic::nowhere(super::codes::UNREADABLE, message).help(help);
+        Self { file: file.into(), source: String::new(), diagnostics: vec![diagnostic] }
+    }
+
     /// Line and column (both from 1, column in characters) of a byte offset.
     pub fn position(&self, offset: usize) -> (usize, usize) {
         let before = &self.source[..boundary(&self.source, offset)];

@@ -20,7 +20,7 @@ mod value;
 mod vars;
 
 pub use codes::CODES;
-pub use compile::{CompileInput, compile};
+pub use compile::{CompileInput, compile, compile_to_look};
 pub use diagnostic::{CompileErrors, Diagnostic};
 pub use files::{FolderFiles, NoFiles, PlanFileError, PlanFiles, StoredFiles, is_inside};
 pub use model::{Condition, OnFailure, Phase, Plan, PlanStep};

@@ -12,6 +12,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::codes;
+use super::compile::Unset;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::{table, value};
 
@@ -84,9 +85,16 @@ pub(crate) struct Filler<'a, 'i> {
     pub(crate) vars: &'a BTreeMap<String, DeValue<'i>>,
     pub(crate) env: &'a dyn Fn(&str) -> Option<String>,
     pub(crate) secrets: BTreeSet<String>,
+    pub(crate) unset: Unset,
+    /// The variables that were kept since somebody took this.
+    pub(crate) kept: BTreeSet<String>,
 }
 
-impl<'i> Filler<'_, 'i> {
+impl<'a, 'i> Filler<'a, 'i> {
+    pub(crate) fn new(vars: &'a BTreeMap<String, DeValue<'i>>, env: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self { vars, env, secrets: BTreeSet::new(), unset: Unset::Refused, kept: BTreeSet::new() }
+    }
+
     /// `value` with its variables. A text that is exactly one variable takes its type.
     pub(crate) fn vars(&self, value: &mut Spanned<DeValue<'i>>, d: &mut Diagnostics) {
         map_texts(value, &mut |text, span| self.vars_of(text, span, d));
@@ -141,7 +149,8 @@ impl<'i> Filler<'_, 'i> {
 
     /// `value` with its secrets.
     pub(crate) fn env(&mut self, value: &mut Spanned<DeValue<'i>>, d: &mut Diagnostics) {
-        let (env, secrets) = (self.env, &mut self.secrets);
+        let (env, unset) = (self.env, self.unset);
+        let (secrets, kept) = (&mut self.secrets, &mut self.kept);
         map_texts(value, &mut |text, span| {
             let mut out = String::new();
             for piece in pieces(text) {
@@ -151,13 +160,11 @@ impl<'i> Filler<'_, 'i> {
                             out.push_str(&secret);
                             secrets.insert(secret);
                         }
-                        None => {
-                            let error = UnsetVariable(name.to_owned());
-                            d.push(
-                                Diagnostic::at(codes::UNSET_ENV, span.clone(), error.to_string())
-                                    .help(format!("set it before the command: `{name}=... cutover ...`")),
-                            );
+                        None if unset == Unset::Kept => {
+                            out.push_str(&format!("${{env.{name}}}"));
+                            kept.insert(name.to_owned());
                         }
+                        None => d.push(not_set(name, span)),
                     },
                     Piece::Escaped => out.push_str("${"),
                     Piece::Text(raw) | Piece::Var(raw) | Piece::Unknown(raw) => out.push_str(raw),
@@ -166,6 +173,13 @@ impl<'i> Filler<'_, 'i> {
             Some(Spanned::new(span.clone(), DeValue::String(out.into())))
         });
     }
+}
+
+/// The mistake of naming a variable that is not set.
+pub(crate) fn not_set(name: &str, span: &Range<usize>) -> Diagnostic {
+    let error = UnsetVariable(name.to_owned());
+    Diagnostic::at(codes::UNSET_ENV, span.clone(), error.to_string())
+        .help(format!("set it before the command: `{name}=... cutover ...`"))
 }
 
 fn unknown(raw: &str, span: &Range<usize>) -> Diagnostic {

@@ -105,8 +105,8 @@ pub(super) enum Command {
     Baseline {
         /// The plan file, or a folder with plan.toml
         plan: PathBuf,
-        /// Up to and including this step
-        #[arg(long, value_name = "STEP")]
+        /// Up to and including this step or phase
+        #[arg(long, value_name = "STEP|PHASE")]
         to: String,
         #[command(flatten)]
         locking: Locking,

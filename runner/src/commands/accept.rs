@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use cutover_core::journal::{Record, RunCommand};
+use serde_json::json;
 
-use crate::cli::Out;
+use crate::cli::{Format, Out};
 use crate::error::{Result, RunnerError};
 use crate::executor::{Run, RunOptions, unknown_point};
 use crate::exit::Exit;
@@ -12,7 +13,8 @@ use crate::host::Stop;
 use crate::session::{Place, Session};
 
 pub(crate) async fn run(place: Place, id: &str, note: &str, options: RunOptions, out: &Out) -> Result<Exit> {
-    let session = Session::open(place)?;
+    out.only(&[Format::Text, Format::Json])?;
+    let session = Session::look(place)?;
     let (phase, step) = session.plan.steps().find(|(_, s)| s.id == id).ok_or_else(|| unknown_point(&session, id))?;
     let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
     let (run, _locks) = Run::open(&session, emitter, Stop::default(), options, RunCommand::Administer).await?;
@@ -23,12 +25,27 @@ pub(crate) async fn run(place: Place, id: &str, note: &str, options: RunOptions,
     };
     let same_target = |name: &String| known.known_target(name) == session.stored_target(name).as_ref();
     if known.known_digest() == step.digest && step.step.uses().iter().all(|u| same_target(&u.target)) {
-        out.print(&format!("step `{id}` has not changed: nothing to accept\n"));
+        say(out, &session, id, false, &format!("step `{id}` has not changed: nothing to accept"));
         return Ok(Exit::Done);
     }
     let (now, objects) = run.stored(phase, step);
     run.record_with(vec![Record::StepAccepted { step: now, note: note.to_owned() }], objects).await?;
     run.finish(cutover_core::Outcome::Done, None).await?;
-    out.print(&format!("accepted: step `{id}` as it is now; a rollback still uses what was applied\n"));
+    say(
+        out,
+        &session,
+        id,
+        true,
+        &format!("accepted: step `{id}` as it is now; a rollback still uses what was applied"),
+    );
     Ok(Exit::Done)
+}
+
+fn say(out: &Out, session: &Session, id: &str, accepted: bool, text: &str) {
+    match out.format {
+        Format::Json => {
+            out.json(&json!({ "version": 1, "plan": session.plan.name, "step": id, "accepted": accepted }));
+        }
+        _ => out.print(&format!("{text}\n")),
+    }
 }

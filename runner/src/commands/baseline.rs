@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cutover_core::journal::{PlanState, Record, RunCommand, StepState};
+use cutover_core::plan::{Plan, PlanStep};
 use cutover_core::{Outcome, Receipt, Standing, StepInfo, Verdict};
+use serde_json::json;
 
-use crate::cli::Out;
+use crate::cli::{Format, Out};
 use crate::error::{Result, RunnerError};
 use crate::executor::{Run, RunOptions, preview, unknown_point};
 use crate::exit::Exit;
@@ -15,9 +17,10 @@ use crate::session::{Place, Session};
 use crate::style::count;
 
 pub(crate) async fn run(place: Place, to: &str, options: RunOptions, out: &Out) -> Result<Exit> {
+    out.only(&[Format::Text, Format::Json])?;
     let session = Session::open(place)?;
     let plan = &session.plan;
-    let last = plan.steps().position(|(_, s)| s.id == to).ok_or_else(|| unknown_point(&session, to))?;
+    let last = last_of(plan, to).ok_or_else(|| unknown_point(&session, to))?;
     let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
     let (run, _locks) = Run::open(&session, emitter, Stop::default(), options, RunCommand::Administer).await?;
     if run.recorder.with_state(|state| state.unwinding.is_some()) {
@@ -66,12 +69,11 @@ pub(crate) async fn run(place: Place, to: &str, options: RunOptions, out: &Out) 
         .with_help("baseline to an earlier step, and apply the rest"));
     }
     if records.is_empty() {
-        out.print("nothing to adopt\n");
+        say(out, plan, &[]);
         return Ok(Exit::Done);
     }
-    let adopted = count(records.len(), "step");
     // Ledgers first: after a crash between the two the journal follows them.
-    for step in adopt {
+    for step in &adopt {
         if let Some(target) = step.step.transactional().and_then(|t| session.targets.get(t))
             && let Some(ledger) = target.ledger()
         {
@@ -80,6 +82,28 @@ pub(crate) async fn run(place: Place, to: &str, options: RunOptions, out: &Out) 
     }
     run.record_with(records, objects).await?;
     run.finish(Outcome::Done, None).await?;
-    out.print(&format!("adopted {adopted}; a rollback leaves what was there before\n"));
+    say(out, plan, &adopt);
     Ok(Exit::Done)
+}
+
+/// Where the step `to`, or the last one of the phase `to`, is among all steps.
+fn last_of(plan: &Plan, to: &str) -> Option<usize> {
+    let phase = plan.phases.iter().position(|p| p.name == to);
+    plan.steps()
+        .enumerate()
+        .filter(|(_, (p, s))| phase.map_or(s.id == to, |phase| *p == phase))
+        .map(|(at, _)| at)
+        .last()
+}
+
+fn say(out: &Out, plan: &Plan, adopted: &[&PlanStep]) {
+    let ids: Vec<&str> = adopted.iter().map(|s| s.id.as_str()).collect();
+    match out.format {
+        Format::Json => out.json(&json!({ "version": 1, "plan": plan.name, "adopted": ids })),
+        _ if ids.is_empty() => out.print("nothing to adopt\n"),
+        _ => {
+            let steps = count(ids.len(), "step");
+            out.print(&format!("adopted {steps}; a rollback leaves what was there before\n"));
+        }
+    }
 }

@@ -6,13 +6,13 @@ use crate::cli::{Format, Out};
 use crate::diagnostic::{github, sarif};
 use crate::error::Result;
 use crate::exit::Exit;
-use crate::session::{Place, load_plan};
+use crate::session::{Place, Purpose, load_plan};
 use crate::style::count;
 
 pub(crate) fn run(place: &Place, out: &Out) -> Result<Exit> {
     out.only(&[Format::Text, Format::Json, Format::Sarif, Format::Github])?;
     let registry = crate::registry()?;
-    let error = match load_plan(place, &registry) {
+    let error = match load_plan(place, &registry, Purpose::Run) {
         Ok((plan, file)) => {
             let steps = plan.steps().count();
             match out.format {

@@ -19,7 +19,7 @@ use crate::style::count;
 
 pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
     out.only(&[Format::Text, Format::Json])?;
-    let session = Session::open(place)?;
+    let session = Session::look(place)?;
     let state = match session.journalled() {
         Ok((state, _)) => state,
         Err(error @ JournalError::Damaged { .. }) => {

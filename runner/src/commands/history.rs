@@ -13,7 +13,7 @@ use crate::style::count;
 
 pub(crate) fn run(place: Place, out: &Out) -> Result<Exit> {
     out.only(&[Format::Text, Format::Json])?;
-    let session = Session::open(place)?;
+    let session = Session::look(place)?;
     let entries = match Journal::open_read(&session.state_dir).map_err(journal_error)? {
         Some(journal) => journal.entries(&session.plan.name).map_err(journal_error)?,
         None => Vec::new(),

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use cutover_core::journal::{Record, Resolution, RunCommand, StepState};
 use cutover_core::{Outcome, Standing, Verdict};
+use serde_json::json;
 
-use crate::cli::{Claim, Out};
+use crate::cli::{Claim, Format, Out};
 use crate::error::{Result, RunnerError};
 use crate::executor::{Run, RunOptions, unknown_point};
 use crate::exit::Exit;
@@ -20,6 +21,7 @@ pub(crate) async fn run(
     options: RunOptions,
     out: &Out,
 ) -> Result<Exit> {
+    out.only(&[Format::Text, Format::Json])?;
     let session = Session::open(place)?;
     let step = session.plan.step(id).ok_or_else(|| unknown_point(&session, id))?;
     let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
@@ -64,8 +66,13 @@ pub(crate) async fn run(
     let record = Record::StepResolved { step: id.to_owned(), resolution, note: note.to_owned(), receipt: None };
     run.record(vec![record]).await?;
     run.finish(Outcome::Done, None).await?;
-    let word = if resolution == Resolution::Applied { "applied" } else { "rolled back" };
-    out.print(&format!("resolved: step `{id}` is {word}\n"));
+    let now = if resolution == Resolution::Applied { StepState::Applied } else { StepState::RolledBack };
+    match out.format {
+        Format::Json => {
+            out.json(&json!({ "version": 1, "plan": session.plan.name, "step": id, "state": now, "note": note }));
+        }
+        _ => out.print(&format!("resolved: step `{id}` is {now}\n")),
+    }
     Ok(Exit::Done)
 }
 

@@ -18,7 +18,7 @@ use crate::style::{Style, count, duration};
 
 pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
     out.only(&[Format::Text, Format::Json])?;
-    let session = Session::open(place)?;
+    let session = Session::look(place)?;
     let (state, _) = session.journalled().map_err(journal_error)?;
     let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
     let cx = reader_context(&session, &emitter, &Stop::default(), &state);

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use cutover_core::journal::StepState;
+use cutover_core::journal::{PlanState, StepState};
+use cutover_core::plan::{Plan, PlanStep};
 use cutover_core::{EventKind, Outcome, StepInfo, Verdict};
 
 use crate::cli::{Format, Out};
@@ -12,17 +13,19 @@ use crate::exit::Exit;
 use crate::host::Stop;
 use crate::recorder::journal_error;
 use crate::secrets::Secrets;
-use crate::session::{Place, Session};
+use crate::session::{Place, Session, needs_env};
 use crate::style::count;
 
 pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
     out.only(&[Format::Text, Format::Json])?;
-    let session = Session::open(place)?;
+    let session = Session::look(place)?;
     let (state, _) = session.journalled().map_err(journal_error)?;
     let emitter = Arc::new(out.emitter());
     let cx = reader_context(&session, &emitter, &Stop::default(), &state);
     drift(&session, &state, &ledger_rows(&session, &cx).await?).into_error(&session)?;
     let plan = &session.plan;
+    let applied = plan.steps().map(|(_, s)| s).filter(|s| state.state_of(&s.id) == StepState::Applied);
+    applied.filter(|s| superseded(plan, &state, s).is_none()).try_for_each(|s| needs_env(&s.id, &s.config))?;
     emitter.emit(EventKind::RunStarted {
         command: "verify".to_owned(),
         plan: plan.name.clone(),
@@ -38,10 +41,8 @@ pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
     let mut broken = 0;
     let mut checked = 0;
     for (_, step) in plan.steps().filter(|(_, s)| state.state_of(&s.id) == StepState::Applied) {
-        let later =
-            plan.steps().find(|(_, s)| s.supersedes.contains(&step.id) && state.state_of(&s.id) == StepState::Applied);
-        let verdict = match later {
-            Some((_, by)) => Verdict::Superseded(by.id.clone()),
+        let verdict = match superseded(plan, &state, step) {
+            Some(by) => Verdict::Superseded(by.id.clone()),
             None => {
                 // A ledger knows a step as it was applied, which an accepted edit does not change.
                 let known = state.steps.get(&step.id).map(|s| &s.stored);
@@ -67,4 +68,11 @@ pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
         emitter.emit(EventKind::RunFinished { outcome, next: None });
     }
     Ok(if broken == 0 { Exit::Done } else { Exit::Drift })
+}
+
+/// The applied step that undid this one by design, if there is one.
+fn superseded<'p>(plan: &'p Plan, state: &PlanState, step: &PlanStep) -> Option<&'p PlanStep> {
+    plan.steps()
+        .map(|(_, s)| s)
+        .find(|s| s.supersedes.contains(&step.id) && state.state_of(&s.id) == StepState::Applied)
 }
