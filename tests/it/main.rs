@@ -11,6 +11,7 @@ mod locking;
 mod looking;
 mod placing;
 mod registry;
+mod resolving;
 mod restoring;
 mod rollback;
 mod screens;

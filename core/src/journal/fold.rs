@@ -34,6 +34,8 @@ pub struct StepRecord {
     pub receipt: Option<Receipt>,
     /// What it intended, while that is all that is known.
     pub intent: Option<Receipt>,
+    /// Where it stands is an operator's word that nothing proved.
+    pub unproven: bool,
     /// Number of the record that made it applied (0: never); the order of unwinding.
     pub applied_seq: u64,
     /// Number of the record with which it last began, and its place in it: the order of unwinding of what never got
@@ -172,9 +174,10 @@ impl PlanState {
                 s.message = Some(error.clone());
                 s.help.clone_from(help);
             })?,
-            Record::StepResolved { step, resolution, note, receipt } => {
+            Record::StepResolved { step, resolution, proven, note, receipt } => {
                 self.step(step, entry, |s| {
                     s.message = Some(note.clone());
+                    s.unproven = !proven;
                     s.help = None;
                     match resolution {
                         Resolution::Applied => {
@@ -266,6 +269,7 @@ impl StepRecord {
     fn begin(&mut self, step: &Arc<StoredStep>, begun: (u64, usize)) {
         self.stored = Arc::clone(step);
         self.begun = begun;
+        self.unproven = false;
         self.message = None;
         self.help = None;
         self.receipt = None;

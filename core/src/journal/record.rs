@@ -162,12 +162,14 @@ pub enum Record {
         /// What to do.
         help: Option<String>,
     },
-    /// A person's claim about a step, proven by inspection.
+    /// A person's claim about a step.
     StepResolved {
         /// Step id.
         step: String,
         /// The claim.
         resolution: Resolution,
+        /// Whether inspection and verify proved it; if not, it rests on the operator's word.
+        proven: bool,
         /// Why.
         note: String,
         /// What a later rollback gets.

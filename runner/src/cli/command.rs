@@ -98,6 +98,9 @@ pub(super) enum Command {
         /// Why; kept in the journal
         #[arg(long)]
         note: String,
+        /// Take `rolled-back` on your word where nothing can prove it; the journal says so
+        #[arg(long)]
+        unproven: bool,
         #[command(flatten)]
         locking: Locking,
     },

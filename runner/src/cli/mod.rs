@@ -20,6 +20,7 @@ use crate::exit::Exit;
 use crate::session::{Place, shell_words};
 use crate::style::Style;
 
+use crate::commands::resolve::Said;
 pub(crate) use args::{Cli, Format};
 use args::{Locking, When};
 use command::Command;
@@ -103,8 +104,9 @@ fn dispatch(cli: Cli, out: &Out) -> Result<Exit> {
         Command::Accept { plan, step, note, locking } => {
             block_on(commands::accept::run(place(plan), &step, &note, options(&locking), out))
         }
-        Command::Resolve { plan, step, claim, note, locking } => {
-            block_on(commands::resolve::run(place(plan), &step, claim, &note, options(&locking), out))
+        Command::Resolve { plan, step, claim, note, unproven, locking } => {
+            let said = Said { claim, note, unproven };
+            block_on(commands::resolve::run(place(plan), &step, &said, options(&locking), out))
         }
         Command::Baseline { plan, to, locking } => {
             block_on(commands::baseline::run(place(plan), &to, options(&locking), out))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cutover_core::journal::{PlanState, Record, StepState};
 use serde_json::json;
 
-use super::status::ended;
+use super::status::{WORD, ended};
 use crate::cli::{Format, Out};
 use crate::error::Result;
 use crate::executor::{LedgerRows, drift, ledger_rows, reader_context, reconcile};
@@ -85,7 +85,8 @@ fn where_it_stands(session: &Session, state: &PlanState) -> Vec<String> {
     };
     let applied = ids(&|s| s == StepState::Applied);
     let begun = ids(&|s| matches!(s, StepState::Started | StepState::Intended));
-    let open = ids(&|s| matches!(s, StepState::Pending | StepState::RolledBack));
+    let mut open = ids(&|s| matches!(s, StepState::Pending | StepState::RolledBack));
+    open.retain(|id| !state.steps.get(*id).is_some_and(|r| r.unproven));
     let all = session.plan.steps().count();
     let skipped = match ids(&|s| s == StepState::Skipped).len() {
         0 => String::new(),
@@ -116,6 +117,9 @@ fn where_it_stands(session: &Session, state: &PlanState) -> Vec<String> {
             }
             StepState::RollingBack => {
                 lines.push(format!("Step `{id}` is being rolled back; its rollback is replayed."));
+            }
+            now if record.unproven => {
+                lines.push(format!("Step `{id}` is {now} {WORD}: {message}"));
             }
             StepState::Stuck => {
                 lines.push(format!("Step `{id}` is stuck: its rollback failed: {message}"));

@@ -2,6 +2,7 @@
 
 use cutover_core::journal::{Entry, Record};
 
+use super::status::WORD;
 use super::table::columns;
 use crate::cli::{Format, Out};
 use crate::error::{Result, RunnerError};
@@ -79,7 +80,9 @@ fn lines(entry: &Entry) -> Vec<Vec<String>> {
         Record::RollbackStarted { step } => vec![row("rollback started", step, String::new())],
         Record::StepRolledBack { step, .. } => vec![row("rolled back", step, String::new())],
         Record::RollbackFailed { step, error, .. } => vec![row("stuck", step, error.clone())],
-        Record::StepResolved { step, note, .. } => vec![row("resolved", step, note.clone())],
+        Record::StepResolved { step, proven, note, .. } => {
+            vec![row("resolved", step, if *proven { note.clone() } else { format!("{note} ({WORD})") })]
+        }
         Record::StepAccepted { step, note } => vec![row("accepted", &step.id, note.clone())],
         Record::StepAdopted { step, source, .. } => vec![row("adopted", &step.id, format!("by {source}"))],
         Record::StepLost { step, why } => vec![row("lost", step, why.clone())],

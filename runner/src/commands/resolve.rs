@@ -1,4 +1,5 @@
-//! `resolve`: takes a person's claim about a step, after proving it by inspection and verify.
+//! `resolve`: takes a person's claim about a step, after proving it by inspection and verify. Where neither can tell, a
+//! person may give their word for it, and the journal says so.
 
 use std::sync::Arc;
 
@@ -13,14 +14,30 @@ use crate::exit::Exit;
 use crate::host::Stop;
 use crate::session::{Place, Session};
 
-pub(crate) async fn run(
-    place: Place,
-    id: &str,
-    claim: Claim,
-    note: &str,
-    options: RunOptions,
-    out: &Out,
-) -> Result<Exit> {
+/// What a person says of a step.
+#[derive(Debug)]
+pub(crate) struct Said {
+    /// Where it stands.
+    pub claim: Claim,
+    /// Why.
+    pub note: String,
+    /// Their word is to be enough where nothing can prove it.
+    pub unproven: bool,
+}
+
+/// What looking came to.
+enum Found {
+    /// The claim is true.
+    Proven(Resolution),
+    /// Nothing can tell; it is taken on the operator's word.
+    Word,
+    /// Nothing can tell, and nobody gave their word.
+    Open,
+    /// The claim is not true.
+    Untrue(String),
+}
+
+pub(crate) async fn run(place: Place, id: &str, said: &Said, options: RunOptions, out: &Out) -> Result<Exit> {
     out.only(&[Format::Text, Format::Json])?;
     let session = Session::open(place)?;
     let step = session.plan.step(id).ok_or_else(|| unknown_point(&session, id))?;
@@ -33,23 +50,35 @@ pub(crate) async fn run(
     }
     let cx = run.context(step);
     let standing = step.step.inspect(&cx).await?;
-    let proven = match (claim, &standing) {
+    let found = match (said.claim, &standing) {
         (Claim::Applied, Standing::Applied | Standing::Unknown) => match step.step.verify(&cx).await? {
-            Verdict::Holds | Verdict::Superseded(_) => Ok(Resolution::Applied),
-            Verdict::Broken(lines) => Err(format!("verify says: {}", lines.join("; "))),
+            Verdict::Holds | Verdict::Superseded(_) => Found::Proven(Resolution::Applied),
+            Verdict::Broken(lines) => Found::Untrue(format!("verify says: {}", lines.join("; "))),
         },
-        (Claim::RolledBack, Standing::Pending) => Ok(Resolution::RolledBack),
-        (Claim::RolledBack, Standing::Unknown) => match step.step.verify(&cx).await? {
-            Verdict::Broken(_) => Ok(Resolution::RolledBack),
-            _ => Err("verify says that it is still there".to_owned()),
-        },
-        (_, found) => Err(format!("inspection says: {}", words(found))),
+        (Claim::RolledBack, Standing::Pending) => Found::Proven(Resolution::RolledBack),
+        // A verify that is broken proves nothing here: so it is for what is half undone.
+        (Claim::RolledBack, Standing::Unknown) if said.unproven => Found::Word,
+        (Claim::RolledBack, Standing::Unknown) => Found::Open,
+        (_, found) => Found::Untrue(format!("inspection says: {}", words(found))),
     };
-    let resolution = proven.map_err(|why| {
-        let why = run.host.secrets.mask(&why);
-        RunnerError::new(Exit::Stuck, format!("the claim about step `{id}` is not true: {why}; nothing was recorded"))
-            .with_help("put the step right first, then say so again")
-    })?;
+    let (resolution, proven) = match found {
+        Found::Proven(resolution) => (resolution, true),
+        Found::Word => (Resolution::RolledBack, false),
+        Found::Open => {
+            let (back, resolve) = (session.command_line("rollback"), session.command_line("resolve"));
+            let message = format!(
+                "the claim about step `{id}` cannot be proven: a step of its kind cannot tell what is left of it; nothing was recorded"
+            );
+            return Err(RunnerError::new(Exit::Stuck, message).with_help(format!(
+                "mend the cause, then `{back}`; or make sure that nothing of it is left and give your word for it: `{resolve} {id} --as rolled-back --unproven --note WHY`"
+            )));
+        }
+        Found::Untrue(why) => {
+            let why = run.host.secrets.mask(&why);
+            let message = format!("the claim about step `{id}` is not true: {why}; nothing was recorded");
+            return Err(RunnerError::new(Exit::Stuck, message).with_help("put the step right first, then say so again"));
+        }
+    };
     if let Some(target) = step.step.transactional().and_then(|t| session.targets.get(t))
         && let Some(ledger) = target.ledger()
     {
@@ -63,15 +92,20 @@ pub(crate) async fn run(
             _ => {}
         }
     }
-    let record = Record::StepResolved { step: id.to_owned(), resolution, note: note.to_owned(), receipt: None };
+    let (step, note) = (id.to_owned(), said.note.clone());
+    let record = Record::StepResolved { step, resolution, proven, note, receipt: None };
     run.record(vec![record]).await?;
     run.finish(Outcome::Done, None).await?;
     let now = if resolution == Resolution::Applied { StepState::Applied } else { StepState::RolledBack };
     match out.format {
         Format::Json => {
-            out.json(&json!({ "version": 1, "plan": session.plan.name, "step": id, "state": now, "note": note }));
+            let plan = &session.plan.name;
+            out.json(&json!({
+                "version": 1, "plan": plan, "step": id, "state": now, "proven": proven, "note": said.note,
+            }));
         }
-        _ => out.print(&format!("resolved: step `{id}` is {now}\n")),
+        _ if proven => out.print(&format!("resolved: step `{id}` is {now}\n")),
+        _ => out.print(&format!("resolved: step `{id}` is {now} on your word; nothing proved it\n")),
     }
     Ok(Exit::Done)
 }

@@ -55,6 +55,7 @@ fn text(session: &Session, state: &PlanState, rows: &LedgerRows, style: Style) -
                             more.push(count(usize::try_from(rows).unwrap_or(usize::MAX), "row"));
                         }
                     }
+                    more.extend(record.unproven.then(|| WORD.to_owned()));
                     more.extend(record.message.as_ref().and_then(|m| m.lines().next()).map(str::to_owned));
                 }
                 vec![standing.to_string(), step.id.clone(), step.kind.clone(), more.join(", ")]
@@ -119,6 +120,7 @@ fn as_json(session: &Session, state: &PlanState, rows: &LedgerRows) -> serde_jso
                 "at": record.and_then(|r| r.at),
                 "seconds": record.and_then(|r| r.seconds),
                 "rows": record.and_then(|r| r.receipt.as_ref()?.rows),
+                "unproven": record.is_some_and(|r| r.unproven),
                 "message": record.and_then(|r| r.message.clone()),
                 "help": record.and_then(|r| r.help.clone()),
             })
@@ -135,6 +137,9 @@ fn as_json(session: &Session, state: &PlanState, rows: &LedgerRows) -> serde_jso
         "remarks": remarks(session, state, rows),
     })
 }
+
+/// What an unproven claim rests on.
+pub(super) const WORD: &str = "on the operator's word, not proven";
 
 /// How a run ended, in words.
 pub(super) fn ended(outcome: &str) -> &str {

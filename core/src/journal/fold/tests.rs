@@ -76,6 +76,7 @@ fn a_person_who_lets_a_stuck_step_stay_ends_its_unwinding_and_so_does_the_last_o
     let resolved = |step: &str, resolution| Record::StepResolved {
         step: step.into(),
         resolution,
+        proven: true,
         note: String::new(),
         receipt: None,
     };

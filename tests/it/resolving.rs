@@ -1,0 +1,71 @@
+//! A person's claim about a step: proven, or refused, or taken on that person's word and shown as such.
+
+use std::fs;
+
+use crate::system::System;
+
+/// A command whose rollback fails, with a `verify` or none.
+fn stuck(verify: &str) -> System {
+    let plan = format!(
+        "name = \"by-hand\"\n[[phase]]\nname = \"p\"\nlayer = \"storage\"\n[[phase.step]]\nid = \"c\"\nuse = \"command.run\"\n\
+         with = {{ apply = [\"sh\", \"-c\", \"echo x >> made\"], {verify} rollback = [\"false\"] }}\n"
+    );
+    let system = System::new("CREATE TABLE orders (id INTEGER PRIMARY KEY);", &plan);
+    system.cutover("apply", &[]).expect_code(0);
+    system.cutover("rollback", &["--yes"]).expect_code(101);
+    system
+}
+
+const CLAIM: [&str; 5] = ["c", "--as", "rolled-back", "--note", "removed by hand"];
+
+#[test]
+fn a_broken_verify_does_not_prove_that_nothing_is_left() {
+    // A half-undone command has a broken verify too.
+    let system = stuck(r#"verify = ["test", "-f", "made"],"#);
+    fs::remove_file(system.root().join("made")).unwrap();
+    let refused = system.cutover("resolve", &CLAIM).expect_code(101).stderr;
+    assert!(refused.contains("cannot be proven") && refused.contains("nothing was recorded"), "{refused}");
+    assert!(refused.contains("--unproven") && refused.contains("cutover rollback"), "{refused}");
+    assert!(system.cutover("status", &[]).expect_code(0).stdout.contains("stuck"));
+}
+
+#[test]
+fn what_cannot_be_proven_is_taken_on_the_operators_word_and_shown_as_such() {
+    for verify in ["", r#"verify = ["test", "-f", "made"],"#] {
+        let system = stuck(verify);
+        fs::remove_file(system.root().join("made")).unwrap();
+        let claim = [&CLAIM[..], &["--unproven"]].concat();
+        let said = system.cutover("resolve", &claim).expect_code(0).stdout;
+        assert!(said.contains("on your word"), "{said}");
+        for command in ["status", "explain", "history"] {
+            let shown = system.cutover(command, &[]).expect_code(0).stdout;
+            assert!(
+                shown.contains("on the operator's word") && shown.contains("removed by hand"),
+                "{command}: {shown}"
+            );
+        }
+        let explained = system.cutover("explain", &[]).expect_code(0).stdout;
+        assert!(!explained.contains("Nothing of these is in the targets: `c`"), "{explained}");
+        // It runs again, once, and from then on nothing rests on anybody's word.
+        system.cutover("apply", &[]).expect_code(0);
+        assert_eq!(fs::read_to_string(system.root().join("made")).unwrap(), "x\n");
+        assert!(!system.cutover("explain", &[]).expect_code(0).stdout.contains("operator's word"));
+    }
+}
+
+#[test]
+fn a_word_does_not_outweigh_what_inspection_finds() {
+    let plan = "name = \"there\"\n[targets.app]\nkind = \"sqlite\"\npath = \"app.db\"\n[[phase]]\nname = \"p\"\nlayer = \"storage\"\n\
+        [[phase.step]]\nid = \"s\"\nuse = \"sqlite.script\"\ntarget = \"app\"\nwith = { up = \"s.sql\", down = \"s.down.sql\" }\n";
+    let system = System::new("CREATE TABLE orders (id INTEGER PRIMARY KEY);", plan);
+    system.write("s.sql", "CREATE TABLE s (a TEXT);");
+    system.write("s.down.sql", "DROP TABLE nowhere;");
+    system.cutover("apply", &[]).expect_code(0);
+    system.cutover("rollback", &["--yes"]).expect_code(101);
+    let claim = ["s", "--as", "rolled-back", "--note", "no", "--unproven"];
+    let refused = system.cutover("resolve", &claim).expect_code(101).stderr;
+    assert!(refused.contains("is not true") && refused.contains("all of it is there"), "{refused}");
+    system.ask("DROP TABLE s");
+    let said = system.cutover("resolve", &claim).expect_code(0).stdout;
+    assert!(!said.contains("word"), "{said}");
+}
