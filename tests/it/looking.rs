@@ -122,4 +122,14 @@ fn looking_needs_no_secret_and_whatever_uses_one_says_which() {
     let ran = without("verify", &[], 65);
     assert!(ran.stderr.contains("`SERVICE_TOKEN` is not set") && ran.stderr.contains("step `row`"), "{}", ran.stderr);
     with("verify", &[]);
+
+    // The last phase is undone without the secret, the one that took it is not touched without it.
+    without("rollback", &["--yes"], 0);
+    let ran = without("rollback", &["--to", "start", "--yes"], 65);
+    assert!(ran.stderr.contains("`SERVICE_TOKEN` is not set") && ran.stderr.contains("step `row`"), "{}", ran.stderr);
+    assert_eq!(system.ask("SELECT note FROM orders"), "t0ken");
+    without("verify", &[], 65);
+    with("rollback", &["--to", "start", "--yes"]);
+    without("verify", &[], 0);
+    assert_eq!(system.ask("SELECT count(*) FROM orders"), "0");
 }

@@ -146,7 +146,7 @@ fn say_again(printed: &str, args: &str) -> cutover_tests::Ran {
 }
 
 #[test]
-fn a_printed_command_can_be_pasted_into_a_shell() {
+fn a_printed_command_can_be_pasted_into_a_shell_and_says_all_that_was_said() {
     let system = small();
     scripts(&system, 3, 1, "on-failure = \"pause\"\nvars = { v = \"x\" }");
     system.write("1.sql", "CREATE TABLE t1 (a TEXT); INSERT INTO nowhere VALUES (1);");
@@ -158,9 +158,16 @@ fn a_printed_command_can_be_pasted_into_a_shell() {
     let plan = system.file("plan.toml");
     let apply = ["--bind", &bind, "--var", "v=a b", "--to", "p1"];
     let failed = cutover_tests::run(&mut on(&plan, &root, "apply", &apply)).expect_code(104);
-    assert!(failed.stdout.contains("'v=a b'"), "{}", failed.stdout);
+    assert!(failed.stdout.contains("'v=a b'") && failed.stdout.contains("--to p1"), "{}", failed.stdout);
     system.write("1.sql", "CREATE TABLE t1 (a TEXT);");
     say_again(&failed.stdout, "").expect_code(0);
+    // No further than the operator said.
+    assert_eq!(cutover_tests::sqlite3(&db, "SELECT group_concat(step, ' ') FROM cutover_ledger").trim(), "s0 s1");
+
+    cutover_tests::sqlite3(&db, "DROP TABLE t0");
+    let back = ["--bind", &bind, "--var", "v=a b", "--to", "start", "--accept-loss", "--yes"];
+    let stuck = cutover_tests::run(&mut on(&plan, &root, "rollback", &back)).expect_code(101);
+    assert!(stuck.stdout.contains("--to start --accept-loss"), "{}", stuck.stdout);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::style::count;
 
 pub(crate) async fn run(place: Place, options: RunOptions, yes: bool, stop: Stop, out: &Out) -> Result<Exit> {
     out.only(&[Format::Text, Format::Json])?;
-    let session = Session::open(place)?;
+    let session = Session::look(place)?;
     let session = session.with_targets_of_the_journal()?;
     let emitter = Arc::new(out.emitter());
     let report = executor::rollback(&session, emitter, stop, options, |found| {

@@ -11,7 +11,7 @@ use crate::error::{Result, RunnerError};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::report::Emitter;
-use crate::session::Session;
+use crate::session::{Session, needs_env};
 
 /// Rolls back to `options.to`; without it the last phase, or what is left of an unwinding that was interrupted.
 /// `confirmed` is shown what will be undone; unless it agrees nothing is.
@@ -45,6 +45,11 @@ pub async fn rollback(
         )
         .with_help("name a point after it with `--to`, or go forward"));
     }
+    // A step is undone with the configuration that it was applied with: what that names has to be there.
+    run.recorder.with_state(|state| {
+        let stored = found.steps.iter().filter_map(|id| Some((id, &state.steps.get(id)?.stored.config)));
+        stored.into_iter().try_for_each(|(id, config)| needs_env(id, config))
+    })?;
     if found.is_empty() && open.is_none() {
         return run.finish(Outcome::NothingToDo, None).await;
     }

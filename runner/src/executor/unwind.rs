@@ -14,7 +14,7 @@ use cutover_core::{
 use super::selection::{Selection, after_failure};
 use super::{Report, Run};
 use crate::error::Result;
-use crate::session::Session;
+use crate::session::{Session, needs_env};
 use crate::style::count;
 
 impl Run<'_> {
@@ -47,8 +47,8 @@ impl Run<'_> {
         self.emit(EventKind::UnwindStarted { to, steps: steps.clone() });
         for id in &steps {
             if self.stop.requested() {
-                let next = if failure { "apply" } else { "rollback" };
-                return self.finish(Outcome::Interrupted, Some(self.session.command_line(next))).await;
+                let next = if failure { RunCommand::Apply } else { RunCommand::Rollback };
+                return self.finish(Outcome::Interrupted, Some(self.go_on_with(next))).await;
             }
             let began = Instant::now();
             self.record(vec![Record::RollbackStarted { step: id.clone() }]).await?;
@@ -64,7 +64,7 @@ impl Run<'_> {
         match (failure, blocked_by) {
             (true, Some(_)) => self.finish(Outcome::FailedBlocked, Some(self.after_mending())).await,
             (true, None) => {
-                let next = format!("{} (after mending)", self.session.command_line("apply"));
+                let next = format!("{} (after mending)", self.go_on_with(RunCommand::Apply));
                 self.finish(Outcome::FailedRolledBack, Some(next)).await
             }
             // Who asked to apply must not take a finished rollback for it.
@@ -76,7 +76,7 @@ impl Run<'_> {
     }
 
     fn after_mending(&self) -> String {
-        let (apply, rollback) = (self.session.command_line("apply"), self.session.command_line("rollback"));
+        let (apply, rollback) = (self.go_on_with(RunCommand::Apply), self.go_on_with(RunCommand::Rollback));
         format!("{apply} (after mending), or {rollback}")
     }
 
@@ -92,7 +92,7 @@ impl Run<'_> {
         let next = format!(
             "{} (says what is committed and what is not), mend the cause, then {}",
             self.session.command_line("explain"),
-            self.session.command_line("rollback")
+            self.go_on_with(RunCommand::Rollback)
         );
         self.finish(Outcome::Stuck, Some(next)).await
     }
@@ -122,7 +122,11 @@ impl Run<'_> {
 
     fn as_applied(&self, id: &str, record: &StepRecord) -> Result<Arc<dyn MigrationStep>, StepError> {
         match self.session.plan.step(id) {
-            Some(step) if step.digest == record.stored.digest && step.checksum == record.stored.checksum => {
+            Some(step)
+                if step.digest == record.stored.digest
+                    && step.checksum == record.stored.checksum
+                    && needs_env(id, &step.config).is_ok() =>
+            {
                 Ok(Arc::clone(&step.step))
             }
             _ => self.session.rebuild(&record.stored, &self.recorder).map_err(|e| {
