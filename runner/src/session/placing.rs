@@ -93,7 +93,7 @@ fn inside_root(spec: &TargetSpec, root: &Path) -> Result<PathBuf> {
 }
 
 /// `path` without symbolic links, also where the end of it is not there yet.
-pub(super) fn real_path(path: &Path) -> std::io::Result<PathBuf> {
+pub(crate) fn real_path(path: &Path) -> std::io::Result<PathBuf> {
     const LINKS: usize = 40;
     let mut path = path.to_owned();
     for _ in 0..LINKS {
