@@ -32,11 +32,29 @@ id = "row"
 use = "sqlite.rows"
 target = "app"
 with = { table = "t", key = ["k"], rows = [{ k = "token", v = "${env.SERVICE_TOKEN}" }] }
+[[phase.step]]
+id = "keyed"
+use = "sqlite.rows"
+target = "app"
+with = { table = "t", key = ["k"], rows = [{ k = "${env.SERVICE_TOKEN}", v = "known by it" }] }
+[[phase.step]]
+id = "keyed-without-rowid"
+use = "sqlite.rows"
+target = "app"
+with = { table = "w", key = ["k"], rows = [{ k = "${env.SERVICE_TOKEN}", v = "known by it" }] }
+[[phase.step]]
+id = "filled"
+use = "sqlite.backfill"
+target = "app"
+with = { into = "t", rows = "SELECT '${env.SERVICE_TOKEN}' AS source, 'filled' AS k, '${env.SERVICE_TOKEN}' AS v", key = "source" }
 "#;
 
 #[test]
 fn a_secret_is_in_no_output_and_not_in_state() {
-    let system = System::new("CREATE TABLE t (k TEXT PRIMARY KEY, v TEXT);", PLAN);
+    let system = System::new(
+        "CREATE TABLE t (k TEXT PRIMARY KEY, v TEXT); CREATE TABLE w (k TEXT PRIMARY KEY, v TEXT) WITHOUT ROWID;",
+        PLAN,
+    );
     let config = system.root().join("config");
     fs::create_dir(&config).unwrap();
     fs::write(config.join("c.json"), "{}").unwrap();
@@ -49,7 +67,12 @@ fn a_secret_is_in_no_output_and_not_in_state() {
     run("plan", &[], 0);
     run("plan", &["--format", "json"], 0);
     run("apply", &["-v"], 0);
-    assert_eq!(system.ask("SELECT v FROM t"), SECRET);
+    assert_eq!(system.ask("SELECT v FROM t WHERE k = 'token'"), SECRET);
+    let in_ledger = format!(
+        "SELECT count(*) FROM cutover_ledger WHERE coalesce(receipt, '') || coalesce(error_message, '') LIKE '%{SECRET}%'"
+    );
+    assert_eq!(system.ask("SELECT count(*) > 3 FROM cutover_ledger WHERE receipt IS NOT NULL"), "1");
+    assert_eq!(system.ask(&in_ledger), "0", "the ledger holds the secret");
     system.ask("UPDATE t SET v = 'another'");
     fs::write(config.join("c.json"), "{\"token\": \"another\"}").unwrap();
     run("verify", &[], 102);
@@ -58,6 +81,8 @@ fn a_secret_is_in_no_output_and_not_in_state() {
         run(command, &[], 0);
     }
     run("history", &["--format", "json"], 0);
+    run("rollback", &["--yes", "-v"], 0);
+    assert_eq!(system.ask(&in_ledger), "0", "the ledger holds the secret");
     assert!(nothing_holds_it(&system.root().join(".cutover")) > 2, "the state folder is somewhere else");
     let refused = PLAN.replace("verify = [\"true\"]", "timeout = \"${env.SERVICE_TOKEN}\"");
     system.write("plan.toml", &refused);

@@ -12,6 +12,7 @@ mod columns;
 mod declared;
 mod done;
 mod export;
+mod identity;
 mod indexes;
 mod rows;
 mod script;

@@ -10,6 +10,8 @@ mod check;
 mod conflicts;
 #[path = "kinds/conformance.rs"]
 mod conformance;
+#[path = "kinds/others.rs"]
+mod others;
 #[path = "kinds/shapes.rs"]
 mod shapes;
 #[path = "kinds/support.rs"]

@@ -1,7 +1,7 @@
 //! The step kind `sqlite.backfill`: fills a table from a query in short transactions, and goes on where it stopped.
 //!
 //! Owns the pace: how many rows a batch takes, when a batch took too long, when a stop is obeyed. The SQL is
-//! `query`'s, what is remembered between batches is `state`'s.
+//! `query`'s, what is remembered between batches is `state`'s, which rows were inserted is `kept`.
 
 use std::time::{Duration, Instant};
 
@@ -13,9 +13,12 @@ use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+mod kept;
 mod pace;
 mod query;
 mod state;
+mod touched;
+mod undo;
 
 use crate::SqliteTarget;
 use crate::done;
@@ -123,10 +126,12 @@ impl Backfill {
                     Some(text) => State::parse(&text)?,
                     None => State { into: source.into.clone(), ..State::default() },
                 };
-                let more = timed(conn, limit, || source.batch(conn, &vars, &columns, size, &mut state))?;
-                if !more {
-                    return Ok(None);
+                if state.batches == 0 {
+                    kept::forget(conn, &info)?;
                 }
+                let filled = timed(conn, limit, || source.batch(conn, &vars, &columns, size, &mut state))?;
+                let Some(filled) = filled else { return Ok(None) };
+                kept::save(conn, &info, state.batches, &filled)?;
                 bookkeeping::set_cursor(conn, &info, &state.text()?)?;
                 Ok(Some((state, started.elapsed())))
             })
@@ -200,7 +205,8 @@ impl MigrationStep for Backfill {
                     None => State { into, ..State::default() },
                 };
                 bookkeeping::clear_cursor(conn, &info)?;
-                let receipt = Receipt::of(&state)?.with_rows(state.rows);
+                kept::save_end(conn, &info, &state.text()?)?;
+                let receipt = Receipt::of(&state.without_values())?.with_rows(state.rows);
                 let there = state.seen.saturating_sub(state.rows);
                 Ok(if there == 0 {
                     receipt
@@ -221,18 +227,22 @@ impl MigrationStep for Backfill {
             )]));
         };
         let state: State = done::body(&receipt)?;
-        let (source, vars) = (self.source.clone(), cx.vars().clone());
+        let (source, vars, info) = (self.source.clone(), cx.vars().clone(), cx.info().clone());
         target
             .read(cx, move |conn| {
                 source.columns(conn, &vars)?;
                 let mut lines = Vec::new();
-                let found = source.count(conn, &state)?;
+                let mut found = 0;
+                kept::each(conn, &info, |filled| {
+                    found += source.count(conn, &filled.runs)?;
+                    Ok(())
+                })?;
+                let last =
+                    kept::end(conn, &info)?.map(|text| State::parse(&text)).transpose()?.unwrap_or_default().last;
                 if u64::try_from(found) != Ok(state.rows) {
                     lines.push(format!("table {}: expected {} filled rows, found {found}", source.into, state.rows));
                 }
-                if let Some((count, first)) =
-                    source.without_counterpart(conn, &vars, &state.last)?.filter(|(n, _)| *n > 0)
-                {
+                if let Some((count, first)) = source.without_counterpart(conn, &vars, &last)?.filter(|(n, _)| *n > 0) {
                     lines.push(format!(
                         "table {}: expected a row for each of the source's, found none for {count} (first {} = {})",
                         source.into,
@@ -252,7 +262,12 @@ impl MigrationStep for Backfill {
             None => self.saved(cx).await?,
         };
         let Some(state) = state else { return Ok(()) };
-        let source = self.source.clone();
-        target.reverse(cx, move |conn| source.delete(conn, &state)).await
+        let (source, info, notes) = (self.source.clone(), cx.info().clone(), cx.clone());
+        target
+            .reverse(cx, move |conn| {
+                source.undo(conn, &info, &state)?.iter().for_each(|line| notes.note(line));
+                kept::forget(conn, &info)
+            })
+            .await
     }
 }

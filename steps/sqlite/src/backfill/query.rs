@@ -9,8 +9,11 @@ use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, Statement};
 use serde_json::Value;
 
+use super::kept::Filled;
 use super::state::State;
+use super::touched::{self, Touched};
 use crate::declared::{self, Table};
+use crate::identity::{Run, Shape, list};
 use crate::sequence::{self, Moved};
 use crate::sql::{bind_vars, quote_ident, sqlite_error, tokens};
 use crate::value::{from_json, to_json};
@@ -102,7 +105,7 @@ impl Source {
         Ok(u64::try_from(all).unwrap_or(0))
     }
 
-    /// Works on the next rows: `size` of them, or more when several share the last key. False: there are none left.
+    /// Works on the next rows: `size` of them, or more when several share the last key. None: there are none left.
     pub(super) fn batch(
         &self,
         conn: &Connection,
@@ -110,7 +113,7 @@ impl Source {
         columns: &[String],
         size: u64,
         state: &mut State,
-    ) -> Result<bool, StepError> {
+    ) -> Result<Option<Filled>, StepError> {
         let key = quote_ident(&self.key);
         let after = if state.last.is_null() { "1".to_owned() } else { format!("{key} > :cutover_after") };
         let upper = format!(
@@ -121,21 +124,22 @@ impl Source {
         own(&mut statement, "cutover_after", from_json(&state.last))?;
         own(&mut statement, "cutover_batch", SqlValue::Integer(i64::try_from(size).unwrap_or(i64::MAX)))?;
         let found: Option<(SqlValue, i64)> = one_row(&mut statement, |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let Some((upto, count)) = found.filter(|(_, count)| *count > 0) else { return Ok(false) };
+        let Some((upto, count)) = found.filter(|(_, count)| *count > 0) else { return Ok(None) };
         drop(statement);
 
         if state.last.is_null() {
             state.counter = Moved::since(conn, &self.into, sequence::current(conn, &self.into)?)?;
+            state.columns = Shape::read(conn, &self.into)?.map(|s| s.columns()).unwrap_or_default();
         }
-        let list = columns.iter().map(|c| quote_ident(c)).collect::<Vec<_>>().join(", ");
+        let (list, rowid) = (list(columns), self.rowid(conn)?);
         let insert = format!(
             "INSERT INTO {} ({list}) SELECT {list} FROM ({}) AS source WHERE {after} AND {key} <= :cutover_upto{} \
-             ORDER BY {key} RETURNING {}",
+             ORDER BY {key} RETURNING {rowid}",
             quote_ident(&self.into),
             self.rows,
-            self.absent(" AND "),
-            self.rowid(conn)?
+            self.absent(" AND ")
         );
+        let touched = Touched::watch(conn, &self.into, rowid, &state.columns)?;
         let mut statement = self.prepare(conn, vars, &insert)?;
         own(&mut statement, "cutover_after", from_json(&state.last))?;
         own(&mut statement, "cutover_upto", upto.clone())?;
@@ -145,12 +149,18 @@ impl Source {
         while let Some(row) = rows.next().map_err(failed)? {
             rowids.push(row.get(0).map_err(failed)?);
         }
+        drop(rows);
+        drop(statement);
         rowids.sort_unstable();
-        rowids.into_iter().for_each(|id| state.inserted(id));
+        // Read again only now: the table's own triggers may have changed the rows after each was inserted.
+        let inserted = touched::digests(conn, &self.into, rowid, &state.columns, &rowids)?;
+        let changes = touched.map(|t| t.end(&rowids)).transpose()?.unwrap_or_default();
+        state.rows += inserted.len() as u64;
+        state.batches += 1;
         state.seen += u64::try_from(count).unwrap_or(0);
         state.last = to_json(&upto);
         state.counter = state.counter.moved_to(conn, &self.into)?;
-        Ok(true)
+        Ok(Some(Filled { runs: Run::all(inserted), changes }))
     }
 
     /// Source rows up to the last key that have no counterpart; none when nothing tells counterparts.
@@ -174,29 +184,15 @@ impl Source {
         one_row(&mut statement, |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
-    /// How many of the inserted rows are there.
-    pub(super) fn count(&self, conn: &Connection, state: &State) -> Result<i64, StepError> {
+    /// How many rows are in the places of those that one batch inserted.
+    pub(super) fn count(&self, conn: &Connection, runs: &[Run]) -> Result<i64, StepError> {
         let (table, rowid) = (quote_ident(&self.into), self.rowid(conn)?);
         let sql = format!("SELECT count(*) FROM {table} WHERE {rowid} BETWEEN ?1 AND ?2");
         let count = || -> rusqlite::Result<i64> {
             let mut statement = conn.prepare_cached(&sql)?;
-            state.ranges.iter().map(|(from, to)| statement.query_row([from, to], |row| row.get::<_, i64>(0))).sum()
+            runs.iter().map(|run| statement.query_row([run.start, run.end()], |row| row.get::<_, i64>(0))).sum()
         };
         count().map_err(|e| sqlite_error(e, &format!("counting the rows of `{}`", self.into)))
-    }
-
-    /// Deletes the inserted rows.
-    pub(super) fn delete(&self, conn: &Connection, state: &State) -> Result<(), StepError> {
-        if declared::object(conn, &self.into)?.is_none_or(|o| o.kind != "table") {
-            return Ok(());
-        }
-        let sql = format!("DELETE FROM {} WHERE {} BETWEEN ?1 AND ?2", quote_ident(&self.into), self.rowid(conn)?);
-        let delete = || -> rusqlite::Result<()> {
-            let mut statement = conn.prepare_cached(&sql)?;
-            state.ranges.iter().rev().try_for_each(|(from, to)| statement.execute([from, to]).map(|_| ()))
-        };
-        delete().map_err(|e| sqlite_error(e, &format!("deleting the rows that were filled into `{}`", self.into)))?;
-        state.counter.put_back(conn, &self.into)
     }
 
     /// The condition that leaves out rows which are there already.
@@ -211,7 +207,7 @@ impl Source {
     }
 
     /// A name of the rowid that no column hides.
-    fn rowid(&self, conn: &Connection) -> Result<&'static str, StepError> {
+    pub(super) fn rowid(&self, conn: &Connection) -> Result<&'static str, StepError> {
         let columns = declared::column_names(conn, &self.into)?;
         let free = ["rowid", "_rowid_", "oid"].into_iter().find(|n| !columns.iter().any(|c| declared::same_name(c, n)));
         free.ok_or_else(|| {

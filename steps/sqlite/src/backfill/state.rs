@@ -1,6 +1,6 @@
 //! How far a backfill has come: the document in its cursor row, which becomes its receipt.
 //!
-//! Owns the ranges of rowids that were inserted. Runs no SQL.
+//! Which rows were inserted is kept with each batch. Runs no SQL.
 
 use cutover_core::StepError;
 use serde::{Deserialize, Serialize};
@@ -13,14 +13,17 @@ use crate::sequence::Moved;
 pub(super) struct State {
     /// The table filled.
     pub(super) into: String,
-    /// The last key worked on; null before the first batch.
+    /// The columns that the table had before the first batch, of which the digests are.
+    pub(super) columns: Vec<String>,
+    /// The last key worked on; null before the first batch. Not in the receipt, which holds no values.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
     pub(super) last: Value,
+    /// Batches done.
+    pub(super) batches: u64,
     /// Source rows worked on.
     pub(super) seen: u64,
     /// Rows inserted.
     pub(super) rows: u64,
-    /// Rowids inserted, from and to.
-    pub(super) ranges: Vec<(i64, i64)>,
     /// The table's AUTOINCREMENT counter.
     pub(super) counter: Moved,
 }
@@ -41,12 +44,8 @@ impl State {
             .map_err(|e| StepError::internal("a cursor could not be written as JSON").caused_by(e))
     }
 
-    /// Notes one inserted row. Neighbours become one range: nobody else's row can lie between them.
-    pub(super) fn inserted(&mut self, rowid: i64) {
-        self.rows += 1;
-        match self.ranges.last_mut() {
-            Some((_, to)) if to.checked_add(1) == Some(rowid) => *to = rowid,
-            _ => self.ranges.push((rowid, rowid)),
-        }
+    /// What the receipt holds of it.
+    pub(super) fn without_values(&self) -> Self {
+        Self { last: Value::Null, ..self.clone() }
     }
 }

@@ -1,7 +1,7 @@
 //! The step kind `sqlite.rows`: inserts the declared rows whose key is not there yet.
 //!
-//! Owns which rows are ours: the receipt holds the keys inserted, and rollback deletes these only. What a cell may
-//! be is `seed`'s.
+//! Owns which rows are ours: the receipt holds the digests of what was inserted, and rollback deletes only what is
+//! still the same. What a cell may be is `seed`'s.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,16 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+mod made;
 mod seed;
 mod table;
 
 use crate::SqliteTarget;
 use crate::done;
 use crate::value::to_json;
+use made::Made;
 use seed::{Cell, Seed};
-use table::{Made, Seeds, remove};
+use table::Seeds;
 
 /// Inserts rows.
 #[derive(Debug, Clone)]
@@ -152,7 +154,7 @@ impl MigrationStep for Rows {
     async fn verify(&self, cx: &StepContext) -> Result<Verdict, StepError> {
         let target = cx.target::<SqliteTarget>(&self.target)?;
         let receipt = target.done(cx).await?.unwrap_or_default();
-        let ours = done::body::<Made>(&receipt)?.keys;
+        let ours = done::body::<Made>(&receipt)?.rows.into_iter().map(|row| row.key).collect();
         let (seeds, vars) = (self.seeds.clone(), cx.vars().clone());
         target.read(cx, move |conn| seeds.differences(conn, &vars, &ours).map(done::verdict)).await
     }
@@ -161,6 +163,12 @@ impl MigrationStep for Rows {
         let target = cx.target::<SqliteTarget>(&self.target)?;
         let Some(receipt) = target.to_undo(cx, receipt).await? else { return Ok(()) };
         let made: Made = done::body(&receipt)?;
-        target.reverse(cx, move |conn| remove(conn, &made)).await
+        let notes = cx.clone();
+        target
+            .reverse(cx, move |conn| {
+                made.remove(conn)?.iter().for_each(|line| notes.note(line));
+                Ok(())
+            })
+            .await
     }
 }

@@ -50,20 +50,20 @@ impl Seed {
         key.iter().filter_map(|k| self.cells.get(k)).map(|cell| cell.value(conn, vars)).collect()
     }
 
-    /// Inserts the row.
+    /// Inserts the row. False: the table's own triggers did not want it.
     pub(super) fn insert(
         &self,
         conn: &Connection,
         table: &str,
         vars: &BTreeMap<String, Value>,
-    ) -> Result<(), StepError> {
+    ) -> Result<bool, StepError> {
         let columns: Vec<String> = self.cells.keys().map(|c| quote_ident(c)).collect();
         let values: Vec<SqlValue> = self.cells.values().map(|c| c.value(conn, vars)).collect::<Result<_, _>>()?;
         let marks = vec!["?"; values.len()].join(", ");
         let sql = format!("INSERT INTO {} ({}) VALUES ({marks})", quote_ident(table), columns.join(", "));
         conn.prepare_cached(&sql)
             .and_then(|mut s| s.execute(rusqlite::params_from_iter(values)))
-            .map(|_| ())
+            .map(|rows| rows > 0)
             .map_err(|e| sqlite_error(e, &format!("inserting a row into `{table}`")))
     }
 }

@@ -1,20 +1,20 @@
-//! The declared rows against the table: which are there, inserting the others, deleting what was inserted.
+//! The declared rows against the table: which are there, and inserting the others.
 //!
 //! Owns the SQL. Must not know when it runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cutover_core::{Receipt, StepError};
 use rusqlite::Connection;
 use rusqlite::types::Value as SqlValue;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::made::{Made, Place, condition, key_digest};
 use super::seed::{Cell, Seed};
 use crate::declared::{self, Table};
 use crate::sequence::{self, Moved};
 use crate::sql::{quote_ident, sqlite_error};
-use crate::value::{from_json, to_json};
+use crate::value::to_json;
 
 /// The rows of a step.
 #[derive(Debug, Clone)]
@@ -22,15 +22,6 @@ pub(super) struct Seeds {
     pub(super) table: String,
     pub(super) key: Vec<String>,
     pub(super) rows: Vec<Seed>,
-}
-
-/// What apply inserted.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Made {
-    pub(super) table: String,
-    pub(super) key: Vec<String>,
-    pub(super) keys: Vec<Vec<Value>>,
-    pub(super) counter: Moved,
 }
 
 type Vars = BTreeMap<String, Value>;
@@ -69,17 +60,18 @@ impl Seeds {
             Some(_) => {}
         }
         let before = sequence::current(conn, &self.table)?;
-        let mut made = Made { table: self.table.clone(), key: self.key.clone(), ..Made::default() };
+        let (mut places, mut kept) = (Vec::new(), 0);
         for row in &self.rows {
             let key = row.key(conn, &self.key, vars)?;
-            if !exists(conn, &self.table, &self.key, &key)? {
-                row.insert(conn, &self.table, vars)?;
-                made.keys.push(key.iter().map(to_json).collect());
+            if exists(conn, &self.table, &self.key, &key)? {
+                kept += 1;
+            } else if row.insert(conn, &self.table, vars)? {
+                places.push(Place { rowid: conn.last_insert_rowid(), key });
             }
         }
-        made.counter = Moved::since(conn, &self.table, before)?;
-        let kept = self.rows.len() - made.keys.len();
-        let receipt = Receipt::of(&made)?.with_rows(made.keys.len() as u64);
+        let counter = Moved::since(conn, &self.table, before)?;
+        let made = Made::of(conn, &self.table, &self.key, &places, counter)?;
+        let receipt = Receipt::of(&made)?.with_rows(places.len() as u64);
         Ok(if kept == 0 {
             receipt
         } else {
@@ -91,7 +83,7 @@ impl Seeds {
         &self,
         conn: &Connection,
         vars: &Vars,
-        ours: &[Vec<Value>],
+        ours: &BTreeSet<String>,
     ) -> Result<Vec<String>, StepError> {
         match self.missing_columns(conn)? {
             None => return Ok(vec![format!("table {}: expected, found none", self.table)]),
@@ -109,7 +101,7 @@ impl Seeds {
             let name = self.name_of(&key);
             if !exists(conn, &self.table, &self.key, &key)? {
                 lines.push(format!("{name}: expected, found none"));
-            } else if ours.contains(&key.iter().map(to_json).collect()) {
+            } else if key_digest(conn, &self.table, &self.key, &key)?.is_some_and(|digest| ours.contains(&digest)) {
                 for (column, cell) in &row.cells {
                     let Cell::Constant(expected) = cell else { continue };
                     if let Some(found) = other_value(conn, &self.table, &self.key, &key, column, expected)? {
@@ -129,10 +121,6 @@ impl Seeds {
         let pairs: Vec<String> = self.key.iter().zip(key).map(|(k, v)| format!("{k} = {}", to_json(v))).collect();
         format!("row {} ({})", self.table, pairs.join(", "))
     }
-}
-
-fn condition(key: &[String]) -> String {
-    key.iter().map(|k| format!("{} IS ?", quote_ident(k))).collect::<Vec<_>>().join(" AND ")
 }
 
 fn exists(conn: &Connection, table: &str, key: &[String], values: &[SqlValue]) -> Result<bool, StepError> {
@@ -159,19 +147,4 @@ fn other_value(
         .and_then(|mut s| s.query_row(rusqlite::params_from_iter(params), |row| Ok((row.get(0)?, row.get(1)?))))
         .map_err(|e| sqlite_error(e, &format!("reading a row of `{table}`")))?;
     Ok((!same).then_some(found))
-}
-
-/// Deletes the inserted rows; rows and table may be gone already.
-pub(super) fn remove(conn: &Connection, made: &Made) -> Result<(), StepError> {
-    let Some(table) = Table::read(conn, &made.table)? else { return Ok(()) };
-    if made.key.iter().any(|k| table.column(k).is_none()) {
-        return Ok(());
-    }
-    let sql = format!("DELETE FROM {} WHERE {}", quote_ident(&made.table), condition(&made.key));
-    for key in made.keys.iter().rev() {
-        conn.prepare_cached(&sql)
-            .and_then(|mut s| s.execute(rusqlite::params_from_iter(key.iter().map(from_json))))
-            .map_err(|e| sqlite_error(e, &format!("deleting a row of `{}`", made.table)))?;
-    }
-    made.counter.put_back(conn, &made.table)
 }

@@ -1,0 +1,187 @@
+//! What others changed or put where a step had inserted is kept by its rollback, and counted.
+
+use std::path::Path;
+
+use crate::support::{ask, plan, sql};
+use cutover_core::{Applied, Verdict};
+use cutover_tests::{Bench, Fixture};
+use tempfile::TempDir;
+
+const TABLES: &str = "CREATE TABLE src (k INTEGER PRIMARY KEY, w TEXT);
+    INSERT INTO src VALUES (1, 'one'), (2, 'two'), (3, 'three'), (4, 'four'), (5, 'five');
+    CREATE TABLE dst (k, w, old TEXT DEFAULT 'as it was');
+    CREATE TABLE cfg (k, v, old REAL DEFAULT 1);
+    CREATE TABLE strict (k TEXT PRIMARY KEY, v) WITHOUT ROWID;";
+
+const FILL: (&str, &str, &str) =
+    ("it", "backfill", r#"{ into = "dst", rows = "SELECT k, w FROM src", key = "k", key-stored = true, batch = 2 }"#);
+
+fn rows_of(table: &str) -> String {
+    format!(
+        r#"{{ table = "{table}", key = ["k"], rows = [{{ k = "a", v = 1 }}, {{ k = "b", v = 2 }}, {{ k = "c", v = 3 }}] }}"#
+    )
+}
+
+/// The step `it` applied on these tables, after more SQL.
+fn applied(root: &TempDir, step: (&str, &str, &str), more: &str) -> Bench {
+    sql(root.path(), TABLES);
+    sql(root.path(), more);
+    let bench = Fixture::new(plan(&[step])).open(root.path());
+    let Ok(Applied::Changed(_)) = bench.apply("it") else { panic!("it applies") };
+    bench
+}
+
+fn root() -> TempDir {
+    TempDir::new().expect("a temporary folder")
+}
+
+/// Rolls `it` back; what it told, joined.
+fn undone(bench: &Bench) -> String {
+    let receipt = bench.host().receipt("it");
+    bench.rollback("it", receipt.as_ref()).expect("it rolls back");
+    bench.host().notes("it").join("\n")
+}
+
+fn all(root: &Path, table: &str, columns: &str) -> String {
+    ask(root, &format!("SELECT group_concat({columns}, '; ') FROM (SELECT * FROM {table} ORDER BY k)"))
+}
+
+#[test]
+fn a_filled_row_that_was_changed_or_replaced_since_is_kept_and_counted() {
+    let root = root();
+    let bench = applied(&root, FILL, "");
+    sql(
+        root.path(),
+        "UPDATE dst SET w = 'users edit' WHERE k = 1; UPDATE dst SET old = 'their edit' WHERE k = 2;
+         DELETE FROM dst WHERE k = 5; INSERT INTO dst (rowid, k, w) VALUES (5, 50, 'users row'), (9, 90, 'another');",
+    );
+    assert_eq!(undone(&bench), "3 rows of dst changed since: kept");
+    assert_eq!(all(root.path(), "dst", "k || w"), "1users edit; 2two; 50users row; 90another");
+    assert_eq!(ask(root.path(), "SELECT count(*) FROM cutover_state WHERE key <> 'epoch'"), "0");
+}
+
+#[test]
+fn a_value_of_another_type_is_a_change() {
+    let root = root();
+    let bench = applied(&root, FILL, "");
+    sql(root.path(), "UPDATE dst SET k = '3' WHERE k = 3");
+    assert_eq!(undone(&bench), "1 row of dst changed since: kept");
+}
+
+#[test]
+fn rows_that_the_tables_own_triggers_changed_are_still_the_steps() {
+    let root = root();
+    let bench = applied(
+        &root,
+        FILL,
+        "CREATE TRIGGER stamped AFTER INSERT ON dst BEGIN
+           UPDATE dst SET old = 'stamped' WHERE rowid = NEW.rowid;
+           UPDATE dst SET old = 'no longer the last' WHERE k = NEW.k - 1;
+         END",
+    );
+    assert_eq!(undone(&bench), "");
+    assert_eq!(ask(root.path(), "SELECT count(*) FROM dst"), "0");
+}
+
+#[test]
+fn an_edit_between_two_batches_is_not_taken_for_a_triggers_work() {
+    let root = root();
+    sql(root.path(), TABLES);
+    sql(
+        root.path(),
+        "CREATE TRIGGER last AFTER INSERT ON dst BEGIN UPDATE dst SET old = 'earlier' WHERE k < NEW.k; END;
+         CREATE TRIGGER no BEFORE INSERT ON dst WHEN NEW.k = 3 BEGIN SELECT RAISE(ABORT, 'not now'); END",
+    );
+    let bench = Fixture::new(plan(&[FILL])).open(root.path());
+    bench.apply("it").expect_err("the trigger stops it");
+    sql(root.path(), "DROP TRIGGER no; UPDATE dst SET w = 'users edit' WHERE k = 1");
+    bench.apply("it").expect("it goes on");
+    assert_eq!(undone(&bench), "1 row of dst changed since: kept");
+    assert_eq!(all(root.path(), "dst", "k || w || old"), "1users editearlier");
+}
+
+#[test]
+fn a_column_of_others_does_not_make_a_row_theirs_but_a_value_in_it_does() {
+    for step in [FILL, ("it", "rows", &rows_of("cfg"))] {
+        let root = root();
+        let table = if step.1 == "rows" { "cfg" } else { "dst" };
+        let bench = applied(&root, step, "");
+        sql(
+            root.path(),
+            &format!(
+                "ALTER TABLE {table} ADD COLUMN theirs TEXT DEFAULT 'x';
+                 UPDATE {table} SET theirs = 'used' WHERE rowid = 2"
+            ),
+        );
+        assert_eq!(undone(&bench), format!("1 row of {table} changed since: kept"));
+        assert_eq!(ask(root.path(), &format!("SELECT group_concat(theirs) FROM {table}")), "used");
+    }
+}
+
+#[test]
+fn rows_without_a_column_that_they_had_are_kept() {
+    for step in [FILL, ("it", "rows", &rows_of("cfg"))] {
+        let root = root();
+        let (table, rows) = if step.1 == "rows" { ("cfg", "3") } else { ("dst", "5") };
+        let bench = applied(&root, step, "");
+        sql(root.path(), &format!("ALTER TABLE {table} DROP COLUMN old"));
+        let note = format!("table {table} no longer has the column old: the {rows} rows inserted are kept");
+        assert_eq!(undone(&bench), note);
+        assert_eq!(ask(root.path(), &format!("SELECT count(*) FROM {table}")), rows);
+    }
+}
+
+#[test]
+fn rows_whose_implicit_rowids_moved_are_found_again() {
+    for (step, table) in [(FILL, "dst"), (("it", "rows", rows_of("cfg").as_str()), "cfg")] {
+        let root = root();
+        let bench = applied(&root, step, &format!("INSERT INTO {table} (k) VALUES ('before'), ('gone')"));
+        sql(
+            root.path(),
+            &format!("DELETE FROM {table} WHERE k = 'gone'; INSERT INTO {table} (k) VALUES ('theirs'); VACUUM"),
+        );
+        assert_eq!(undone(&bench), "");
+        assert_eq!(ask(root.path(), &format!("SELECT group_concat(k) FROM {table}")), "before,theirs");
+    }
+}
+
+#[test]
+fn a_declared_row_that_was_changed_or_replaced_since_is_kept_and_counted() {
+    for (table, rowid) in [("cfg", true), ("strict", false)] {
+        let root = root();
+        let with = rows_of(table);
+        let bench = applied(&root, ("it", "rows", &with), "");
+        assert_eq!(bench.verify("it").expect("verifies"), Verdict::Holds);
+        let replace = if rowid {
+            "DELETE FROM cfg WHERE k = 'b'; INSERT INTO cfg (rowid, k, v) VALUES (2, 'z', 'users row')"
+        } else {
+            "DELETE FROM strict WHERE k = 'b'; INSERT INTO strict (k, v) VALUES ('b', 'users row')"
+        };
+        sql(root.path(), &format!("UPDATE {table} SET v = 'users edit' WHERE k = 'a'; {replace}"));
+        assert_eq!(undone(&bench), format!("2 rows of {table} changed since: kept"));
+        let b = if rowid { "z" } else { "b" };
+        assert_eq!(all(root.path(), table, "k || v"), format!("ausers edit; {b}users row"));
+    }
+}
+
+#[test]
+fn no_receipt_holds_a_value() {
+    let steps = [
+        ("it", "rows", rows_of("cfg").replace("\"a\"", "\"hunter2\"")),
+        ("it", "rows", rows_of("strict").replace("\"a\"", "\"hunter2\"")),
+        (
+            "it",
+            "backfill",
+            r#"{ into = "dst", rows = "SELECT 'hunter2' AS source, 'hunter2' AS w", key = "source" }"#.to_owned(),
+        ),
+    ];
+    for (id, kind, with) in steps {
+        let root = root();
+        let bench = applied(&root, (id, kind, &with), "");
+        let receipt = bench.host().receipt("it").expect("a receipt");
+        let text = serde_json::to_string(&receipt).expect("JSON");
+        assert!(!text.contains("hunter2"), "{text}");
+        assert_eq!(ask(root.path(), "SELECT count(*) FROM cutover_ledger WHERE receipt LIKE '%hunter2%'"), "0");
+        assert_eq!(bench.verify("it").expect("verifies"), Verdict::Holds);
+    }
+}
