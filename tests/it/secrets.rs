@@ -74,6 +74,7 @@ fn a_secret_is_in_no_output_and_not_in_state() {
     assert_eq!(system.ask("SELECT count(*) > 3 FROM cutover_ledger WHERE receipt IS NOT NULL"), "1");
     assert_eq!(system.ask(&in_ledger), "0", "the ledger holds the secret");
     system.ask("UPDATE t SET v = 'another'");
+    let configured = fs::read(config.join("c.json")).unwrap();
     fs::write(config.join("c.json"), "{\"token\": \"another\"}").unwrap();
     run("verify", &[], 102);
     run("verify", &["--format", "json"], 102);
@@ -81,6 +82,7 @@ fn a_secret_is_in_no_output_and_not_in_state() {
         run(command, &[], 0);
     }
     run("history", &["--format", "json"], 0);
+    fs::write(config.join("c.json"), configured).unwrap();
     run("rollback", &["--yes", "-v"], 0);
     assert_eq!(system.ask(&in_ledger), "0", "the ledger holds the secret");
     assert!(nothing_holds_it(&system.root().join(".cutover")) > 2, "the state folder is somewhere else");

@@ -6,6 +6,7 @@
 pub mod sql;
 pub mod target;
 
+mod aside;
 mod backfill;
 mod check;
 mod columns;

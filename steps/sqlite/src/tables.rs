@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::SqliteTarget;
+use crate::aside;
 use crate::declared::{self, Declarations, Declared, INDEX_REMEDY, IndexState, Statement, Table};
 use crate::done;
 use crate::sql::{quote_ident, sqlite_error};
@@ -196,11 +197,9 @@ impl MigrationStep for Tables {
             .reverse(cx, move |conn| {
                 made.indexes.iter().rev().try_for_each(|name| declared::drop_index(conn, name))?;
                 for name in made.tables.iter().rev() {
-                    if let Some(rows) = drop_table(conn, name)?.filter(|rows| *rows > 0) {
-                        notes.note(&format!(
-                            "table {name} is dropped with {rows} rows that were written since it was made"
-                        ));
-                    }
+                    let kept = aside::table_rows(&notes, conn, name)?;
+                    drop_table(conn, name)?;
+                    kept.iter().for_each(|line| notes.note(line));
                 }
                 Ok(())
             })
@@ -229,16 +228,11 @@ fn make(conn: &Connection, declared: &Declarations) -> Result<Receipt, StepError
     Ok(Receipt { notes, ..Receipt::of(&made)? })
 }
 
-/// Drops a table that may be gone already, and tells how many rows went with it.
-fn drop_table(conn: &Connection, name: &str) -> Result<Option<i64>, StepError> {
+/// Drops a table that may be gone already.
+fn drop_table(conn: &Connection, name: &str) -> Result<(), StepError> {
     if Table::read(conn, name)?.is_none() {
-        return Ok(None);
+        return Ok(());
     }
-    let quoted = quote_ident(name);
-    let drop = || -> rusqlite::Result<i64> {
-        let rows = conn.query_row(&format!("SELECT count(*) FROM {quoted}"), [], |row| row.get(0))?;
-        conn.execute_batch(&format!("DROP TABLE {quoted}"))?;
-        Ok(rows)
-    };
-    drop().map(Some).map_err(|e| sqlite_error(e, &format!("dropping table `{name}`")))
+    conn.execute_batch(&format!("DROP TABLE {}", quote_ident(name)))
+        .map_err(|e| sqlite_error(e, &format!("dropping table `{name}`")))
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 mod drop;
 
 use crate::SqliteTarget;
+use crate::aside;
 use crate::declared::{self, AddedColumn, Table, add_sql, added_column};
 use crate::sql::sqlite_error;
 use drop::drop_column;
@@ -218,9 +219,15 @@ impl MigrationStep for Columns {
         let target = cx.target::<SqliteTarget>(&self.target)?;
         let Some(receipt) = target.to_undo(cx, receipt).await? else { return Ok(()) };
         let made: Made = crate::done::body(&receipt)?;
+        let notes = cx.clone();
         target
             .reverse(cx, move |conn| {
-                made.columns.iter().rev().try_for_each(|column| drop_column(conn, &made.table, column))
+                for column in made.columns.iter().rev() {
+                    let kept = aside::column_values(&notes, conn, &made.table, column)?;
+                    drop_column(conn, &made.table, column)?;
+                    kept.iter().for_each(|line| notes.note(line));
+                }
+                Ok(())
             })
             .await
     }

@@ -7,7 +7,7 @@ use rusqlite::types::ValueRef;
 /// Writes `value` as a literal.
 ///
 /// Text that a line-based reader would change (NUL, carriage return, bytes that are no UTF-8) goes through hex.
-pub(crate) fn write_literal(out: &mut impl Write, value: ValueRef<'_>) -> io::Result<()> {
+pub(crate) fn write_literal(out: &mut (impl Write + ?Sized), value: ValueRef<'_>) -> io::Result<()> {
     match value {
         ValueRef::Null => out.write_all(b"NULL"),
         ValueRef::Integer(i) => write!(out, "{i}"),
@@ -34,7 +34,7 @@ pub(crate) fn write_literal(out: &mut impl Write, value: ValueRef<'_>) -> io::Re
 /// SQLite reads a decimal with an error of about 2^-62, so 17 digits are exact and the shortest form of a double is not
 /// always (3.40.1 misreads `946831280.106803`). Far from 1 the error grows: there it is an integer times powers of two,
 /// which every version computes exactly.
-fn write_real(out: &mut impl Write, r: f64) -> io::Result<()> {
+fn write_real(out: &mut (impl Write + ?Sized), r: f64) -> io::Result<()> {
     if r.is_infinite() {
         return out.write_all(if r > 0.0 { b"1e999" } else { b"-1e999" });
     }
@@ -67,7 +67,7 @@ fn write_real(out: &mut impl Write, r: f64) -> io::Result<()> {
     Ok(())
 }
 
-fn write_hex(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+fn write_hex(out: &mut (impl Write + ?Sized), bytes: &[u8]) -> io::Result<()> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     out.write_all(b"x'")?;
     for b in bytes {

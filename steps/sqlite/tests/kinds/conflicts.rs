@@ -138,16 +138,6 @@ fn a_view_that_was_broken_before_does_not_stop_a_rollback() {
 }
 
 #[test]
-fn rows_in_a_table_that_is_dropped_are_counted_in_a_note() {
-    let root = root(1);
-    let bench = opened(&[("it", "tables", r#"{ create = ["CREATE TABLE plugins (id TEXT)"] }"#)], root.path());
-    let receipt = applied(&bench, "it");
-    sql(root.path(), "INSERT INTO plugins VALUES ('a'), ('b')");
-    bench.rollback("it", Some(&receipt)).expect("rolls back");
-    assert_snapshot!(bench.host().notes("it").join("\n"));
-}
-
-#[test]
 fn what_sqlite_cannot_add_or_a_plan_cannot_declare_is_refused_when_the_plan_is_compiled() {
     let columns = |definition: &str| refused(&format!(r#"{{ table = "t", add = ["{definition}"] }}"#), "columns");
     let tables = |sql: &str| refused(&format!(r#"{{ create = ["{sql}"] }}"#), "tables");

@@ -1,5 +1,7 @@
 //! What others changed or put where a step had inserted is kept by its rollback, and counted.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::support::{ask, plan, sql};
@@ -184,4 +186,87 @@ fn no_receipt_holds_a_value() {
         assert_eq!(ask(root.path(), "SELECT count(*) FROM cutover_ledger WHERE receipt LIKE '%hunter2%'"), "0");
         assert_eq!(bench.verify("it").expect("verifies"), Verdict::Holds);
     }
+}
+
+/// The files that a run of the step set aside, by their paths from the root; all are private.
+fn aside(root: &Path, run: &str) -> Vec<String> {
+    let folder = root.join(".cutover/aside").join(run);
+    let mode = |path: &Path| path.metadata().expect("it is there").permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    let mut names: Vec<String> = fs::read_dir(&folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry"))
+        .map(|entry| {
+            assert_eq!(mode(&entry.path()), 0o600);
+            format!(".cutover/aside/{run}/{}", entry.file_name().to_string_lossy())
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+/// Loads SQL that was set aside, as an operator would.
+fn load(root: &Path, file: &str) {
+    cutover_tests::sqlite3(root.join("brain.db"), format!(".read {}", root.join(file).display()));
+}
+
+#[test]
+fn the_rows_of_a_table_that_is_dropped_are_set_aside_and_load_again() {
+    let root = root();
+    let create = r#"{ create = ["CREATE TABLE fresh (k TEXT PRIMARY KEY, n REAL, b BLOB, twice AS (n * 2))", "CREATE TABLE empty (a)"] }"#;
+    let bench = applied(&root, ("it", "tables", create), "");
+    let written = "INSERT INTO fresh (k, n, b) VALUES ('it''s', 0.1, x'00ff'), (NULL, NULL, 'a\nb'), ('z', 1e300, 7)";
+    sql(root.path(), written);
+    let asked =
+        "SELECT group_concat(quote(k) || quote(n) || quote(b) || quote(twice)) FROM (SELECT * FROM fresh ORDER BY k)";
+    let before = ask(root.path(), asked);
+    let file = ".cutover/aside/run-1-it/fresh.sql".to_owned();
+    assert_eq!(undone(&bench), format!("table fresh is dropped; its 3 rows are kept in `{file}`"));
+    assert_eq!(aside(root.path(), "run-1-it"), std::slice::from_ref(&file));
+
+    bench.apply("it").expect("it applies again");
+    load(root.path(), &file);
+    assert_eq!(ask(root.path(), asked), before);
+    sql(root.path(), "DELETE FROM fresh WHERE k IS NOT 'z'");
+    undone(&bench);
+    let second = ".cutover/aside/run-1-it/fresh-2.sql".to_owned();
+    assert_eq!(aside(root.path(), "run-1-it"), [second, file], "the file of before is not written over");
+}
+
+#[test]
+fn the_values_of_a_column_that_is_dropped_are_set_aside_and_load_again() {
+    for table in ["(k TEXT PRIMARY KEY, v)", "(k, v)", "(k TEXT, v, PRIMARY KEY (v, k)) WITHOUT ROWID"] {
+        let root = root();
+        let with = r#"{ table = "there", add = ["extra TEXT", "flag INTEGER DEFAULT 1", "twice AS (v * 2)"] }"#;
+        let made =
+            format!("CREATE TABLE there {table}; INSERT INTO there VALUES ('a', 1), ('b', 2), ('c', 3), ('d', 4)");
+        let bench = applied(&root, ("it", "columns", with), &made);
+        sql(root.path(), "UPDATE there SET extra = 'users' WHERE k > 'b'; UPDATE there SET flag = NULL WHERE k = 'a'");
+        if !table.contains("WITHOUT") {
+            sql(root.path(), "INSERT INTO there (k, v, extra) VALUES (NULL, 5, 'of no key')");
+        }
+        let asked = "SELECT group_concat(quote(k) || quote(extra) || flag) FROM (SELECT * FROM there ORDER BY v)";
+        let before = ask(root.path(), asked);
+        let values = if table.contains("WITHOUT") { 2 } else { 3 };
+        let told = format!(
+            "column there.flag is dropped; its 1 value is kept in `.cutover/aside/run-1-it/there.flag.sql`\n\
+             column there.extra is dropped; its {values} values are kept in `.cutover/aside/run-1-it/there.extra.sql`"
+        );
+        assert_eq!(undone(&bench), told);
+        assert_eq!(ask(root.path(), "SELECT count(*) FROM pragma_table_xinfo('there')"), "2");
+
+        bench.apply("it").expect("it applies again");
+        for file in aside(root.path(), "run-1-it") {
+            load(root.path(), &file);
+        }
+        assert_eq!(ask(root.path(), asked), before);
+    }
+}
+
+#[test]
+fn what_holds_nothing_of_others_leaves_no_file() {
+    let root = root();
+    let bench = applied(&root, ("it", "columns", r#"{ table = "src", add = ["flag INTEGER DEFAULT 1"] }"#), "");
+    assert_eq!(undone(&bench), "");
+    assert!(!root.path().join(".cutover/aside").exists());
 }
