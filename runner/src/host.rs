@@ -15,7 +15,7 @@ use crate::report::Emitter;
 use crate::secrets::Secrets;
 
 /// A request to stop: steps end at their next checkpoint, the run ends after journalling, nothing is dropped midway.
-/// Asking again changes nothing.
+/// Asking again changes nothing: a run stops at the first place where it can, and there is none before it.
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<AtomicUsize>);
 
