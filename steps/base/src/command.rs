@@ -120,27 +120,29 @@ impl MigrationStep for CommandRun {
             && (before.state == State::Applied || (before.state == State::Started && self.proves(cx).await?))
         {
             write_progress(cx, before.attempt, State::Applied).await?;
+            Copies::remove(cx).await?;
             return Ok(Applied::AlreadyApplied(intent.clone()));
         }
         let attempt = format!("{}@{}", cx.info().run, cx.now());
         let mut done = Done { version: VERSION, attempt: attempt.clone(), log: None, tail: String::new() };
-        cx.intend(&Receipt::of(&done)?).await?;
         let copies = Copies::take(cx, &self.written()).await?;
+        cx.intend(&Receipt::of(&done)?).await?;
         write_progress(cx, attempt.clone(), State::Started).await?;
         let log = self.free_log(cx).await?;
         let ran = self.run(cx, &self.config.apply, Some(log.clone())).await?;
-        let wrote = copies.compare(cx).await;
+        let compared = copies.compare(cx).await;
+        if let Some(wrote) = compared.as_ref().ok().filter(|wrote| !wrote.is_empty()) {
+            // Durable before anything says how the command ended: its restore will ask for it in any case.
+            cx.intend(&Receipt { wrote: wrote.clone(), ..Receipt::of(&done)? }).await?;
+        }
         if !ran.succeeded() {
-            if let Some(wrote) = wrote.ok().filter(|wrote| !wrote.is_empty()) {
-                cx.intend(&Receipt { wrote, ..Receipt::of(&done)? }).await?;
-            }
             let shown = log.strip_prefix(cx.root()).unwrap_or(&log).display().to_string();
             return Err(failed(&self.config.apply, &ran, cx).with_help(format!("its whole output is in `{shown}`")));
         }
         write_progress(cx, attempt, State::Applied).await?;
         done.log = log.file_name().map(|n| n.to_string_lossy().into_owned());
         done.tail = ran.tail;
-        Ok(Applied::Changed(Receipt { wrote: wrote?, ..Receipt::of(&done)? }))
+        Ok(Applied::Changed(Receipt { wrote: compared?, ..Receipt::of(&done)? }))
     }
 
     async fn verify(&self, cx: &StepContext) -> Result<Verdict, StepError> {

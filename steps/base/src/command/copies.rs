@@ -19,7 +19,7 @@ pub(super) struct Copies(Vec<SnapshotManifest>);
 impl Copies {
     /// Copies those of `targets` that a restore may put back.
     pub(super) async fn take(cx: &StepContext, targets: &[&String]) -> Result<Self, StepError> {
-        let folder = remove(cx).await?;
+        let folder = Self::remove(cx).await?;
         let mut copies = Vec::new();
         for name in targets.iter().filter(|name| cx.may_restore(name)) {
             let into = folder.join(name);
@@ -39,17 +39,17 @@ impl Copies {
                 wrote.insert(copy.target, changes);
             }
         }
-        remove(cx).await?;
+        Self::remove(cx).await?;
         Ok(wrote)
     }
-}
 
-/// Removes the folder of the copies, if it is there. Returns its path.
-async fn remove(cx: &StepContext) -> Result<PathBuf, StepError> {
-    let folder = cx.scratch_dir().join("before");
-    cx.blocking(move || match fs::remove_dir_all(&folder) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(io_error("cannot remove", &folder, e)),
-        _ => Ok(folder),
-    })
-    .await
+    /// Removes what copies there are. Returns their folder.
+    pub(super) async fn remove(cx: &StepContext) -> Result<PathBuf, StepError> {
+        let folder = cx.scratch_dir().join("before");
+        cx.blocking(move || match fs::remove_dir_all(&folder) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(io_error("cannot remove", &folder, e)),
+            _ => Ok(folder),
+        })
+        .await
+    }
 }

@@ -108,6 +108,27 @@ rollback = ["rm", "-f", "count"]"#;
 }
 
 #[test]
+fn a_copy_that_a_crash_left_is_removed_and_none_outlives_the_command() {
+    let dir = tempfile::tempdir().unwrap();
+    app(dir.path());
+    let with = r#"apply = ["sh", "-c", "test -f .cutover/steps/p/run/before/one/copy && echo x >> count"]
+verify = ["test", "-s", "count"]
+restore = "one""#;
+    let bench = Fixture::new(plan(with)).open(dir.path());
+    let copies = dir.path().join(".cutover/steps/p/run/before");
+    fs::create_dir_all(copies.join("one")).unwrap();
+    fs::write(copies.join("one/old"), "of a try that was killed").unwrap();
+    bench.apply("run").unwrap();
+    assert!(!copies.exists());
+
+    fs::create_dir_all(&copies).unwrap();
+    let record = dir.path().join(".cutover/steps/p/run/command.json");
+    fs::write(&record, fs::read_to_string(&record).unwrap().replace("applied", "started")).unwrap();
+    assert!(matches!(bench.apply("run").unwrap(), Applied::AlreadyApplied(_)));
+    assert!(!copies.exists());
+}
+
+#[test]
 fn a_failed_rollback_says_so_and_may_be_tried_again() {
     let dir = tempfile::tempdir().unwrap();
     app(dir.path());

@@ -16,7 +16,7 @@ use super::catalog::{self, Table};
 use super::connect;
 use super::dump::{self, Columns};
 use super::kept;
-use super::recorder::{NONE, Reader};
+use super::reader::{NONE, Reader};
 use crate::sql::{quote_ident, sqlite_error};
 use crate::written::{Known, Written};
 

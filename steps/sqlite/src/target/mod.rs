@@ -25,6 +25,7 @@ mod fingerprint;
 mod kept;
 mod ledger;
 mod loss;
+mod reader;
 mod recorder;
 mod restore;
 mod session;

@@ -178,6 +178,21 @@ fn rows_of_a_step_in_a_table_without_rowid_are_its_own() {
 }
 
 #[test]
+fn a_watched_table_may_be_altered_in_every_way_while_rows_are_written() {
+    let start = "CREATE TABLE w(\"it's\" TEXT, k INT, v, x, PRIMARY KEY (k, \"it's\")) WITHOUT ROWID;
+        INSERT INTO w VALUES ('a', 1, 1, 1), ('b', 2, 1, 1); CREATE VIEW seen AS SELECT v FROM w;
+        CREATE TABLE \"o'dd\"(id TEXT PRIMARY KEY) WITHOUT ROWID;";
+    told_apart(
+        start,
+        "INSERT INTO w VALUES ('c', 3, 1, 1) ON CONFLICT DO UPDATE SET v = 8; ALTER TABLE w DROP COLUMN x;
+         ALTER TABLE w ADD COLUMN y DEFAULT 4; ALTER TABLE w RENAME COLUMN v TO z; INSERT INTO \"o'dd\" VALUES ('q');
+         INSERT INTO w(\"it's\", k) VALUES ('b', 2) ON CONFLICT DO UPDATE SET z = 8; CREATE INDEX i ON w(z)",
+        "INSERT INTO w VALUES ('theirs', 9, 1, 1)",
+        &[("w", 1)],
+    );
+}
+
+#[test]
 fn rows_of_tables_that_a_step_made_rebuilt_or_renamed_are_its_own() {
     told_apart(
         START,
