@@ -10,11 +10,11 @@
 use std::collections::BTreeMap;
 
 use cutover_core::StepError;
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 
 use crate::declared::same_name;
 use crate::sql::{quote_ident, sqlite_error};
-use crate::value::push_bytes;
+use crate::written::digest;
 
 /// What tells the rows of a table apart, as the table is now.
 #[derive(Debug, Clone)]
@@ -130,23 +130,6 @@ pub(crate) fn list(columns: &[String]) -> String {
     columns.iter().map(|c| quote_ident(c)).collect::<Vec<_>>().join(", ")
 }
 
-/// Digests rows, with one buffer for all.
-#[derive(Debug, Default)]
-pub(crate) struct Digester(Vec<u8>);
-
-impl Digester {
-    /// The digest of `count` values of `row`, from column `from` on.
-    pub(crate) fn of(&mut self, row: &Row<'_>, from: usize, count: usize) -> rusqlite::Result<u64> {
-        self.0.clear();
-        for i in from..from + count {
-            push_bytes(&mut self.0, row.get_ref(i)?);
-        }
-        let mut first = [0; 8];
-        first.copy_from_slice(&blake3::hash(&self.0).as_bytes()[..8]);
-        Ok(u64::from_le_bytes(first))
-    }
-}
-
 /// The digests of rows with neighbouring rowids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Run {
@@ -181,7 +164,6 @@ pub(crate) struct Search<'c> {
     shape: Shape,
     rowid: String,
     columns: Vec<String>,
-    digester: Digester,
     same: Vec<(i64, i64)>,
     changed: u64,
     unmatched: BTreeMap<u64, u64>,
@@ -197,7 +179,6 @@ impl<'c> Search<'c> {
             shape,
             rowid: rowid.to_owned(),
             columns,
-            digester: Digester::default(),
             same: Vec::new(),
             changed: 0,
             unmatched: BTreeMap::new(),
@@ -214,7 +195,7 @@ impl<'c> Search<'c> {
             while let Some(row) = rows.next()? {
                 let rowid: i64 = row.get(0)?;
                 let Ok(at) = usize::try_from(rowid.wrapping_sub(run.start)) else { continue };
-                let digest = self.digester.of(row, 2, self.columns.len())?;
+                let digest = digest(row, 2..2 + self.columns.len())?;
                 if row.get(1)? && run.digests.get(at) == Some(&digest) {
                     found[at] = true;
                     push(&mut self.same, rowid);
@@ -248,7 +229,7 @@ impl<'c> Search<'c> {
                 if at > 0 && known[at - 1].1 >= rowid || !row.get::<_, bool>(1)? {
                     continue;
                 }
-                let digest = self.digester.of(row, 2, self.columns.len())?;
+                let digest = digest(row, 2..2 + self.columns.len())?;
                 if let Some(left) = self.unmatched.get_mut(&digest).filter(|left| **left > 0) {
                     *left -= 1;
                     self.changed = self.changed.saturating_sub(1);

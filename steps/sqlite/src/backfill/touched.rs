@@ -6,8 +6,9 @@
 use cutover_core::StepError;
 use rusqlite::Connection;
 
-use crate::identity::{Digester, list};
+use crate::identity::list;
 use crate::sql::{quote_ident, sqlite_error};
+use crate::written::digest;
 
 const TABLE: &str = "cutover_touched";
 
@@ -62,14 +63,13 @@ impl<'c> Touched<'c> {
             quote_ident(table)
         );
         let read = || -> rusqlite::Result<Vec<(i64, u64, u64)>> {
-            let mut digester = Digester::default();
             let mut changes = Vec::new();
             let mut statement = conn.prepare(&sql)?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let id: i64 = row.get(0)?;
-                let before = digester.of(row, 1, columns.len())?;
-                let after = digester.of(row, 1 + columns.len(), columns.len())?;
+                let before = digest(row, 1..=columns.len())?;
+                let after = digest(row, 1 + columns.len()..1 + 2 * columns.len())?;
                 if before != after && inserted.binary_search(&id).is_err() {
                     changes.push((id, before, after));
                 }
@@ -94,13 +94,12 @@ pub(super) fn digests(
     let sql = format!("SELECT {rowid}, {} FROM {} WHERE {rowid} BETWEEN ?1 AND ?2", list(columns), quote_ident(table));
     let read = || -> rusqlite::Result<Vec<(i64, u64)>> {
         let mut found = Vec::with_capacity(places.len());
-        let mut digester = Digester::default();
         let mut statement = conn.prepare_cached(&sql)?;
         for range in places.chunk_by(|a, b| a.checked_add(1) == Some(*b)) {
             let (Some(from), Some(to)) = (range.first(), range.last()) else { continue };
             let mut rows = statement.query([from, to])?;
             while let Some(row) = rows.next()? {
-                found.push((row.get(0)?, digester.of(row, 1, columns.len())?));
+                found.push((row.get(0)?, digest(row, 1..=columns.len())?));
             }
         }
         Ok(found)

@@ -9,9 +9,10 @@ use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, Row};
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{self, Digester, Run, Search, Shape, list};
+use crate::identity::{self, Run, Search, Shape, list};
 use crate::sequence::Moved;
 use crate::sql::{quote_ident, sqlite_error};
+use crate::written::digest;
 
 /// What apply inserted.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -58,7 +59,7 @@ pub(super) fn key_digest(
     values: &[SqlValue],
 ) -> Result<Option<String>, StepError> {
     let sql = format!("SELECT {} FROM {} WHERE {}", list(key), quote_ident(table), condition(key));
-    let found = one(conn, &sql, values, |row| Digester::default().of(row, 0, key.len()));
+    let found = one(conn, &sql, values, |row| digest(row, 0..key.len()));
     Ok(found.map_err(|e| sqlite_error(e, &format!("reading a row of `{table}`")))?.map(hex))
 }
 
@@ -97,10 +98,8 @@ impl Made {
         let sql = format!("SELECT {} FROM {} WHERE {place}", list(&all), quote_ident(table));
         for Place { rowid, key: values } in places {
             let values = if shape.rowid().is_some() { &vec![SqlValue::Integer(*rowid)] } else { values };
-            let found = one(conn, &sql, values, |row| {
-                let mut digester = Digester::default();
-                Ok((digester.of(row, 0, key.len())?, digester.of(row, key.len(), made.columns.len())?))
-            });
+            let found =
+                one(conn, &sql, values, |row| Ok((digest(row, 0..key.len())?, digest(row, key.len()..all.len())?)));
             // A row that a trigger took away at once is not there to be deleted.
             if let Some((key, row)) = found.map_err(|e| sqlite_error(e, &format!("reading a row of `{table}`")))? {
                 let rowid = shape.rowid().map(|_| *rowid);
@@ -146,14 +145,13 @@ impl Made {
         let mut changed = 0;
         let mut look = || -> rusqlite::Result<Vec<Vec<SqlValue>>> {
             let mut same = Vec::new();
-            let mut digester = Digester::default();
             let mut statement = conn.prepare(&sql)?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                let digest = hex(digester.of(row, primary.len(), self.key.len())?);
-                let Some(inserted) = inserted.get(digest.as_str()) else { continue };
+                let known = hex(digest(row, primary.len()..first.len())?);
+                let Some(inserted) = inserted.get(known.as_str()) else { continue };
                 let unused: bool = row.get(first.len())?;
-                if unused && hex(digester.of(row, first.len() + 1, self.columns.len())?) == *inserted {
+                if unused && hex(digest(row, first.len() + 1..first.len() + 1 + self.columns.len())?) == *inserted {
                     same.push((0..primary.len()).map(|i| row.get(i)).collect::<rusqlite::Result<_>>()?);
                 } else {
                     changed += 1;

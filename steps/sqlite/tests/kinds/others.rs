@@ -167,6 +167,24 @@ fn a_declared_row_that_was_changed_or_replaced_since_is_kept_and_counted() {
 }
 
 #[test]
+fn a_counter_is_put_back_with_the_rows_and_stays_where_one_of_them_is_kept() {
+    let counted = "CREATE TABLE counted (id INTEGER PRIMARY KEY AUTOINCREMENT, k, v);
+        INSERT INTO counted (id, k) VALUES (7, 'before')";
+    let fill = r#"{ into = "counted", rows = "SELECT k AS source, w AS k FROM src", key = "source", batch = 2 }"#;
+    for (kind, with) in [("rows", rows_of("counted").as_str()), ("backfill", fill)] {
+        for (edit, counter) in [("", "7"), ("UPDATE counted SET v = 'users' WHERE id = 8", "as it was")] {
+            let root = root();
+            let bench = applied(&root, ("it", kind, with), counted);
+            let moved = ask(root.path(), "SELECT seq FROM sqlite_sequence");
+            sql(root.path(), edit);
+            undone(&bench);
+            let expected = if counter == "7" { "7" } else { &moved };
+            assert_eq!(ask(root.path(), "SELECT seq FROM sqlite_sequence"), expected, "{kind} {edit}");
+        }
+    }
+}
+
+#[test]
 fn no_receipt_holds_a_value() {
     let steps = [
         ("it", "rows", rows_of("cfg").replace("\"a\"", "\"hunter2\"")),
