@@ -31,6 +31,8 @@ pub(crate) fn keep(
     let file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE_FILE).open(&partial).map_err(failed)?;
     let mut out = BufWriter::with_capacity(1 << 16, file);
+    // A name with a line break must not end the comment.
+    let about = about.replace(['\n', '\r'], " ");
     write!(out, "-- {about}\nPRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n").map_err(failed)?;
     let written = write(&mut out);
     let Ok(rows @ 1..) = written else {
