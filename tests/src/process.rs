@@ -44,5 +44,12 @@ pub fn run(command: &mut Command) -> Ran {
 /// What the `sqlite3` command prints for `sql` on `database`: an opinion on the file that is not ours.
 #[track_caller]
 pub fn sqlite3(database: impl AsRef<Path>, sql: impl AsRef<OsStr>) -> String {
-    run(Command::new("sqlite3").arg("-batch").arg("-bail").arg(database.as_ref()).arg(sql)).expect_code(0).stdout
+    run(Command::new("sqlite3")
+        .args(["-cmd", ".timeout 5000"])
+        .arg("-batch")
+        .arg("-bail")
+        .arg(database.as_ref())
+        .arg(sql))
+    .expect_code(0)
+    .stdout
 }
