@@ -13,6 +13,11 @@ pub(crate) struct System {
     folder: TempDir,
 }
 
+/// A folder in memory where there is such a place: what is killed and not cut off from power needs no disk.
+pub(crate) fn folder_in_memory() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// The real program, as a command.
 pub(crate) fn cutover() -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin("cutover"));
@@ -23,7 +28,12 @@ pub(crate) fn cutover() -> Command {
 impl System {
     /// A root with one database `app.db` that `sql` made, and a plan of that text.
     pub(crate) fn new(sql: &str, plan: &str) -> Self {
-        let system = Self { folder: tempfile::tempdir().unwrap() };
+        Self::in_folder(tempfile::tempdir().unwrap(), sql, plan)
+    }
+
+    /// The same, in that folder.
+    pub(crate) fn in_folder(folder: TempDir, sql: &str, plan: &str) -> Self {
+        let system = Self { folder };
         fs::create_dir_all(system.root()).unwrap();
         fs::create_dir_all(system.file("")).unwrap();
         sqlite3(system.db(), sql);
@@ -48,9 +58,12 @@ impl System {
 
     /// Writes a file of the plan.
     pub(crate) fn write(&self, name: &str, text: &str) {
-        let path = self.file(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        write(&self.file(name), text);
+    }
+
+    /// Writes a file of the root.
+    pub(crate) fn write_root(&self, name: &str, text: &str) {
+        write(&self.root().join(name), text);
     }
 
     /// What sqlite3 says of the database.
@@ -78,6 +91,11 @@ impl System {
         let text = format!("{}{}exit {:?}", ran.stdout, ran.stderr, ran.code);
         text.replace(&self.folder.path().display().to_string(), "DIR")
     }
+}
+
+fn write(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
 }
 
 /// A command on any plan and root.

@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use cutover_runner::demo;
 use cutover_tests::{Ran, run, sqlite3};
 
+use super::POINTS;
 use crate::system::{System, on, scripts};
-
-const POINTS: &[&str] = &["journal-append", "journal-appended"];
 
 /// Runs `command` with a kill at the `n`th passage of `point`; then again without. True when it was killed at all.
 fn killed_then_again(plan: &Path, root: &Path, args: (&str, &[&str]), point: &str, n: usize) -> (bool, Ran) {

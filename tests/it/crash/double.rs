@@ -1,0 +1,309 @@
+//! A command is killed at each of its records, then another at each of its own: the way out must still be there.
+//!
+//! A combination is a small plan, the journal mode of its database, a first command with its kill, and a second command
+//! with its kill; `plan/mode/command/kill/command/kill` is its name. Then the second command again, all back, all
+//! forward. A sample is met by default, see `choice`.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+
+use super::Kill;
+use super::choice::Choice;
+use super::lab::{Lab, Line, World};
+use super::plans::Small;
+use crate::system::folder_in_memory;
+
+const APPLY: Line = ("apply", &[]);
+const BACK: Line = ("rollback", &["--to", "start", "--yes"]);
+const BACK_A_PHASE: Line = ("rollback", &["--yes"]);
+
+/// The command that is killed first, and whether the plan is applied before.
+const FIRST: &[(&str, bool, Line)] =
+    &[("apply", false, APPLY), ("rollback-start", true, BACK), ("rollback-phase", true, BACK_A_PHASE)];
+
+/// What happens before the second command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Between {
+    Nothing,
+    JournalLost,
+    JournalDamaged,
+    /// What made a step fail is mended.
+    Mended,
+}
+
+/// What an operator may do next.
+const SECOND: &[(&str, Between, Line)] = &[
+    ("apply", Between::Nothing, APPLY),
+    ("rollback-start", Between::Nothing, BACK),
+    ("rollback-phase", Between::Nothing, BACK_A_PHASE),
+    ("take-over", Between::Nothing, ("apply", &["--take-over"])),
+    ("take-over-back", Between::Nothing, ("rollback", &["--to", "start", "--yes", "--take-over"])),
+    ("lost-apply", Between::JournalLost, APPLY),
+    ("lost-rollback", Between::JournalLost, BACK),
+    ("damaged-apply", Between::JournalDamaged, APPLY),
+    ("damaged-rollback", Between::JournalDamaged, BACK),
+    ("mended-apply", Between::Mended, APPLY),
+];
+
+/// In a sample: of how many first kills one is met, and below which number each is followed by one second kill.
+const PACE: usize = 7;
+const SECOND_KILLS: usize = 20;
+/// No command here is as long as this.
+const KILLS: usize = 500;
+/// How many failures are told in full.
+const SHOWN: usize = 3;
+/// Stories at once: they wait for the disk more than they compute.
+const WORKERS: usize = 4;
+
+#[test]
+fn two_kills_in_two_commands_always_leave_a_way_out() {
+    let choice = Choice::of_environment();
+    let plans = Small::all();
+    let queue = Mutex::new(Story::all(&plans, &choice).into_iter());
+    let met = Mutex::new(Met::default());
+    let worker = || {
+        loop {
+            let Some(story) = queue.lock().unwrap().next() else { break };
+            let found = story.tell(&choice);
+            met.lock().unwrap().add(found);
+        }
+    };
+    std::thread::scope(|scope| (0..WORKERS).for_each(|_| drop(scope.spawn(worker))));
+    let Met { combinations, kills, failures } = met.into_inner().unwrap();
+    let seed = choice.seed();
+    println!("{combinations} combinations, CUTOVER_SEED={seed}");
+    assert!(combinations > 0, "no combination is called so");
+    assert!(kills > 0, "the kill never came: `cargo test --workspace` builds the program with its failpoints");
+    let lines: Vec<_> = failures.iter().map(Failure::line).collect();
+    let shown: Vec<_> = failures.iter().take(SHOWN).map(Failure::whole).collect();
+    assert!(
+        failures.is_empty(),
+        "{}\n\n{} of {combinations} combinations failed (CUTOVER_SEED={seed}):\n{}",
+        shown.join("\n\n"),
+        failures.len(),
+        lines.join("\n")
+    );
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+struct Met {
+    combinations: usize,
+    kills: usize,
+    failures: Vec<Failure>,
+}
+
+impl Met {
+    fn add(&mut self, other: Met) {
+        self.combinations += other.combinations;
+        self.kills += other.kills;
+        self.failures.extend(other.failures);
+    }
+}
+
+/// A combination that left no way out.
+#[derive(Debug)]
+struct Failure {
+    name: String,
+    why: String,
+    trail: String,
+}
+
+impl Failure {
+    fn line(&self) -> String {
+        format!("  {}: {}", self.name, self.why.lines().next().unwrap_or_default())
+    }
+
+    fn whole(&self) -> String {
+        let Self { name, why, trail } = self;
+        format!("== {name}\n{why}\n-- again: CUTOVER_FAULT={name} cargo test --workspace --test it two_kills\n{trail}")
+    }
+}
+
+/// A plan on a system, and the command that is killed first.
+#[derive(Debug)]
+struct Story<'a> {
+    name: String,
+    small: &'a Small,
+    wal: bool,
+    applied_before: bool,
+    first: Line,
+}
+
+/// What an undisturbed apply makes of the system.
+#[derive(Debug)]
+struct Forward {
+    ends: i32,
+    world: World,
+}
+
+/// What the system is before everything, after an undisturbed apply, and after one of the mended plan.
+#[derive(Debug)]
+struct Worlds {
+    before: World,
+    after: Forward,
+    mended: Option<Forward>,
+}
+
+impl<'a> Story<'a> {
+    fn all(plans: &'a [Small], choice: &Choice) -> Vec<Self> {
+        let mut all = Vec::new();
+        for small in plans {
+            for (mode, wal) in [("delete", false), ("wal", true)] {
+                for (first, applied_before, line) in FIRST {
+                    let name = format!("{}/{mode}/{first}", small.name);
+                    all.push(Story { name, small, wal, applied_before: *applied_before, first: *line });
+                }
+            }
+        }
+        all.retain(|story| choice.allows(&story.name));
+        all
+    }
+
+    /// The first command, killed wherever it is chosen to be, and all that follows from each.
+    fn tell(&self, choice: &Choice) -> Met {
+        let mut met = Met::default();
+        let mut lab = Lab::new(self.small, self.wal);
+        let folder = folder_in_memory();
+        let (ready, killed) = (folder.path().join("ready"), folder.path().join("killed"));
+        let before = lab.world();
+        lab.keep(&ready);
+        let mended = self.small.can_be_mended().then(|| {
+            lab.mend();
+            self.undisturbed(&mut lab, 0)
+        });
+        lab.put_back(&ready, "");
+        let after = self.undisturbed(&mut lab, self.small.ends);
+        if self.applied_before {
+            fs::remove_dir_all(&ready).unwrap();
+            lab.keep(&ready);
+        } else {
+            lab.forget();
+        }
+        let worlds = Worlds { before, after, mended };
+        let trail = lab.trail().to_owned();
+
+        let pace = if choice.all() { 1 } else { PACE };
+        for kill in (choice.draw(&self.name, pace)..KILLS).step_by(pace) {
+            let name = format!("{}/{kill}", self.name);
+            if !choice.allows(&name) {
+                continue;
+            }
+            lab.put_back(&ready, &trail);
+            let over = lab.run(self.first, Some(Kill(kill))).is_some();
+            met.kills += usize::from(!over);
+            if let Err(why) = lab.look() {
+                met.failures.push(Failure { name: name.clone(), why, trail: lab.trail().to_owned() });
+            }
+            let _ = fs::remove_dir_all(&killed);
+            lab.keep(&killed);
+            met.add(self.go_on(choice, &name, &mut lab, &killed, &worlds));
+            if over {
+                break;
+            }
+        }
+        met
+    }
+
+    fn undisturbed(&self, lab: &mut Lab<'_>, ends: i32) -> Forward {
+        let code = lab.run(APPLY, None);
+        assert_eq!(code, Some(ends), "{} undisturbed:\n{}", self.name, lab.trail());
+        Forward { ends, world: lab.world() }
+    }
+
+    /// From one first kill: the second commands that are chosen, killed wherever they are chosen to be.
+    fn go_on(&self, choice: &Choice, name: &str, lab: &mut Lab<'_>, killed: &Path, worlds: &Worlds) -> Met {
+        let mut met = Met::default();
+        let trail = lab.trail().to_owned();
+        let second: Vec<_> = SECOND.iter().filter(|s| s.1 != Between::Mended || worlds.mended.is_some()).collect();
+        let drawn = choice.draw(name, second.len());
+        for (_, (second, between, line)) in second.into_iter().enumerate().filter(|(i, _)| choice.all() || *i == drawn)
+        {
+            let name = format!("{name}/{second}");
+            let kills = if choice.all() { 0..KILLS } else { one(choice.draw(&name, SECOND_KILLS)) };
+            for kill in kills {
+                let name = format!("{name}/{kill}");
+                if !choice.allows(&name) {
+                    continue;
+                }
+                lab.put_back(killed, &trail);
+                lab.meanwhile(*between);
+                met.combinations += 1;
+                let mut code = lab.run(*line, Some(Kill(kill)));
+                let over = code.is_some();
+                if !over {
+                    met.kills += 1;
+                    code = lab.run(*line, None);
+                }
+                // What no ledger knows is lost with the journal: then only the database is looked at.
+                let whole = matches!(between, Between::Nothing | Between::Mended) || self.small.ledger_knows_all();
+                let forward = if *between == Between::Mended { worlds.mended.as_ref() } else { None };
+                let way = Way {
+                    before: &worlds.before,
+                    forward: forward.unwrap_or(&worlds.after),
+                    whole,
+                    unwinding: self.applied_before || self.small.ends == 100,
+                };
+                if let Err(why) = way.out(lab, *line, code) {
+                    met.failures.push(Failure { name, why, trail: lab.trail().to_owned() });
+                }
+                if over {
+                    break;
+                }
+            }
+        }
+        met
+    }
+}
+
+/// What must come of all back and all forward.
+#[derive(Debug)]
+struct Way<'a> {
+    before: &'a World,
+    forward: &'a Forward,
+    /// Whether files count, and not the database alone.
+    whole: bool,
+    /// Whether the first command may have left an unwinding: an apply then ends it, with 100, and does nothing else.
+    unwinding: bool,
+}
+
+impl Way<'_> {
+    /// The second command ended with `code`.
+    fn out(&self, lab: &mut Lab<'_>, line: Line, code: Option<i32>) -> Result<(), String> {
+        let (whole, after) = (self.whole, &self.forward.world);
+        let forward = line.0 == "apply";
+        let expected = if forward { self.forward.ends } else { 0 };
+        if code != Some(expected) && !(forward && self.unwinding && code == Some(100)) {
+            return Err(format!("`{}` ended with {code:?} instead of {expected}", line.0));
+        }
+        lab.agrees(whole)?;
+        if forward {
+            lab.expect(APPLY, self.forward.ends)?;
+            lab.agrees(whole)?;
+            lab.is(after, whole)?;
+        } else if line != BACK_A_PHASE {
+            lab.is(self.before, whole)?;
+        }
+        lab.expect(BACK, 0)?;
+        lab.is(self.before, whole)?;
+        lab.expect(APPLY, self.forward.ends)?;
+        lab.is(after, whole)?;
+        if self.forward.ends == 0 { lab.expect(("verify", &[]), 0) } else { Ok(()) }
+    }
+}
+
+fn one(n: usize) -> std::ops::Range<usize> {
+    n..n + 1
+}
+
+impl Lab<'_> {
+    fn meanwhile(&mut self, between: Between) {
+        match between {
+            Between::Nothing => {}
+            Between::JournalLost => self.lose_journal(),
+            Between::JournalDamaged => self.damage_journal(),
+            Between::Mended => self.mend(),
+        }
+    }
+}

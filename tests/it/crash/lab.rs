@@ -1,0 +1,225 @@
+//! One small plan on its system: commands with and without a kill, the system set aside and put back, what it looks like.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use cutover_tests::{Tree, run};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OpenFlags};
+
+use super::Kill;
+use super::plans::{MENDED, Proof, Small};
+use crate::system::System;
+
+/// A command and its options.
+pub(super) type Line = (&'static str, &'static [&'static str]);
+
+/// What of a system is the user's: it must be as it was, or as it should be.
+#[derive(Debug)]
+pub(super) struct World {
+    rows: String,
+    files: Tree,
+}
+
+/// A system, and all that was done to it.
+#[derive(Debug)]
+pub(super) struct Lab<'a> {
+    small: &'a Small,
+    system: System,
+    trail: String,
+}
+
+impl<'a> Lab<'a> {
+    pub(super) fn new(small: &'a Small, wal: bool) -> Self {
+        Self { small, system: small.system(wal), trail: String::new() }
+    }
+
+    /// Runs a command, killed at `kill` if it gets there: its exit code, none when it was killed.
+    pub(super) fn run(&mut self, (command, args): Line, kill: Option<Kill>) -> Option<i32> {
+        let mut child = self.system.command(command, args);
+        // One step at a time: then a kill is always at the same place.
+        child.args(["--jobs", "1"]);
+        let points = kill.map(Kill::failpoints);
+        if let Some(points) = &points {
+            child.env("FAILPOINTS", points);
+        }
+        let ran = run(&mut child);
+        let points = points.map(|points| format!("FAILPOINTS='{points}' ")).unwrap_or_default();
+        let _ = writeln!(self.trail, "$ {points}cutover {command} {}\n{}", args.join(" "), self.system.seen(&ran));
+        ran.code
+    }
+
+    /// Runs a command that must end with `expected`.
+    pub(super) fn expect(&mut self, line: Line, expected: i32) -> Result<(), String> {
+        match self.run(line, None) {
+            Some(code) if code == expected => Ok(()),
+            code => Err(format!("`{}` ended with {code:?} instead of {expected}", line.0)),
+        }
+    }
+
+    /// What was done so far, as a transcript.
+    pub(super) fn trail(&self) -> &str {
+        &self.trail
+    }
+
+    /// Forgets what was done so far.
+    pub(super) fn forget(&mut self) {
+        self.trail.clear();
+    }
+
+    /// Keeps the whole root as it is now.
+    pub(super) fn keep(&self, at: &Path) {
+        clone(&self.system.root(), at);
+    }
+
+    /// Puts the root back as it was kept, and what had been done by then. The path stays: snapshots are remembered by it.
+    pub(super) fn put_back(&mut self, kept: &Path, trail: &str) {
+        fs::remove_dir_all(self.system.root()).unwrap();
+        clone(kept, &self.system.root());
+        trail.clone_into(&mut self.trail);
+    }
+
+    pub(super) fn lose_journal(&mut self) {
+        self.trail.push_str("# the journal is deleted\n");
+        self.remove_journal();
+    }
+
+    pub(super) fn damage_journal(&mut self) {
+        self.trail.push_str("# the journal is overwritten\n");
+        if self.remove_journal() {
+            let journal = self.system.root().join(".cutover/journal.db");
+            fs::write(journal, "no database any more, but long enough to be looked at as one").unwrap();
+        }
+    }
+
+    /// Mends what makes a step of the plan fail, if one does.
+    pub(super) fn mend(&mut self) {
+        self.trail.push_str("# what failed is mended\n");
+        self.system.write_root(MENDED, "");
+    }
+
+    /// True when there was one.
+    fn remove_journal(&self) -> bool {
+        let remove = |name: &str| fs::remove_file(self.system.root().join(".cutover").join(name)).is_ok();
+        let _ = (remove("journal.db-wal"), remove("journal.db-shm"));
+        remove("journal.db")
+    }
+
+    /// Looking works whatever a crash has left, and leaves it as it is.
+    pub(super) fn look(&mut self) -> Result<(), String> {
+        let before = Tree::of(&self.system.root());
+        for command in ["status", "explain", "history"] {
+            let ran = self.system.cutover(command, &[]);
+            if ran.code != Some(0) {
+                return Err(format!("looking ends badly: {command}\n{}", self.system.seen(&ran)));
+            }
+        }
+        let changed = before.differences(&Tree::of(&self.system.root()));
+        if changed.is_empty() { Ok(()) } else { Err(format!("looking wrote: {}", changed.join("; "))) }
+    }
+
+    /// What the user has.
+    pub(super) fn world(&self) -> World {
+        let root = self.system.root();
+        let ours = |path: &str| {
+            [".cutover", "backups", "app.db", "more.db", MENDED].iter().any(|ours| path.starts_with(ours))
+                || path.ends_with(".cutover-lock")
+        };
+        let rows = ["app.db", "more.db"].map(|db| rows(&root.join(db))).concat();
+        World { rows, files: Tree::of(&root).filter(|path| !ours(path)) }
+    }
+
+    /// The user has what is in `expected`; the database at least, if not all is looked at.
+    pub(super) fn is(&mut self, expected: &World, whole: bool) -> Result<(), String> {
+        let now = self.world();
+        let mut lines = if whole { expected.files.differences(&now.files) } else { Vec::new() };
+        if expected.rows != now.rows {
+            lines.push(format!("the database is\n{}instead of\n{}", now.rows, expected.rows));
+        }
+        self.nothing(&lines)
+    }
+
+    /// Journal, ledger and system say the same of each step; of steps without a ledger too, if all is looked at.
+    pub(super) fn agrees(&mut self, whole: bool) -> Result<(), String> {
+        let ran = self.system.cutover("status", &["--format", "json"]);
+        let Ok(status) = serde_json::from_str::<serde_json::Value>(&ran.stdout) else {
+            return Err(format!("status says: {}", self.system.seen(&ran)));
+        };
+        let mut lines = Vec::new();
+        let mut missing = None;
+        for step in status["steps"].as_array().unwrap() {
+            let (id, state) = (step["id"].as_str().unwrap(), step["state"].as_str().unwrap());
+            if ["started", "intended", "rolling-back", "stuck"].contains(&state) {
+                lines.push(format!("step `{id}` is {state} after a command that ended"));
+            }
+            let Some((_, proof)) = self.small.proofs.iter().find(|(step, _)| *step == id) else { continue };
+            let applied = state == "applied";
+            let there = match proof {
+                Proof::Table(name) => {
+                    let ledger = &step["in-ledger"];
+                    if ledger.as_bool() != Some(applied) {
+                        lines.push(format!("step `{id}` is {state}; in the ledger: {ledger}"));
+                    }
+                    match missing {
+                        Some(other) if applied => {
+                            lines.push(format!("`{id}` is applied on top of `{other}`, which is not"));
+                        }
+                        None if !applied && state != "skipped" => missing = Some(id),
+                        _ => {}
+                    }
+                    table_exists(&self.system.db(), name)
+                }
+                Proof::File(name) if whole => self.system.root().join(name).exists(),
+                Proof::File(_) => continue,
+            };
+            if there != applied {
+                lines.push(format!("step `{id}` is {state}; {proof:?} is there: {there}"));
+            }
+        }
+        self.nothing(&lines)
+    }
+
+    /// An error that says after which command, unless there is nothing to say.
+    fn nothing(&self, lines: &[String]) -> Result<(), String> {
+        let last = self.trail.lines().rfind(|line| line.starts_with("$ ")).unwrap_or_default();
+        if lines.is_empty() { Ok(()) } else { Err(format!("after {last}: {}", lines.join("\n"))) }
+    }
+}
+
+fn clone(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(copied.success(), "cannot copy {}", from.display());
+}
+
+fn open(db: &Path) -> Connection {
+    Connection::open_with_flags(db, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap()
+}
+
+fn table_exists(db: &Path, name: &str) -> bool {
+    open(db).table_exists(None, name).unwrap()
+}
+
+/// Every object and every row that is not bookkeeping.
+fn rows(db: &Path) -> String {
+    let db = open(db);
+    let objects = "SELECT type, name, sql FROM sqlite_schema
+        WHERE tbl_name NOT GLOB 'cutover_*' AND name NOT GLOB 'sqlite_*' ORDER BY name";
+    let mut objects = db.prepare(objects).unwrap();
+    let objects = objects.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    let mut found = String::new();
+    for (kind, name, sql) in objects.map(Result::<(String, String, String), _>::unwrap) {
+        let _ = writeln!(found, "{sql}");
+        if kind != "table" {
+            continue;
+        }
+        let mut rows = db.prepare(&format!("SELECT * FROM \"{name}\" ORDER BY 1")).unwrap();
+        let columns = rows.column_count();
+        let rows = rows.query_map([], |row| (0..columns).map(|i| row.get(i)).collect::<Result<Vec<Value>, _>>());
+        for row in rows.unwrap().map(Result::unwrap) {
+            let _ = writeln!(found, "  {row:?}");
+        }
+    }
+    found
+}

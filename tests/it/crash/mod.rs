@@ -1,0 +1,25 @@
+//! kill -9 at the program's failpoints, then whatever an operator may do next.
+//!
+//! - `single`: one kill, then the same command again.
+//! - `double`: two kills in two commands, then the way out. `plans` holds what it runs, `lab` runs it and looks at what
+//!   came of it, `choice` says which combinations are met.
+
+mod choice;
+mod double;
+mod lab;
+mod plans;
+mod single;
+
+/// The failpoints of one write of the journal, in the order in which they are passed.
+const POINTS: &[&str] = &["journal-append", "journal-appended"];
+
+/// A place where a process is killed: numbered from 0 through all passages of all failpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Kill(usize);
+
+impl Kill {
+    /// The value of `FAILPOINTS` that kills there.
+    fn failpoints(self) -> String {
+        format!("{}={}*off->return", POINTS[self.0 % POINTS.len()], self.0 / POINTS.len())
+    }
+}

@@ -1,0 +1,287 @@
+//! Small plans that are quick to kill: together they hold every way in which a step is recorded, settled and undone.
+
+use cutover_tests::sqlite3;
+
+use crate::system::{System, folder_in_memory};
+
+/// What is there exactly as long as a step is applied.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Proof {
+    /// A table of `app.db`; the ledger there knows the step.
+    Table(&'static str),
+    /// A file of the root; no ledger knows the step.
+    File(&'static str),
+}
+
+/// A plan and what it comes to.
+#[derive(Debug, Clone)]
+pub(super) struct Small {
+    pub(super) name: String,
+    /// The exit code of an undisturbed apply.
+    pub(super) ends: i32,
+    text: String,
+    /// The steps that leave something to look at.
+    pub(super) proofs: Vec<(&'static str, Proof)>,
+}
+
+/// The additions and multiplications do not commute: an order that is not the right one, and a script that ran twice,
+/// show in the figures.
+const SCRIPTS: &[(&str, &str, &str)] = &[
+    ("a", "n = n + 1", "n = n - 1"),
+    ("b", "n = n * 2", "n = n / 2"),
+    ("c", "n = n + 3", "n = n - 3"),
+    ("d", "n = n * 5", "n = n / 5"),
+];
+
+const OTHER: &[(&str, &str)] = &[
+    ("bad.sql", "CREATE TABLE bad (x);\nINSERT INTO nowhere VALUES (1);\n"),
+    ("bad.down.sql", "DROP TABLE bad;\n"),
+    ("more.sql", "UPDATE orders SET n = n + 7;\n"),
+    ("more.down.sql", "UPDATE orders SET n = n - 7;\n"),
+    ("again.sql", "UPDATE orders SET n = n * 2;\n"),
+    ("again.down.sql", "UPDATE orders SET n = n / 2;\n"),
+];
+
+const BEFORE: &str = "CREATE TABLE orders (id INTEGER PRIMARY KEY, n INTEGER NOT NULL);
+    INSERT INTO orders VALUES (1, 10), (2, 20), (3, 30), (4, 40), (5, 50);";
+
+/// The step `fail` fails as long as this file is not in the root.
+pub(super) const MENDED: &str = "mended";
+
+const SETTINGS: &str = r#"{ "name": "shop", "old": 1 }"#;
+
+impl Small {
+    /// All of them.
+    pub(super) fn all() -> Vec<Small> {
+        let mut all = vec![
+            grouped(),
+            alone(),
+            mixed(),
+            conditions(),
+            two_databases(),
+            restored(),
+            restored_beside(),
+            unit_over_phases(),
+            backfilled(),
+        ];
+        for policy in ["rollback-step", "rollback-phase", "rollback-all", "pause"] {
+            all.push(failing(policy));
+            all.push(failing_group(policy));
+        }
+        all
+    }
+
+    fn new(name: &str, head: &str, phases: &[&[String]]) -> Self {
+        let mut text = format!(
+            "name = \"{name}\"\n{head}\n\
+             [targets.app]\nkind = \"sqlite\"\npath = \"app.db\"\n\
+             [targets.more]\nkind = \"sqlite\"\npath = \"more.db\"\n\
+             [targets.files]\nkind = \"dir\"\npath = \".\"\nwith = {{ include = [\"settings.json\", \"logs\", \"old\"] }}\n"
+        );
+        for (i, steps) in phases.iter().enumerate() {
+            text.push_str(&format!("\n[[phase]]\nname = \"p{i}\"\nlayer = \"storage\"\n{}", steps.concat()));
+        }
+        let looked_at = [
+            ("a", Proof::Table("a")),
+            ("b", Proof::Table("b")),
+            ("c", Proof::Table("c")),
+            ("d", Proof::Table("d")),
+            ("bad", Proof::Table("bad")),
+            ("notes", Proof::Table("notes")),
+            ("run", Proof::File("made")),
+            ("archive", Proof::File("old/logs/a.jsonl")),
+        ];
+        let proofs = looked_at.into_iter().filter(|(id, _)| text.contains(&format!("id = \"{id}\"\n"))).collect();
+        Self { name: name.to_owned(), ends: 0, text, proofs }
+    }
+
+    fn ending(self, ends: i32) -> Self {
+        Self { ends, ..self }
+    }
+
+    /// Whether the ledger of `app.db` knows all that matters: then nothing is lost with the journal.
+    pub(super) fn ledger_knows_all(&self) -> bool {
+        !["command.run", "file.archive", "config.map", "target.snapshot"].iter().any(|kind| self.text.contains(kind))
+    }
+
+    /// Whether `MENDED` makes an apply end well.
+    pub(super) fn can_be_mended(&self) -> bool {
+        self.text.contains(MENDED)
+    }
+
+    /// The system that it migrates, as it is before.
+    pub(super) fn system(&self, wal: bool) -> System {
+        let mode = if wal { "PRAGMA journal_mode = WAL;" } else { "" };
+        let system = System::in_folder(folder_in_memory(), &format!("{mode} {BEFORE}"), &self.text);
+        for (name, up, down) in SCRIPTS {
+            system.write(&format!("{name}.sql"), &format!("CREATE TABLE {name} (x);\nUPDATE orders SET {up};\n"));
+            system.write(&format!("{name}.down.sql"), &format!("UPDATE orders SET {down};\nDROP TABLE {name};\n"));
+        }
+        for (name, sql) in OTHER {
+            system.write(name, sql);
+        }
+        sqlite3(system.root().join("more.db"), format!("{mode} {BEFORE}"));
+        system.write_root("settings.json", SETTINGS);
+        for name in ["logs/a.jsonl", "logs/b.jsonl"] {
+            system.write_root(name, name);
+        }
+        system
+    }
+}
+
+fn step(id: &str, rest: &str) -> String {
+    format!("\n[[phase.step]]\nid = \"{id}\"\n{rest}\n")
+}
+
+fn script(id: &str, more: &str) -> String {
+    step(
+        id,
+        &format!(
+            "use = \"sqlite.script\"\ntarget = \"app\"\n{more}\nwith = {{ up = \"{id}.sql\", down = \"{id}.down.sql\" }}"
+        ),
+    )
+}
+
+/// Undone by restoring.
+fn one_way(id: &str, more: &str) -> String {
+    step(id, &format!("use = \"sqlite.script\"\ntarget = \"app\"\n{more}\nwith = {{ up = \"{id}.sql\" }}"))
+}
+
+fn copy() -> String {
+    step("copy", "use = \"target.snapshot\"\nwith = { targets = [\"app\"], into = \"backups\" }")
+}
+
+/// A command that leaves a trace when it runs on top of itself.
+fn command() -> String {
+    step(
+        "run",
+        "use = \"command.run\"\n\
+         with.apply = [\"sh\", \"-c\", \"if [ -e made ]; then echo twice >> runs; fi; touch made\"]\n\
+         with.verify = [\"test\", \"-e\", \"made\"]\n\
+         with.rollback = [\"rm\", \"-f\", \"made\"]",
+    )
+}
+
+/// What the condition asks for is gone as soon as the step has begun.
+fn archive() -> String {
+    step(
+        "archive",
+        "use = \"file.archive\"\ntarget = \"files\"\nwhen = { target = \"files\", has = \"file:logs/a.jsonl\" }\n\
+         with = { files = [\"logs/*.jsonl\"], into = \"old\" }",
+    )
+}
+
+fn settings() -> String {
+    step(
+        "settings",
+        "use = \"config.map\"\ntarget = \"files\"\n\
+         with = { from = \"settings.json\", to = \"settings.json\", set = { version = 2 }, keep = [\"name\"], \
+         drop = [{ key = \"old\", why = \"nobody reads it\" }] }",
+    )
+}
+
+fn grouped() -> Small {
+    Small::new("grouped", "", &[&[script("a", ""), script("b", "")], &[script("c", ""), script("d", "")]])
+}
+
+fn alone() -> Small {
+    let alone = "atomic = false";
+    Small::new("alone", "", &[&[script("a", alone), script("b", alone)], &[script("c", alone), script("d", alone)]])
+}
+
+fn mixed() -> Small {
+    Small::new(
+        "mixed",
+        "",
+        &[&[script("a", ""), command()], &[archive(), settings(), script("b", "")], &[script("c", "")]],
+    )
+}
+
+fn conditions() -> Small {
+    let fresh =
+        |id: &str, more: &str| script(id, &format!("when = {{ target = \"app\", lacks = \"table:{id}\" }}\n{more}"));
+    Small::new(
+        "conditions",
+        "",
+        &[
+            &[archive(), fresh("a", ""), fresh("b", "atomic = false")],
+            &[fresh("c", ""), script("d", "when = { target = \"app\", has = \"table:nowhere\" }")],
+        ],
+    )
+}
+
+/// The figures of both go up and down together.
+fn two_databases() -> Small {
+    let more = |id: &str, rest: &str| script(id, rest).replace("\"app\"", "\"more\"");
+    Small::new(
+        "two-databases",
+        "",
+        &[
+            &[script("a", ""), more("more", ""), script("b", ""), command()],
+            &[more("again", "atomic = false"), script("c", "")],
+        ],
+    )
+}
+
+/// Both databases are copied, one is undone by its copy and the other by its scripts.
+fn restored_beside() -> Small {
+    let copy = copy().replace("[\"app\"]", "[\"app\", \"more\"]");
+    let more = script("more", "").replace("\"app\"", "\"more\"");
+    let alone = "atomic = false\nunit = \"u\"";
+    Small::new(
+        "restored-beside",
+        "",
+        &[&[copy, more], &[one_way("a", alone), one_way("b", alone), one_way("c", alone), archive()]],
+    )
+}
+
+fn restored() -> Small {
+    let unit = "unit = \"u\"";
+    Small::new("restored", "", &[&[copy()], &[one_way("a", unit), one_way("b", unit)], &[script("c", ""), command()]])
+}
+
+fn unit_over_phases() -> Small {
+    let unit = "unit = \"u\"";
+    Small::new("unit-over-phases", "", &[&[script("a", unit), script("b", "")], &[script("c", unit), script("d", "")]])
+}
+
+fn backfilled() -> Small {
+    let notes = step(
+        "notes",
+        "use = \"sqlite.tables\"\ntarget = \"app\"\n\
+         with.create = [\"CREATE TABLE notes (id INTEGER PRIMARY KEY, n INTEGER)\"]",
+    );
+    let fill = step(
+        "fill",
+        "use = \"sqlite.backfill\"\ntarget = \"app\"\n\
+         with = { into = \"notes\", key = \"id\", key-stored = true, batch = 2, rows = \"SELECT id, n FROM orders\" }",
+    );
+    Small::new("backfilled", "", &[&[notes], &[fill, script("a", "")]])
+}
+
+/// Fails when all else of its phase is done.
+fn failing(policy: &str) -> Small {
+    let fail = step(
+        "fail",
+        &format!(
+            "use = \"command.run\"\nneeds = [\"b\", \"archive\", \"settings\"]\n\
+             with = {{ apply = [\"test\", \"-e\", \"{MENDED}\"], changes = false }}"
+        ),
+    );
+    Small::new(
+        &format!("failing-{policy}"),
+        &format!("on-failure = \"{policy}\""),
+        &[&[script("a", ""), command()], &[script("b", ""), archive(), settings(), fail]],
+    )
+    .ending(if policy == "pause" { 104 } else { 100 })
+}
+
+/// Fails inside a transaction that it shares.
+fn failing_group(policy: &str) -> Small {
+    Small::new(
+        &format!("failing-group-{policy}"),
+        &format!("on-failure = \"{policy}\""),
+        &[&[script("a", ""), command()], &[archive(), script("b", ""), script("bad", ""), script("c", "")]],
+    )
+    .ending(if policy == "pause" { 104 } else { 100 })
+}
