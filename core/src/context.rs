@@ -147,6 +147,12 @@ impl StepContext {
         self.0.state.join("steps").join(&self.0.info.plan).join(&self.0.info.id)
     }
 
+    /// The file that a step locks while a program of its own runs, and that the program inherits, so that the lock lives
+    /// as long as it does. A runner looks at these files when it opens: while one is locked, it decides nothing.
+    pub fn running_file(&self) -> PathBuf {
+        self.0.state.join("running").join(&self.0.info.plan).join(&self.0.info.id)
+    }
+
     /// The state folder itself.
     pub fn state_dir(&self) -> &Path {
         &self.0.state

@@ -122,6 +122,35 @@ fn a_take_over_is_refused_while_a_step_that_nothing_can_fence_is_under_way() {
 }
 
 #[test]
+fn a_program_that_outlives_its_killed_runner_is_waited_for_and_not_run_beside() {
+    let step = r#"
+name = "orphans"
+[[phase]]
+name = "p"
+layer = "storage"
+[[phase.step]]
+id = "make"
+use = "command.run"
+with = { apply = ["sh", "-c", "echo begin >> log; while [ ! -e go ]; do sleep 0.02; done; touch made; echo end >> log"], verify = ["test", "-e", "made"], rollback = ["rm", "-f", "made"] }
+"#;
+    let system = System::new("", step);
+    let log = || fs::read_to_string(system.root().join("log")).unwrap_or_default();
+    let mut killed = system.start("apply", &[]);
+    until("the program", || log() == "begin\n");
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    for command in ["apply", "rollback"] {
+        let refused = system.cutover(command, &["--yes"]).expect_code(75).stderr;
+        assert!(refused.contains("the program of step `make` still runs, in process group"), "{refused}");
+    }
+    fs::write(system.root().join("go"), "").unwrap();
+    system.cutover("apply", &["--lock-timeout", "30s"]).expect_code(0);
+    assert_eq!(log(), "begin\nend\n", "it ran once");
+    system.cutover("rollback", &["--yes"]).expect_code(0);
+    assert!(!system.root().join("made").exists());
+}
+
+#[test]
 fn ctrl_c_stops_after_the_step_and_the_same_command_goes_on() {
     let system = slow();
     let child = system.start("apply", &[]);

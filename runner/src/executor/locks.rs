@@ -1,5 +1,9 @@
 //! One writer: the locks of a run, and the refusal to take over what cannot be fenced.
 
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
 use cutover_core::journal::StepState;
 
 use super::RunOptions;
@@ -30,7 +34,42 @@ pub(super) fn take(session: &Session, options: &RunOptions) -> Result<Vec<Lock>>
         };
         locks.push(taken.map_err(|e| lock_error(session, &e))?);
     }
+    refuse_left_running(session, options)?;
     Ok(locks)
+}
+
+/// A program that a runner started lives on when that runner is killed. Until it has ended nothing can be said of its
+/// step, and nothing may be undone beneath it.
+fn refuse_left_running(session: &Session, options: &RunOptions) -> Result<()> {
+    let until = Instant::now() + options.lock_timeout;
+    loop {
+        let Some((step, pid)) = left_running(&session.state_dir.join("running")) else { return Ok(()) };
+        if Instant::now() >= until {
+            return Err(RunnerError::new(
+                Exit::Locked,
+                format!("the program of step `{step}` still runs, in process group {pid}: the runner that started it was killed"),
+            )
+            .with_help(format!("wait for it with `--lock-timeout 60s`, or end it: `kill -- -{pid}`; then the same command")));
+        }
+        std::thread::sleep(Duration::from_millis(50).min(options.lock_timeout));
+    }
+}
+
+/// A step whose program runs, and its process group. Marks of programs that have ended are removed.
+fn left_running(folder: &Path) -> Option<(String, String)> {
+    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
+    for mark in entries(folder).flat_map(|plan| entries(&plan).collect::<Vec<_>>()) {
+        match File::open(&mark).map(|file| file.try_lock()) {
+            Ok(Err(TryLockError::WouldBlock)) => {
+                let step = mark.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+                return Some((step, std::fs::read_to_string(&mark).unwrap_or_default()));
+            }
+            _ => {
+                let _ = std::fs::remove_file(&mark);
+            }
+        }
+    }
+    None
 }
 
 /// What has no transactions cannot be fenced: a target without a ledger, or a step in flight that writes no ledger row.

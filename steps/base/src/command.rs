@@ -129,7 +129,7 @@ impl MigrationStep for CommandRun {
         cx.intend(&Receipt::of(&done)?).await?;
         write_progress(cx, attempt.clone(), State::Started).await?;
         let log = self.free_log(cx).await?;
-        let ran = self.run(cx, &self.config.apply, Some(log.clone())).await?;
+        let ran = self.run(cx, &self.config.apply, Some(log.clone()), true).await?;
         let compared = copies.compare(cx).await;
         if let Some(wrote) = compared.as_ref().ok().filter(|wrote| !wrote.is_empty()) {
             // Durable before anything says how the command ended: its restore will ask for it in any case.
@@ -155,7 +155,7 @@ impl MigrationStep for CommandRun {
                 Verdict::Broken(vec![format!("`{}` was not run to its end", cx.mask(&self.config.apply.join(" ")))])
             });
         };
-        let ran = self.run(cx, argv, None).await?;
+        let ran = self.run(cx, argv, None, false).await?;
         if ran.succeeded() {
             return Ok(Verdict::Holds);
         }
@@ -175,7 +175,7 @@ impl MigrationStep for CommandRun {
             (None, None) => return Ok(()),
         };
         if let Some(argv) = &self.config.rollback {
-            let ran = self.run(cx, argv, None).await?;
+            let ran = self.run(cx, argv, None, true).await?;
             if !ran.succeeded() {
                 return Err(
                     failed(argv, &ran, cx).with_help("make it succeed when only a part is to be undone, or nothing")
@@ -198,17 +198,25 @@ impl CommandRun {
     /// Whether `verify` proves that an interrupted try had done its work.
     async fn proves(&self, cx: &StepContext) -> Result<bool, StepError> {
         match &self.config.verify {
-            Some(argv) => Ok(self.run(cx, argv, None).await?.succeeded()),
+            Some(argv) => Ok(self.run(cx, argv, None, false).await?.succeeded()),
             None => Ok(false),
         }
     }
 
-    async fn run(&self, cx: &StepContext, argv: &[String], log: Option<PathBuf>) -> Result<Ran, StepError> {
+    /// Runs one of its commands; one that changes something is marked as running.
+    async fn run(
+        &self,
+        cx: &StepContext,
+        argv: &[String],
+        log: Option<PathBuf>,
+        changes: bool,
+    ) -> Result<Ran, StepError> {
         let (inner, argv) = (cx.clone(), argv.to_vec());
+        let running = changes.then(|| cx.running_file());
         let (cwd, env, timeout) = (self.config.cwd.clone(), self.config.env.clone(), self.timeout);
         cx.blocking(move || {
             let cwd = inside(inner.root(), &cwd, true)?;
-            process::run(&Program { argv: &argv, cwd, env: &env, timeout, log }, &|text| inner.mask(text))
+            process::run(&Program { argv: &argv, cwd, env: &env, timeout, log, running }, &|text| inner.mask(text))
         })
         .await
     }

@@ -2,6 +2,7 @@
 //!
 //! Owns starting, draining, ending; what becomes of the output is `sink`'s. Knows nothing of steps; blocking.
 
+mod running;
 mod sink;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cutover_core::StepError;
+use running::Running;
 use rustix::process::{Pid, Signal, kill_process_group};
 use sink::Sink;
 
@@ -36,6 +38,8 @@ pub(crate) struct Program<'a> {
     pub(crate) timeout: Duration,
     /// Receives the whole masked output; a new private file.
     pub(crate) log: Option<PathBuf>,
+    /// Marks it as running, also when this process is gone.
+    pub(crate) running: Option<PathBuf>,
 }
 
 /// How a program ended.
@@ -99,22 +103,30 @@ pub(crate) fn run(program: &Program<'_>, mask: &dyn Fn(&str) -> String) -> Resul
     // One pipe for both streams keeps what they say in order.
     let (reader, writer) = io::pipe().map_err(|e| StepError::failed("cannot make a pipe").caused_by(e))?;
     let errors = writer.try_clone().map_err(|e| StepError::failed("cannot make a pipe").caused_by(e))?;
+    let running = program.running.as_deref().map(Running::mark).transpose()?;
+    let input = running.as_ref().map_or_else(|| Ok(Stdio::null()), Running::input)?;
     let mut child = Command::new(name)
         .args(arguments)
         .current_dir(&program.cwd)
         .envs(program.env)
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(writer)
         .stderr(errors)
         .process_group(0)
         .spawn()
         .map_err(|e| cannot_start(name, e))?;
+    if let Some(running) = &running {
+        running.is(child.id())?;
+    }
     let (send, receive) = mpsc::channel();
     thread::spawn(move || drain(reader, &send));
     let ended = attend(&mut child, &receive, program.timeout, &mut sink);
     if ended.is_err() {
         end_group(&child, Signal::KILL);
         let _ = child.wait();
+    }
+    if let Some(running) = running {
+        running.clear()?;
     }
     let ended = ended?;
     Ok(Ran { ended, tail: sink.finish()? })

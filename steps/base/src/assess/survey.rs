@@ -141,7 +141,7 @@ async fn measure(cx: &StepContext, count: &CountConfig) -> Result<Option<Number>
 fn versions_of(cx: &StepContext, commands: &BTreeMap<String, Vec<String>>) -> BTreeMap<String, String> {
     let version = |argv: &[String]| {
         let (cwd, env) = (cx.root().to_owned(), BTreeMap::new());
-        let program = Program { argv, cwd, env: &env, timeout: VERSION_TIMEOUT, log: None };
+        let program = Program { argv, cwd, env: &env, timeout: VERSION_TIMEOUT, log: None, running: None };
         match process::run(&program, &|text| cx.mask(text)) {
             Ok(ran) if ran.succeeded() => ran.tail.lines().next().unwrap_or_default().trim().to_owned(),
             Ok(ran) => format!("unavailable: it {}", ran.how()),

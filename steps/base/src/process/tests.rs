@@ -5,7 +5,7 @@ use super::*;
 
 fn sh(script: &str, timeout: Duration, log: Option<PathBuf>) -> Result<Ran, StepError> {
     let argv = ["sh", "-c", script].map(str::to_owned);
-    let program = Program { argv: &argv, cwd: ".".into(), env: &BTreeMap::new(), timeout, log };
+    let program = Program { argv: &argv, cwd: ".".into(), env: &BTreeMap::new(), timeout, log, running: None };
     run(&program, &|text| text.replace("hunter2", "***"))
 }
 
