@@ -141,8 +141,9 @@ impl<'a> Lab<'a> {
         self.nothing(&lines)
     }
 
-    /// Journal, ledger and system say the same of each step; of steps without a ledger too, if all is looked at.
-    pub(super) fn agrees(&mut self, whole: bool) -> Result<(), String> {
+    /// Journal, ledger and system say the same of each step; of steps without a ledger too, if all is looked at. None is
+    /// left begun, unless `begun` says that the command need not have come to it.
+    pub(super) fn agrees(&mut self, whole: bool, begun: bool) -> Result<(), String> {
         let ran = self.system.cutover("status", &["--format", "json"]);
         let Ok(status) = serde_json::from_str::<serde_json::Value>(&ran.stdout) else {
             return Err(format!("status says: {}", self.system.seen(&ran)));
@@ -151,8 +152,12 @@ impl<'a> Lab<'a> {
         let mut missing = None;
         for step in status["steps"].as_array().unwrap() {
             let (id, state) = (step["id"].as_str().unwrap(), step["state"].as_str().unwrap());
-            if ["started", "intended", "rolling-back", "stuck"].contains(&state) {
-                lines.push(format!("step `{id}` is {state} after a command that ended"));
+            match state {
+                "started" | "intended" if begun => continue,
+                "started" | "intended" | "rolling-back" | "stuck" => {
+                    lines.push(format!("step `{id}` is {state} after a command that ended"));
+                }
+                _ => {}
             }
             let Some((_, proof)) = self.small.proofs.iter().find(|(step, _)| *step == id) else { continue };
             let applied = state == "applied";
