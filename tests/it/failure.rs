@@ -221,3 +221,59 @@ fn a_snapshot_is_found_again_when_the_journal_is_lost() {
     system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
     assert_eq!(system.ask("SELECT group_concat(note, ' ') FROM orders"), "kept");
 }
+
+const FILLED: &str = r#"
+name = "filled"
+on-failure = "pause"
+[targets.app]
+kind = "sqlite"
+path = "app.db"
+[[phase]]
+name = "p"
+layer = "storage"
+[[phase.step]]
+id = "tables"
+use = "sqlite.tables"
+target = "app"
+with = { create = ["CREATE TABLE n (id INTEGER PRIMARY KEY, v TEXT NOT NULL)", "CREATE TABLE m (id INTEGER PRIMARY KEY, v TEXT NOT NULL)"] }
+[[phase.step]]
+id = "fill"
+use = "sqlite.backfill"
+target = "app"
+with = { into = "n", key = "id", key-stored = true, batch = 4, rows = "SELECT id, v FROM t" }
+"#;
+
+#[test]
+fn what_a_failed_try_left_is_undone_before_the_edited_step_begins() {
+    let sql = "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT);
+               WITH c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 20)
+               INSERT INTO t SELECT i, CASE i WHEN 14 THEN NULL ELSE 'v' || i END FROM c;";
+    let failed = || {
+        let system = System::new(sql, FILLED);
+        system.cutover("apply", &[]).expect_code(104);
+        assert_eq!(system.ask("SELECT count(*) FROM n"), "12");
+        system
+    };
+    let system = failed();
+    system.write(
+        "plan.toml",
+        &FILLED.replace("SELECT id, v FROM t", "SELECT id, coalesce(v, 'none') || '!' AS v FROM t"),
+    );
+    system.cutover("apply", &[]).expect_code(0);
+    assert_eq!(system.ask("SELECT count(*), sum(v LIKE '%!') FROM n"), "20|20", "all rows are of the edited query");
+
+    let system = failed();
+    system.write(
+        "plan.toml",
+        &FILLED.replace("into = \"n\"", "into = \"m\"").replace("SELECT id, v", "SELECT id, coalesce(v, '') AS v"),
+    );
+    system.cutover("apply", &[]).expect_code(0);
+    assert_eq!(system.ask("SELECT (SELECT count(*) FROM n), (SELECT count(*) FROM m)"), "0|20");
+
+    // Unedited, it goes on where it stopped.
+    let system = failed();
+    system.ask("UPDATE t SET v = 'mended' WHERE id = 14");
+    let ran = system.cutover("apply", &[]).expect_code(0);
+    assert!(!ran.stdout.contains("rolling back"), "{}", ran.stdout);
+    assert_eq!(system.ask("SELECT count(*) FROM n"), "20");
+}

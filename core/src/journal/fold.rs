@@ -124,6 +124,7 @@ impl PlanState {
                 let ended = !matches!(outcome.as_str(), "stuck" | "interrupted");
                 self.unwinding = self.unwinding.take().filter(|u| !ended || u.run != entry.run);
             }
+            Record::UnwindFinished => self.unwinding = None,
             Record::SkipsForgotten { steps } => self.steps(steps, entry, |s| s.message = None)?,
             Record::GroupStarted { members, .. } => {
                 for member in members {

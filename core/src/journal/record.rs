@@ -141,6 +141,8 @@ pub enum Record {
         /// Step ids in the order of undoing.
         steps: Vec<String>,
     },
+    /// The unwinding came to its end and the run goes on: what a failed try of an edited step left is undone.
+    UnwindFinished,
     /// Durable before a rollback's first side effect.
     RollbackStarted {
         /// Step id.

@@ -51,9 +51,13 @@ impl StepState {
     pub fn next(self, record: &Record) -> Result<StepState, IllegalTransition> {
         use StepState as S;
         let (name, next) = match (record, self) {
-            (Record::RunStarted { .. } | Record::UnwindStarted { .. } | Record::RunFinished { .. }, state) => {
-                ("run", Some(state))
-            }
+            (
+                Record::RunStarted { .. }
+                | Record::UnwindStarted { .. }
+                | Record::UnwindFinished
+                | Record::RunFinished { .. },
+                state,
+            ) => ("run", Some(state)),
 
             (Record::StepSkipped { .. }, S::Pending | S::Skipped | S::RolledBack) => ("step-skipped", Some(S::Skipped)),
             (Record::StepSkipped { .. }, _) => ("step-skipped", None),

@@ -77,6 +77,7 @@ fn lines(entry: &Entry) -> Vec<Vec<String>> {
             let end = blocked_by.as_ref().map(|s| format!("; step {s} cannot be undone")).unwrap_or_default();
             vec![row("unwinding", "", format!("{} to {to}, {why}{end}", count(steps.len(), "step")))]
         }
+        Record::UnwindFinished => vec![row("unwound", "", "the run goes on".to_owned())],
         Record::RollbackStarted { step } => vec![row("rollback started", step, String::new())],
         Record::StepRolledBack { step, .. } => vec![row("rolled back", step, String::new())],
         Record::RollbackFailed { step, error, .. } => vec![row("stuck", step, error.clone())],

@@ -104,6 +104,9 @@ pub async fn apply(session: &Session, emitter: Arc<Emitter>, stop: Stop, options
                 || s.steps.values().any(|s| matches!(s.state, StepState::Started | StepState::Intended))
         });
     run.announce("apply", resumed);
+    if let Some(early) = run.take_back_edited().await? {
+        return Ok(early);
+    }
     run.preflight(&wanted).await?;
     run.forward(&wanted).await
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use cutover_core::journal::{OpenUnwinding, PlanState, Record, RunCommand, StepRecord};
+use cutover_core::journal::{OpenUnwinding, PlanState, Record, RunCommand, StepRecord, StepState};
 use cutover_core::{
     EventKind, MigrationStep, Outcome, Receipt, RestoreOptions, Reversal, SnapshotManifest, StepContext, StepError,
     StepInfo,
@@ -38,28 +38,9 @@ impl Run<'_> {
 
     /// Undoes what was selected. Where a run only follows an earlier one, `failure` is what that one was.
     pub(super) async fn unwind(&self, found: Selection, failure: bool) -> Result<Report> {
-        let Selection { to, steps, unskip, blocked_by } = found;
-        let begun =
-            Record::UnwindStarted { to: to.clone(), failure, blocked_by: blocked_by.clone(), steps: steps.clone() };
-        let forgotten = (!unskip.is_empty()).then_some(Record::SkipsForgotten { steps: unskip });
-        self.record(std::iter::once(begun).chain(forgotten).collect()).await?;
-        self.host.inline.store(true, Ordering::Relaxed);
-        self.emit(EventKind::UnwindStarted { to, steps: steps.clone() });
-        for id in &steps {
-            if self.stop.requested() {
-                let next = if failure { RunCommand::Apply } else { RunCommand::Rollback };
-                return self.finish(Outcome::Interrupted, Some(self.go_on_with(next))).await;
-            }
-            let began = Instant::now();
-            self.record(vec![Record::RollbackStarted { step: id.clone() }]).await?;
-            match self.undo(id).await {
-                Ok(()) => {
-                    let seconds = began.elapsed().as_secs_f64();
-                    self.record(vec![Record::StepRolledBack { step: id.clone(), seconds }]).await?;
-                    self.emit(EventKind::StepRolledBack { step: id.clone(), seconds });
-                }
-                Err(error) => return self.stuck(id, &error).await,
-            }
+        let blocked_by = found.blocked_by.clone();
+        if let Some(early) = self.undo_all(found, failure).await? {
+            return Ok(early);
         }
         match (failure, blocked_by) {
             (true, Some(_)) => self.finish(Outcome::FailedBlocked, Some(self.after_mending())).await,
@@ -73,6 +54,55 @@ impl Run<'_> {
             }
             (false, _) => self.finish(Outcome::Done, None).await,
         }
+    }
+
+    /// A failed step may be edited. What its failed try left (batches that were committed, say) is undone as it was then,
+    /// before the edited step begins. The report when that ends the run.
+    pub(super) async fn take_back_edited(&self) -> Result<Option<Report>> {
+        let plan = &self.session.plan;
+        let steps: Vec<String> = self.recorder.with_state(|state| {
+            let edited = |id: &String| {
+                let known = state.steps.get(id).filter(|r| r.state == StepState::Failed);
+                let reversible = |r: &&StepRecord| r.stored.reversal != Some(Reversal::Irreversible);
+                known.filter(reversible).is_some_and(|r| plan.step(id).is_some_and(|s| s.digest != r.stored.digest))
+            };
+            state.unwinding_order().into_iter().filter(edited).collect()
+        });
+        let Some(first) = steps.first() else { return Ok(None) };
+        let to = format!("before step {first}, which failed and was edited since");
+        let found = Selection { to, steps, unskip: Vec::new(), blocked_by: None };
+        let early = self.undo_all(found, true).await?;
+        if early.is_none() {
+            self.record(vec![Record::UnwindFinished]).await?;
+        }
+        Ok(early)
+    }
+
+    /// Undoes what was selected; the report when that stops early.
+    async fn undo_all(&self, found: Selection, failure: bool) -> Result<Option<Report>> {
+        let Selection { to, steps, unskip, blocked_by } = found;
+        let begun = Record::UnwindStarted { to: to.clone(), failure, blocked_by, steps: steps.clone() };
+        let forgotten = (!unskip.is_empty()).then_some(Record::SkipsForgotten { steps: unskip });
+        self.record(std::iter::once(begun).chain(forgotten).collect()).await?;
+        self.host.inline.store(true, Ordering::Relaxed);
+        self.emit(EventKind::UnwindStarted { to, steps: steps.clone() });
+        for id in &steps {
+            if self.stop.requested() {
+                let next = if failure { RunCommand::Apply } else { RunCommand::Rollback };
+                return self.finish(Outcome::Interrupted, Some(self.go_on_with(next))).await.map(Some);
+            }
+            let began = Instant::now();
+            self.record(vec![Record::RollbackStarted { step: id.clone() }]).await?;
+            match self.undo(id).await {
+                Ok(()) => {
+                    let seconds = began.elapsed().as_secs_f64();
+                    self.record(vec![Record::StepRolledBack { step: id.clone(), seconds }]).await?;
+                    self.emit(EventKind::StepRolledBack { step: id.clone(), seconds });
+                }
+                Err(error) => return self.stuck(id, &error).await.map(Some),
+            }
+        }
+        Ok(None)
     }
 
     fn after_mending(&self) -> String {
