@@ -79,7 +79,7 @@ fn a_small_plan_from_check_to_rollback() {
         ("plan-before", "plan", &[]),
         ("status-before", "status", &[]),
         ("explain-before", "explain", &[]),
-        ("apply", "apply", &[]),
+        ("apply", "apply", &["--jobs", "1"]),
         ("plan-after", "plan", &[]),
         ("status-after", "status", &[]),
         ("explain-after", "explain", &[]),
@@ -99,7 +99,7 @@ fn what_a_failed_run_says_and_how_it_is_explained() {
     let broken = PLAN.replace("apply = [\"true\"]", "apply = [\"sh\", \"-c\", \"echo it is broken; exit 3\"]");
     system.write("plan.toml", &broken);
     for command in ["apply", "explain", "status"] {
-        assert_screen(&format!("{command}-failed"), &system.seen(&system.cutover(command, &[])));
+        assert_screen(&format!("{command}-failed"), &system.seen(&system.cutover(command, &["--jobs", "1"])));
     }
 }
 
