@@ -178,3 +178,37 @@ fn a_rollback_reaches_a_target_that_the_plan_no_longer_has() {
     assert_eq!(system.ask("SELECT group_concat(name) FROM sqlite_master WHERE name LIKE 't_'"), "");
     assert_eq!(system.ask("SELECT count(*) FROM cutover_ledger"), "0");
 }
+
+#[test]
+fn a_phase_that_disappeared_is_what_a_rollback_takes_back_first_and_by_the_printed_command_alone() {
+    for printed in [true, false] {
+        let system = System::new("CREATE TABLE orders (id INTEGER PRIMARY KEY);", "");
+        scripts(&system, 4, 2, "");
+        system.cutover("apply", &[]).expect_code(0);
+        let plan = fs::read_to_string(system.file("plan.toml")).unwrap();
+        let second = plan.find("\n[[phase]]\nname = \"p1\"").unwrap();
+        system.write("plan.toml", &plan[..second]);
+        let refused = system.cutover("apply", &[]).expect_code(102).stderr;
+        assert!(refused.contains("--to s1`"), "{refused}");
+        let args = if printed { &["--yes", "--to", "s1"][..] } else { &["--yes"] };
+        system.cutover("rollback", args).expect_code(0);
+        assert_eq!(system.ask("SELECT group_concat(step, ' ') FROM cutover_ledger"), "s0 s1");
+        system.cutover("apply", &[]).expect_code(0);
+    }
+}
+
+#[test]
+fn a_step_that_only_a_ledger_knows_is_neither_passed_over_nor_left_behind() {
+    let system = applied();
+    let plan = fs::read_to_string(system.file("plan.toml")).unwrap();
+    let without = plan.split("\n[[phase.step]]").take(3).collect::<Vec<_>>().join("\n[[phase.step]]");
+    system.write("plan.toml", &without);
+    fs::remove_dir_all(system.root().join(".cutover")).unwrap();
+    for (command, args) in [("apply", &[][..]), ("plan", &[]), ("rollback", &["--to", "start", "--yes"])] {
+        let ran = system.cutover(command, args).expect_code(102);
+        assert!(ran.stderr.contains("the ledger of `app` has step `s2`"), "{command}: {}", ran.stderr);
+    }
+    system.write("plan.toml", &plan);
+    system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
+    assert_eq!(system.ask("SELECT count(*) FROM cutover_ledger"), "0");
+}

@@ -6,7 +6,7 @@ use cutover_core::Access;
 use cutover_core::journal::{PlanState, StepRecord, StepState, StoredTarget};
 use cutover_core::plan::Plan;
 
-use super::LedgerRows;
+use super::{LedgerRows, RunOptions};
 use crate::error::{Result, RunnerError};
 use crate::exit::Exit;
 use crate::session::Session;
@@ -18,6 +18,13 @@ pub(crate) enum Drift {
     Changed(String),
     /// It is no longer in the plan.
     Disappeared(String),
+    /// A ledger has it, and neither the plan nor the journal knows it.
+    Unknown {
+        /// The step.
+        step: String,
+        /// The target with that ledger.
+        target: String,
+    },
     /// It moved against another applied step of the same target.
     Moved {
         /// The step.
@@ -45,7 +52,7 @@ pub(crate) struct Drifts(pub Vec<Drift>);
 /// Compares a plan and its surroundings with the journal's fold and the ledgers' rows. Pending and rolled-back steps may
 /// change freely; steps may be added anywhere.
 pub(crate) fn drift(session: &Session, state: &PlanState, rows: &LedgerRows) -> Drifts {
-    let mut found = retargeted(session, state, rows);
+    let mut found = estranged(session, state, rows);
     found.0.extend(changed(&session.plan, state));
     found.0.extend(moved(&session.plan, state));
     found
@@ -100,9 +107,21 @@ fn moved(plan: &Plan, state: &PlanState) -> Vec<Drift> {
     found
 }
 
+/// What the journal cannot follow: targets that are other ones now, and steps that only a ledger knows.
+pub(crate) fn estranged(session: &Session, state: &PlanState, rows: &LedgerRows) -> Drifts {
+    let mut found = retargeted(session, state, rows);
+    let plan: BTreeSet<&str> = session.plan.steps().map(|(_, s)| s.id.as_str()).collect();
+    let known = |step: &str| plan.contains(step) || state.state_of(step).may_have_effects();
+    for (target, steps) in rows {
+        let unknown = steps.keys().filter(|step| !known(step));
+        found.extend(unknown.map(|step| Drift::Unknown { step: step.clone(), target: target.clone() }));
+    }
+    Drifts(found)
+}
+
 /// Targets that are no longer what they were when steps were applied to them. A database that moved as a whole still
 /// has its ledger's rows: that is no drift.
-pub(crate) fn retargeted(session: &Session, state: &PlanState, rows: &LedgerRows) -> Drifts {
+fn retargeted(session: &Session, state: &PlanState, rows: &LedgerRows) -> Vec<Drift> {
     let mut found = Vec::new();
     for name in session.plan.targets.keys() {
         let Some(now) = session.stored_target(name) else { continue };
@@ -122,7 +141,7 @@ pub(crate) fn retargeted(session: &Session, state: &PlanState, rows: &LedgerRows
         let (was, now) = in_words(was, &now);
         found.push(Drift::Retargeted { step: step.clone(), target: name.clone(), was, now });
     }
-    Drifts(found)
+    found
 }
 
 fn in_words(was: &StoredTarget, now: &StoredTarget) -> (String, String) {
@@ -161,7 +180,13 @@ impl Drift {
                 "undo the edit and put the change into a new step; or, if it is deliberate, `{accept} {step} --note WHY`"
             ),
             Drift::Disappeared(_) => {
-                format!("put it back, or roll it back first: `{}`", session.command_line("rollback"))
+                // What the plan does not have any more comes after its last step.
+                let last = session.plan.steps().last().map_or_else(|| "start".to_owned(), |(_, s)| s.id.clone());
+                let options = RunOptions { to: Some(last), ..RunOptions::default() };
+                format!("put it back, or roll it back first: `{}`", session.command_again("rollback", &options))
+            }
+            Drift::Unknown { .. } => {
+                "put it back into the plan: without the journal nothing else says how it is undone".to_owned()
             }
             Drift::Moved { .. } => "put the steps back into the order in which they were applied".to_owned(),
             Drift::Retargeted { step, target, was, .. } => format!(
@@ -177,6 +202,9 @@ impl std::fmt::Display for Drift {
         match self {
             Drift::Changed(step) => write!(f, "step `{step}` was applied and has changed since"),
             Drift::Disappeared(step) => write!(f, "step `{step}` was applied and is no longer in the plan"),
+            Drift::Unknown { step, target } => {
+                write!(f, "the ledger of `{target}` has step `{step}`, which neither the plan nor the journal knows")
+            }
             Drift::Moved { step, before } => {
                 write!(f, "step `{step}` came after `{before}` when they were applied, and now comes before it")
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cutover_core::journal::{Entry, PlanState, Record, StepState};
 use cutover_core::{EventKind, LedgerEntry, Receipt, Standing, StepContext, StepInfo, Verdict};
 
-use super::drift::{drift, retargeted};
+use super::drift::{drift, estranged};
 use super::{Run, order};
 use crate::error::Result;
 use crate::session::Session;
@@ -87,7 +87,7 @@ impl Run<'_> {
         let cx = self.context_of(StepInfo::default());
         let rows = ledger_rows(self.session, &cx).await?;
         let plan = &self.session.plan;
-        self.recorder.with_state(|state| retargeted(self.session, state, &rows)).into_error(self.session)?;
+        self.recorder.with_state(|state| estranged(self.session, state, &rows)).into_error(self.session)?;
         let mut records = self.recorder.with_state(|state| reconcile(self.session, state, &rows));
         let adopted: Vec<&str> = records
             .iter()

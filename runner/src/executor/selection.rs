@@ -44,18 +44,21 @@ pub(crate) fn selection(session: &Session, state: &PlanState, to: Option<&str>) 
             return Ok(found);
         }
         let with_effects = state.steps.iter().filter(|(_, r)| r.state.may_have_effects());
-        let Some(last) = with_effects.filter_map(|(id, r)| phases.of_step(id, r)).max() else {
+        let Some(last) = with_effects.map(|(id, r)| phases.of_step(id, r)).max() else {
             return Ok(undoing(plan, state, "the start".to_owned(), &|_, _| true));
         };
-        let to = format!("before phase {}", plan.phases[last].name);
-        return Ok(undoing(plan, state, to, &|id, r| phases.of_step(id, r).is_some_and(|p| p >= last)));
+        let to = match plan.phases.get(last) {
+            Some(phase) => format!("before phase {}", phase.name),
+            None => "before what the plan no longer has".to_owned(),
+        };
+        return Ok(undoing(plan, state, to, &|id, r| phases.of_step(id, r) >= last));
     };
     if to == "start" {
         return Ok(undoing(plan, state, "the start".to_owned(), &|_, _| true));
     }
     if let Some(kept) = plan.phases.iter().position(|p| p.name == to) {
         return Ok(undoing(plan, state, format!("the end of phase {to}"), &|id, r| {
-            open.contains(id) || phases.of_step(id, r).is_none_or(|p| p > kept)
+            open.contains(id) || phases.of_step(id, r) > kept
         }));
     }
     let places: BTreeMap<&str, usize> = plan.steps().enumerate().map(|(i, (_, s))| (s.id.as_str(), i)).collect();
@@ -76,7 +79,7 @@ pub(super) fn after_failure(plan: &Plan, state: &PlanState, step: &str) -> Selec
     let (to, undo): (String, Pick<'_>) = match plan.on_failure {
         OnFailure::Pause => (String::new(), &|_, _| false),
         OnFailure::RollbackStep => (format!("before step {step}"), &|id, _| id == step),
-        OnFailure::RollbackPhase => (format!("before phase {name}"), &|id, r| phases.of_step(id, r) == phase),
+        OnFailure::RollbackPhase => (format!("before phase {name}"), &|id, r| Some(phases.of_step(id, r)) == phase),
         OnFailure::RollbackAll => ("the start".to_owned(), &|_, _| true),
     };
     let mut found = undoing(plan, state, to, undo);
@@ -145,9 +148,10 @@ impl<'a> Phases<'a> {
         Self { of_steps, names: plan.phases.iter().enumerate().map(|(i, p)| (p.name.as_str(), i)).collect() }
     }
 
-    /// Where the plan has the step now, else where it was applied.
-    fn of_step(&self, id: &str, record: &StepRecord) -> Option<usize> {
-        self.of_steps.get(id).or_else(|| self.names.get(record.stored.phase.as_str())).copied()
+    /// Where the plan has the step now, else where it was applied; behind all phases when that is gone too.
+    fn of_step(&self, id: &str, record: &StepRecord) -> usize {
+        let place = self.of_steps.get(id).or_else(|| self.names.get(record.stored.phase.as_str()));
+        place.copied().unwrap_or(self.names.len())
     }
 }
 
