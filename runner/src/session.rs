@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cutover_core::journal::{PlanState, StoredStep, StoredTarget};
+use cutover_core::journal::{PlanState, RunCommand, StoredStep, StoredTarget};
 use cutover_core::plan::{
     CompileErrors, CompileInput, FolderFiles, Plan, StoredFiles, compile, compile_to_look, resolve_env,
 };
@@ -233,8 +233,12 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// A journal that cannot be believed is set aside (nothing is deleted); any other error stays one.
-pub(crate) fn open_journal_or_set_aside(session: &Session) -> Result<(Option<Journal>, Option<PathBuf>)> {
+/// A journal that cannot be believed is set aside by apply and rollback (nothing is deleted): they rebuild it. Any other
+/// error stays one.
+pub(crate) fn open_journal_or_set_aside(
+    session: &Session,
+    command: RunCommand,
+) -> Result<(Option<Journal>, Option<PathBuf>)> {
     let opened = match Journal::path_in(&session.state_dir).exists() {
         true => Journal::open_write(&session.state_dir).and_then(|j| {
             j.state(&session.plan.name)?;
@@ -244,7 +248,7 @@ pub(crate) fn open_journal_or_set_aside(session: &Session) -> Result<(Option<Jou
     };
     match opened {
         Ok(journal) => Ok((Some(journal), None)),
-        Err(JournalError::Damaged { .. }) => {
+        Err(JournalError::Damaged { .. }) if command != RunCommand::Administer => {
             let aside = Journal::set_aside(&session.state_dir, crate::clock::now()).map_err(journal_error)?;
             Ok((None, Some(aside)))
         }

@@ -212,3 +212,25 @@ fn a_step_that_only_a_ledger_knows_is_neither_passed_over_nor_left_behind() {
     system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
     assert_eq!(system.ask("SELECT count(*) FROM cutover_ledger"), "0");
 }
+
+#[test]
+fn an_edit_is_drift_also_when_only_the_ledger_knows_the_step_and_nothing_is_undone_by_another_text() {
+    let system = applied();
+    fs::remove_dir_all(system.root().join(".cutover")).unwrap();
+    let was = fs::read_to_string(system.file("1.down.sql")).unwrap();
+    system.write("1.down.sql", "DROP TABLE t1; DELETE FROM orders;");
+    for (command, args) in [("apply", &[][..]), ("rollback", &["--to", "start", "--yes"])] {
+        let ran = system.cutover(command, args).expect_code(102);
+        assert!(ran.stderr.contains("step `s1` was applied and has changed since"), "{command}: {}", ran.stderr);
+    }
+    assert_eq!(system.ask("SELECT count(*) FROM cutover_ledger"), "3");
+    system.write("1.down.sql", &was);
+    system.cutover("rollback", &["--to", "s1", "--yes"]).expect_code(0);
+
+    // Accepted, it is undone as it is now: nothing else is left to go by.
+    fs::remove_dir_all(system.root().join(".cutover")).unwrap();
+    system.write("1.down.sql", "DROP TABLE t1; INSERT INTO orders VALUES (7);");
+    system.cutover("accept", &["s1", "--note", "the journal is lost"]).expect_code(0);
+    system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
+    assert_eq!(system.ask("SELECT group_concat(id) FROM orders"), "7");
+}

@@ -18,6 +18,7 @@ pub(crate) async fn run(place: Place, id: &str, note: &str, options: RunOptions,
     let (phase, step) = session.plan.steps().find(|(_, s)| s.id == id).ok_or_else(|| unknown_point(&session, id))?;
     let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
     let (run, _locks) = Run::open(&session, emitter, Stop::default(), options, RunCommand::Administer).await?;
+    run.learn(phase, step).await?;
     let known = run.recorder.with_state(|s| s.steps.get(id).cloned());
     let Some(known) = known.filter(|r| r.state.may_have_effects()) else {
         return Err(RunnerError::usage(format!("step `{id}` is not applied: it may change freely"))

@@ -105,7 +105,7 @@ fn where_it_stands(session: &Session, state: &PlanState) -> Vec<String> {
         ));
     }
     if !open.is_empty() {
-        lines.push(format!("Nothing of these is in the targets: {}.", named(&open)));
+        lines.push(format!("Not applied, as far as journal and ledgers know: {}.", named(&open)));
     }
     for (id, record) in &state.steps {
         let message = record.message.as_deref().unwrap_or("no message");

@@ -110,11 +110,16 @@ fn moved(plan: &Plan, state: &PlanState) -> Vec<Drift> {
 /// What the journal cannot follow: targets that are other ones now, and steps that only a ledger knows.
 pub(crate) fn estranged(session: &Session, state: &PlanState, rows: &LedgerRows) -> Drifts {
     let mut found = retargeted(session, state, rows);
-    let plan: BTreeSet<&str> = session.plan.steps().map(|(_, s)| s.id.as_str()).collect();
-    let known = |step: &str| plan.contains(step) || state.state_of(step).may_have_effects();
+    let plan: BTreeMap<&str, &str> = session.plan.steps().map(|(_, s)| (s.id.as_str(), s.digest.as_str())).collect();
     for (target, steps) in rows {
-        let unknown = steps.keys().filter(|step| !known(step));
-        found.extend(unknown.map(|step| Drift::Unknown { step: step.clone(), target: target.clone() }));
+        for (step, row) in steps.iter().filter(|(step, _)| !state.state_of(step).may_have_effects()) {
+            match plan.get(step.as_str()) {
+                // As it is now it is not what the ledger's row is about, and what was is lost.
+                Some(digest) if *digest != row.digest => found.push(Drift::Changed(step.clone())),
+                Some(_) => {}
+                None => found.push(Drift::Unknown { step: step.clone(), target: target.clone() }),
+            }
+        }
     }
     Drifts(found)
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cutover_core::journal::{Entry, PlanState, Record, StepState};
+use cutover_core::plan::PlanStep;
 use cutover_core::{EventKind, LedgerEntry, Receipt, Standing, StepContext, StepInfo, Verdict};
 
 use super::drift::{drift, estranged};
@@ -47,7 +48,7 @@ pub(crate) fn reconcile(session: &Session, state: &PlanState, rows: &LedgerRows)
             continue;
         }
         match ledger.get(&step.id) {
-            Some(row) if !journalled.may_have_effects() => {
+            Some(row) if !journalled.may_have_effects() && row.digest == step.digest => {
                 let overtaken = order::overtaken(plan, state, frontier, step);
                 let (mut known, _) = stored(session, phase, step, overtaken);
                 let recorded = Arc::make_mut(&mut known);
@@ -162,6 +163,19 @@ impl Run<'_> {
     pub(super) async fn refuse_drift(&self) -> Result<()> {
         let rows = ledger_rows(self.session, &self.context_of(StepInfo::default())).await?;
         self.recorder.with_state(|state| drift(self.session, state, &rows)).into_error(self.session)
+    }
+
+    /// Takes a step that only its ledger has, and that was edited since, into the journal as the plan has it now, for
+    /// whoever accepts the edit: what was applied is known by its digest alone.
+    pub(crate) async fn learn(&self, phase: usize, step: &PlanStep) -> Result<()> {
+        let rows = ledger_rows(self.session, &self.context_of(StepInfo::default())).await?;
+        let row = step.target.as_ref().and_then(|t| rows.get(t)).and_then(|l| l.get(&step.id));
+        let Some(row) = row.filter(|_| !self.recorder.state_of(&step.id).may_have_effects()) else { return Ok(()) };
+        let (mut known, objects) = self.stored(phase, step);
+        Arc::make_mut(&mut known).digest.clone_from(&row.digest);
+        let receipt = row.receipt.clone().unwrap_or_else(Receipt::nothing);
+        let record = Record::StepAdopted { step: known, receipt, source: "ledger".to_owned() };
+        self.record_with(vec![record], objects).await
     }
 
     fn note(&self, step: &str, text: &str) {

@@ -42,7 +42,7 @@ impl<'a> Run<'a> {
         command: RunCommand,
     ) -> Result<(Run<'a>, Vec<Lock>)> {
         let locks = locks::take(session, &options)?;
-        let (journal, aside) = open_journal_or_set_aside(session)?;
+        let (journal, aside) = open_journal_or_set_aside(session, command)?;
         let state = match &journal {
             Some(journal) => journal.state(&session.plan.name).map_err(journal_error)?,
             None => PlanState::default(),
