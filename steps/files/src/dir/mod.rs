@@ -4,6 +4,7 @@
 //! found is `walk`'s business, how they are kept and put back `snapshot`'s.
 
 pub(crate) mod moving;
+mod restore;
 mod snapshot;
 pub(crate) mod walk;
 
@@ -174,7 +175,7 @@ impl Target for DirTarget {
         let (from, options) = (from.clone(), options.clone());
         cx.blocking(move || {
             let present = walk::walk(&inner, &target.path, &target.config)?;
-            snapshot::restore(&inner, &target.path, &present, &from, &options)
+            restore::restore(&inner, &target.path, &present, &from, &options)
         })
         .await
     }

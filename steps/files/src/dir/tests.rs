@@ -122,6 +122,34 @@ fn a_restore_puts_everything_back_and_nothing_is_lost() {
 }
 
 #[test]
+fn a_restore_puts_files_back_where_folders_stand_now_and_folders_where_files_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = brain(dir.path());
+    let (target, cx) = (bench.target("brain"), bench.plan_cx());
+    let brain = dir.path().join("brain");
+    let before = block_on(target.fingerprint(&cx, Depth::Content)).unwrap();
+    let snapshot = block_on(target.snapshot(&cx, &dir.path().join("snap"))).unwrap();
+    fs::remove_file(brain.join("docs/link")).unwrap();
+    fs::create_dir_all(brain.join("docs/link/empty")).unwrap();
+    fs::write(brain.join("docs/link/x.md"), "x").unwrap();
+    fs::write(brain.join("docs/link/.y.cutover-lock"), "not of the target").unwrap();
+    fs::remove_dir_all(brain.join("docs/deep")).unwrap();
+    fs::write(brain.join("docs/deep"), "a file").unwrap();
+    let changed = Tree::of(&brain);
+
+    let options = RestoreOptions { aside: dir.path().join("aside"), accept_loss: true, ..RestoreOptions::default() };
+    let error = block_on(target.restore(&cx, &snapshot, &options)).unwrap_err();
+    assert!(error.to_string().contains("`docs/link` was a file, and is a folder with"), "{error}");
+    assert_eq!(Tree::of(&brain).differences(&changed), Vec::<String>::new());
+
+    fs::remove_file(brain.join("docs/link/.y.cutover-lock")).unwrap();
+    block_on(target.restore(&cx, &snapshot, &options)).unwrap();
+    assert_eq!(before, block_on(target.fingerprint(&cx, Depth::Content)).unwrap());
+    assert_eq!(fs::read_to_string(options.aside.join("docs/link/x.md")).unwrap(), "x");
+    assert_eq!(fs::read_to_string(options.aside.join("docs/deep")).unwrap(), "a file");
+}
+
+#[test]
 fn a_restore_takes_back_what_a_program_wrote_and_asks_about_the_rest() {
     let dir = tempfile::tempdir().unwrap();
     let bench = brain(dir.path());
@@ -145,7 +173,7 @@ fn a_restore_takes_back_what_a_program_wrote_and_asks_about_the_rest() {
     // Another file, and a file of the program that somebody wrote over.
     fs::write(brain.join("docs/theirs.md"), "theirs").unwrap();
     let error = block_on(target.restore(&cx, &snapshot, &options)).unwrap_err().to_string();
-    assert!(error.contains("1 files") && error.contains("`docs/theirs.md`"), "{error}");
+    assert!(error.contains("1 file appeared") && error.contains("`docs/theirs.md`"), "{error}");
     fs::remove_file(brain.join("docs/theirs.md")).unwrap();
     fs::write(brain.join("docs/by-it.md"), "their edit").unwrap();
     let error = block_on(target.restore(&cx, &snapshot, &options)).unwrap_err().to_string();
