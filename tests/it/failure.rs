@@ -277,3 +277,41 @@ fn what_a_failed_try_left_is_undone_before_the_edited_step_begins() {
     assert!(!ran.stdout.contains("rolling back"), "{}", ran.stdout);
     assert_eq!(system.ask("SELECT count(*) FROM n"), "20");
 }
+
+#[test]
+fn a_baseline_keeps_what_the_ledger_knows_and_waits_for_what_has_begun() {
+    let system = System::new(ORDERS, "");
+    scripts(&system, 3, 1, "");
+    system.cutover("apply", &[]).expect_code(0);
+    std::fs::remove_dir_all(system.root().join(".cutover")).unwrap();
+    let receipts = system.ask("SELECT step, receipt FROM cutover_ledger");
+    system.cutover("baseline", &["--to", "s2"]).expect_code(0);
+    assert_eq!(system.ask("SELECT step, receipt FROM cutover_ledger"), receipts);
+    system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
+    assert_eq!(tables(&system), "");
+
+    let mut killed = system.command("apply", &[]);
+    cutover_tests::run(killed.env("FAILPOINTS", "journal-append=3*off->return"));
+    system.cutover("baseline", &["--to", "s0"]).expect_code(0);
+    system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
+    assert_eq!(tables(&system), "");
+}
+
+#[test]
+fn an_edit_of_a_step_that_was_begun_cannot_be_accepted() {
+    let system = System::new(ORDERS, BACKFILLED);
+    let mut killed = system.command("apply", &[]);
+    cutover_tests::run(killed.env("FAILPOINTS", "journal-append=3*off->return"));
+    assert_eq!(system.ask("SELECT count(*) FROM notes"), "1");
+    system.write("plan.toml", &BACKFILLED.replace("note AS text", "upper(note) AS text"));
+    let refused = system.cutover("apply", &[]).expect_code(102).stderr;
+    assert!(
+        refused.contains("step `fill` was begun and has changed since") && !refused.contains("accept"),
+        "{refused}"
+    );
+    let refused = system.cutover("accept", &["fill", "--note", "no"]).expect_code(2).stderr;
+    assert!(refused.contains("step `fill` is started"), "{refused}");
+    system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
+    system.cutover("apply", &[]).expect_code(0);
+    assert_eq!(system.ask("SELECT text FROM notes"), "KEPT");
+}

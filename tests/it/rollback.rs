@@ -121,6 +121,11 @@ fn a_failure_above_an_irreversible_step_is_not_called_rolled_back() {
     assert!(!system.root().join("a").exists() && system.root().join("b").exists());
     let status = system.cutover("status", &[]).expect_code(0).stdout;
     assert!(status.contains("as far as a step that cannot be undone"), "{status}");
+    // Also when nothing comes after it, a rollback past it is no "nothing to do".
+    for args in [&["--yes"][..], &["--to", "start", "--yes"]] {
+        let refused = system.cutover("rollback", args).expect_code(100).stderr;
+        assert!(refused.contains("step `mail` cannot be undone"), "{refused}");
+    }
     fs::write(system.root().join("mended"), "").unwrap();
     system.cutover("apply", &[]).expect_code(0);
 }

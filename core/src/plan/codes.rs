@@ -43,4 +43,5 @@ codes! {
     NOT_IRREVERSIBLE = "P315", "a reason for what is not the case";
     BAD_FACT = "P316", "a fact that its target cannot answer";
     EMPTY = "P317", "a plan or a phase without content";
+    TORN_UNIT = "P318", "a unit with a step in it, or between its steps, that cannot be undone";
 }

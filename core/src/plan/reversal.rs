@@ -18,6 +18,7 @@ struct History {
 /// Checks every built step. Of steps after one that could not be built nothing is said about snapshots: it may have
 /// been the one that takes them.
 pub(crate) fn check(steps: &[StepView<'_>], d: &mut Diagnostics) {
+    units(steps, d);
     let mut targets: BTreeMap<String, History> = BTreeMap::new();
     let mut whole = true;
     for (at, view) in steps.iter().enumerate() {
@@ -46,6 +47,26 @@ pub(crate) fn check(steps: &[StepView<'_>], d: &mut Diagnostics) {
             for target in built.step.snapshots() {
                 targets.insert(target, History { snapshot: true, writers: Vec::new() });
             }
+        }
+    }
+}
+
+/// A unit goes back as a whole: nothing in it, and nothing between its steps, may stand in the way.
+fn units(steps: &[StepView<'_>], d: &mut Diagnostics) {
+    let mut ends: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for (at, view) in steps.iter().enumerate() {
+        if let Some(unit) = &view.draft.unit {
+            ends.entry(unit.get_ref()).or_insert((at, at)).1 = at;
+        }
+    }
+    for (at, view) in steps.iter().enumerate() {
+        if !view.built.is_some_and(|b| b.step.reversal() == Reversal::Irreversible) {
+            continue;
+        }
+        if let Some((unit, _)) = ends.iter().find(|(_, (first, last))| (*first..=*last).contains(&at)) {
+            let message = format!("step `{}` cannot be undone, and unit `{unit}` goes back only as a whole", view.id);
+            let help = "put it before or after all steps of the unit";
+            d.push(Diagnostic::at(codes::TORN_UNIT, view.kind_span(), message).help(help));
         }
     }
 }

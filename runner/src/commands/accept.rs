@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cutover_core::journal::{Record, RunCommand};
+use cutover_core::journal::{Record, RunCommand, StepState};
 use serde_json::json;
 
 use crate::cli::{Format, Out};
@@ -20,6 +20,13 @@ pub(crate) async fn run(place: Place, id: &str, note: &str, options: RunOptions,
     let (run, _locks) = Run::open(&session, emitter, Stop::default(), options, RunCommand::Administer).await?;
     run.learn(phase, step).await?;
     let known = run.recorder.with_state(|s| s.steps.get(id).cloned());
+    if let Some(begun) = known.as_ref().map(|r| r.state).filter(|s| s.may_have_effects() && *s != StepState::Applied) {
+        let rollback = session.command_line("rollback");
+        return Err(RunnerError::usage(format!(
+            "step `{id}` is {begun}: only an edit of an applied step can be accepted"
+        ))
+        .with_help(format!("undo the edit and let the step end, or roll it back: `{rollback}`")));
+    }
     let Some(known) = known.filter(|r| r.state.may_have_effects()) else {
         return Err(RunnerError::usage(format!("step `{id}` is not applied: it may change freely"))
             .with_help("only an edit of an applied step has to be accepted"));

@@ -23,9 +23,12 @@ pub(crate) async fn run(place: Place, to: &str, options: RunOptions, out: &Out) 
     let last = last_of(plan, to).ok_or_else(|| unknown_point(&session, to))?;
     let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
     let (run, _locks) = Run::open(&session, emitter, Stop::default(), options, RunCommand::Administer).await?;
-    if run.recorder.with_state(|state| state.unwinding.is_some()) {
-        return Err(RunnerError::new(Exit::Failed, "an unwinding has not ended; nothing was recorded")
-            .with_help(format!("let it end first: `{}`", session.command_line("apply"))));
+    // What a ledger knows is not adopted anew: its receipt would be lost.
+    run.reconcile().await?;
+    let begun = |s: StepState| s.may_have_effects() && s != StepState::Applied;
+    if run.recorder.with_state(|state| state.unwinding.is_some() || state.steps.values().any(|r| begun(r.state))) {
+        return Err(RunnerError::new(Exit::Failed, "a run of this plan has not come to its end; nothing was adopted")
+            .with_help(format!("`{}` says how to go on", session.command_line("explain"))));
     }
     let mut records = Vec::new();
     let mut objects = BTreeMap::new();

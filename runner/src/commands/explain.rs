@@ -8,7 +8,7 @@ use serde_json::json;
 use super::status::{WORD, ended};
 use crate::cli::{Format, Out};
 use crate::error::Result;
-use crate::executor::{LedgerRows, drift, ledger_rows, reader_context, reconcile};
+use crate::executor::{LedgerRows, drift, estranged, ledger_rows, reader_context, reconcile};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::journal::JournalError;
@@ -38,7 +38,9 @@ pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
     let cx = reader_context(&session, &emitter, &Stop::default(), &state);
     let rows = ledger_rows(&session, &cx).await?;
     let mut lines = where_it_stands(&session, &state);
-    for record in reconcile(&session, &state, &rows) {
+    // Where a target is another one now, what its ledger lacks says nothing.
+    let comparable = estranged(&session, &state, &rows).0.is_empty();
+    for record in reconcile(&session, &state, &rows).into_iter().filter(|_| comparable) {
         lines.push(match record {
             Record::StepAdopted { step, .. } => format!(
                 "Step `{}`: the ledger of its target has it and the journal does not. The ledger is right: its row was committed together with the change. The next apply records it.",

@@ -28,9 +28,10 @@ pub(crate) async fn run(place: Place, exit_code: bool, out: &Out) -> Result<Exit
     let state = reconciled(&session, &state, &rows);
     let found = preview(&session, &cx, &state).await?;
     let secrets = Secrets::new(&session.plan.secrets);
-    let text = |style| secrets.mask(&text(&session, &found, style));
+    let open = state.unwinding.as_ref().map(|u| u.to.as_str());
+    let text = |style| secrets.mask(&text(&session, &found, open, style));
     match out.format {
-        Format::Json => out.json(&secrets.mask_json(as_json(&session, &found))),
+        Format::Json => out.json(&secrets.mask_json(as_json(&session, &found, open))),
         Format::Markdown => out.print(&format!("```text\n{}```\n", text(Style { color: false }))),
         _ => out.print(&text(out.style)),
     }
@@ -53,11 +54,17 @@ fn word(look: &Look) -> &'static str {
     }
 }
 
-fn text(session: &Session, found: &Preview, style: Style) -> String {
+fn text(session: &Session, found: &Preview, open: Option<&str>, style: Style) -> String {
     let plan = &session.plan;
     let mut text = style.bold(&format!("plan {}", plan.name));
     if let Some(summary) = &plan.summary {
         text.push_str(&format!(": {summary}"));
+    }
+    if let Some(to) = open {
+        let line = format!(
+            "an unwinding to {to} has not ended: the next apply goes on with it, and nothing below runs before"
+        );
+        text.push_str(&format!("\n{}", style.warn(&line)));
     }
     text.push_str(if plan.targets.is_empty() { "\n" } else { "\n\ntargets\n" });
     let widest = plan.targets.keys().map(String::len).max().unwrap_or(0);
@@ -138,7 +145,7 @@ fn policy(policy: OnFailure) -> &'static str {
     }
 }
 
-fn as_json(session: &Session, found: &Preview) -> serde_json::Value {
+fn as_json(session: &Session, found: &Preview, open: Option<&str>) -> serde_json::Value {
     let plan = &session.plan;
     let phases: Vec<_> = plan
         .phases
@@ -173,6 +180,7 @@ fn as_json(session: &Session, found: &Preview) -> serde_json::Value {
         "plan": plan.name,
         "summary": plan.summary,
         "digest": plan.digest,
+        "unwinding": open,
         "on-failure": plan.on_failure,
         "targets": plan.targets,
         "phases": phases,

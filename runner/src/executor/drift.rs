@@ -14,8 +14,10 @@ use crate::session::Session;
 /// One difference between what is applied and what the plan says now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Drift {
-    /// An applied or started step changed.
+    /// An applied step changed.
     Changed(String),
+    /// A step changed after it was begun and before it was applied.
+    ChangedMidway(String),
     /// It is no longer in the plan.
     Disappeared(String),
     /// A ledger has it, and neither the plan nor the journal knows it.
@@ -66,7 +68,10 @@ fn changed(plan: &Plan, state: &PlanState) -> Vec<Drift> {
             None => Some(Drift::Disappeared(id.clone())),
             // A failed step may be mended: that is what its operator is asked to do.
             Some(step) if record.state != StepState::Failed && step.digest != record.known_digest() => {
-                Some(Drift::Changed(id.clone()))
+                Some(match record.state {
+                    StepState::Applied => Drift::Changed(id.clone()),
+                    _ => Drift::ChangedMidway(id.clone()),
+                })
             }
             Some(_) => None,
         })
@@ -184,6 +189,10 @@ impl Drift {
             Drift::Changed(step) => format!(
                 "undo the edit and put the change into a new step; or, if it is deliberate, `{accept} {step} --note WHY`"
             ),
+            Drift::ChangedMidway(_) => format!(
+                "undo the edit, then the same command; or roll it back first: `{}`",
+                session.command_line("rollback")
+            ),
             Drift::Disappeared(_) => {
                 // What the plan does not have any more comes after its last step.
                 let last = session.plan.steps().last().map_or_else(|| "start".to_owned(), |(_, s)| s.id.clone());
@@ -206,6 +215,7 @@ impl std::fmt::Display for Drift {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Drift::Changed(step) => write!(f, "step `{step}` was applied and has changed since"),
+            Drift::ChangedMidway(step) => write!(f, "step `{step}` was begun and has changed since"),
             Drift::Disappeared(step) => write!(f, "step `{step}` was applied and is no longer in the plan"),
             Drift::Unknown { step, target } => {
                 write!(f, "the ledger of `{target}` has step `{step}`, which neither the plan nor the journal knows")

@@ -31,7 +31,7 @@ use crate::report::Emitter;
 use crate::secrets::Secrets;
 use crate::session::Session;
 
-pub(crate) use drift::drift;
+pub(crate) use drift::{drift, estranged};
 pub(crate) use preflight::{Look, Preview, preview};
 pub(crate) use reconcile::{LedgerRows, ledger_rows, reconcile, reconciled};
 pub use rollback::rollback;

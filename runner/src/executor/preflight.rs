@@ -90,9 +90,12 @@ pub(crate) async fn preview(session: &Session, cx: &StepContext, state: &PlanSta
         let mut look = Look { state: journalled, skipped: None, standing: None };
         if !is_done(journalled) {
             let cx = cx.for_step(info(session, step));
+            // As apply does it: a step that had begun is not asked again, unless it failed and was edited since.
+            let edited = journalled == StepState::Failed
+                && state.steps.get(&step.id).is_some_and(|r| r.stored.digest != step.digest);
             look.skipped = match &step.when {
-                Some(when) => condition(&cx, when).await?,
-                None => None,
+                Some(when) if edited || !journalled.may_have_effects() => condition(&cx, when).await?,
+                _ => None,
             };
             if look.skipped.is_none() {
                 look.standing = Some(step.step.inspect(&cx).await?);

@@ -84,7 +84,7 @@ pub(crate) fn reconciled(session: &Session, state: &PlanState, rows: &LedgerRows
 
 impl Run<'_> {
     /// Makes the journal follow the ledgers, and settles what a crash left begun. True when there was anything.
-    pub(super) async fn reconcile(&self) -> Result<bool> {
+    pub(crate) async fn reconcile(&self) -> Result<bool> {
         let cx = self.context_of(StepInfo::default());
         let rows = ledger_rows(self.session, &cx).await?;
         let plan = &self.session.plan;

@@ -28,7 +28,7 @@ pub async fn rollback(
     // Without locks and without writing: is there anything to do at all?
     if let Ok((state, _)) = session.journalled()
         && state.unwinding.is_none()
-        && selection(session, &state, to.as_deref())?.is_empty()
+        && selection(session, &state, to.as_deref())?.finds_nothing()
         && reconcile(session, &state, &ledger_rows(session, &survey).await?).is_empty()
     {
         return nothing(session, &emitter, &stop, Outcome::NothingToDo).await;

@@ -28,6 +28,11 @@ impl Selection {
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty() && self.unskip.is_empty()
     }
+
+    /// Whether there is nothing, and nothing stands in the way of more.
+    pub(super) fn finds_nothing(&self) -> bool {
+        self.is_empty() && self.blocked_by.is_none()
+    }
 }
 
 /// What a rollback to `to` undoes ("start": everything); with no `to` the last phase that has effects. An unwinding that

@@ -123,8 +123,24 @@ impl File {
             })?;
             let mut rows = prepared.raw_query();
             while rows.next().map_err(failed)?.is_some() {}
-            Ok(())
-        })
+            Ok::<(), StepError>(())
+        })?;
+        self.refuse_temporary(conn)
+    }
+
+    /// A temporary object would live on in the connection that later steps share, and hide the real one of its name.
+    fn refuse_temporary(&self, conn: &Connection) -> Result<(), StepError> {
+        let left: Vec<String> = conn
+            .prepare_cached(
+                "SELECT type || ' ' || name FROM temp.sqlite_master WHERE name NOT LIKE 'cutover%' ORDER BY 1",
+            )
+            .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
+            .map_err(|e| sqlite_error(e, "while looking for temporary objects"))?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        Err(StepError::failed(format!("`{}` leaves temporary objects: {}", self.path, left.join(", ")))
+            .with_help("drop them at the end of the script: later steps would find them in place of the real ones"))
     }
 }
 

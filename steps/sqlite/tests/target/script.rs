@@ -133,3 +133,24 @@ fn restoring_a_script_without_a_way_down_takes_back_its_rows_and_counts_only_tho
     bench.rollback("it", None).unwrap();
     assert!(matches!(bench.apply("it").unwrap(), Applied::Changed(_)));
 }
+
+#[test]
+fn a_script_that_leaves_a_temporary_object_is_refused_and_one_that_drops_it_is_not() {
+    for (up, fails) in [
+        ("CREATE TEMP TABLE notes AS SELECT * FROM main.notes;", true),
+        ("CREATE TABLE temp.\"x\"(a);", true),
+        ("CREATE TEMP TABLE x AS SELECT 1; DROP TABLE x;", false),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        sqlite3(dir.path().join("app.db"), NOTES);
+        let fixture = Fixture::new(plan(r#"{ up = "up.sql", down = "down.sql" }"#))
+            .file("up.sql", up)
+            .file("down.sql", "SELECT 1;");
+        let bench = fixture.open(dir.path());
+        let applied = block_on(bench.step("it").step.apply(&bench.cx("it")));
+        match applied {
+            Err(error) => assert!(fails && error.to_string().contains("leaves temporary objects: table"), "{error}"),
+            Ok(_) => assert!(!fails, "{up}"),
+        }
+    }
+}
