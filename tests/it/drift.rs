@@ -152,6 +152,10 @@ fn a_target_with_another_ledger_or_another_path_is_drift_and_nothing_runs_twice(
         assert!(ran.stderr.contains("was the default ledger, and now it is ledger `migrations`"), "{}", ran.stderr);
     }
     system.cutover("rollback", &["--yes"]).expect_code(102);
+    let refused = system.cutover("accept", &["s0", "--note", "no"]).expect_code(102).stderr;
+    assert!(!refused.contains("cutover accept"), "{refused}");
+    let explained = system.cutover("explain", &[]).expect_code(0).stdout;
+    assert!(!explained.contains("runs it again"), "{explained}");
     assert_eq!(system.ask("SELECT count(*) FROM sqlite_master WHERE name = 'migrations'"), "0");
 
     system.write("plan.toml", &plan.replace(path, "path = \"other.db\""));
@@ -233,4 +237,28 @@ fn an_edit_is_drift_also_when_only_the_ledger_knows_the_step_and_nothing_is_undo
     system.cutover("accept", &["s1", "--note", "the journal is lost"]).expect_code(0);
     system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
     assert_eq!(system.ask("SELECT group_concat(id) FROM orders"), "7");
+}
+
+#[test]
+fn a_journal_that_is_older_than_the_ledger_follows_it() {
+    let system = applied();
+    let (state, old) = (system.root().join(".cutover"), system.root().join("old"));
+    fs::rename(&state, &old).unwrap();
+    fs::create_dir(&state).unwrap();
+    for file in fs::read_dir(&old).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), state.join(file.file_name())).unwrap();
+    }
+    system.cutover("rollback", &["--to", "s0", "--yes"]).expect_code(0);
+    system.write("1.sql", "CREATE TABLE z1 (a TEXT);");
+    system.write("1.down.sql", "DROP TABLE z1;");
+    system.cutover("apply", &[]).expect_code(0);
+    fs::remove_dir_all(&state).unwrap();
+    fs::rename(&old, &state).unwrap();
+    for command in ["plan", "verify", "status"] {
+        let ran = system.cutover(command, &[]).expect_code(0);
+        assert!(!ran.stdout.contains("drift"), "{command}: {}", ran.stdout);
+    }
+    system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
+    assert_eq!(system.ask("SELECT count(*) FROM sqlite_master WHERE name GLOB '[tz][0-9]'"), "0");
 }

@@ -315,3 +315,21 @@ fn an_edit_of_a_step_that_was_begun_cannot_be_accepted() {
     system.cutover("apply", &[]).expect_code(0);
     assert_eq!(system.ask("SELECT text FROM notes"), "KEPT");
 }
+
+#[test]
+fn a_way_back_that_is_wrong_is_mended_in_the_plan_and_accepted() {
+    let system = System::new(ORDERS, "");
+    scripts(&system, 2, 2, "");
+    system.write("1.sql", "UPDATE orders SET note = upper(note);");
+    system.write("1.down.sql", "UPDATE orders SET nothing = 1;");
+    system.cutover("apply", &[]).expect_code(0);
+    system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(101);
+    let explained = system.cutover("explain", &[]).expect_code(0).stdout;
+    assert!(explained.contains("cutover accept") && explained.contains("its own way back"), "{explained}");
+    system.write("1.down.sql", "UPDATE orders SET note = lower(note);");
+    system.cutover("rollback", &["--yes"]).expect_code(101);
+    system.cutover("accept", &["s1", "--note", "the column was misnamed"]).expect_code(0);
+    system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
+    assert_eq!(system.ask("SELECT note FROM orders"), "kept");
+    assert_eq!(tables(&system), "");
+}

@@ -166,3 +166,38 @@ fn ctrl_c_while_unwinding_stops_between_two_steps_and_the_same_command_goes_on()
     assert!(ran.stdout.contains("the interrupted rollback is finished; nothing was applied"), "{}", ran.stdout);
     assert!(!system.root().join("a").exists());
 }
+
+#[test]
+fn a_killed_apply_that_was_to_go_part_of_the_way_is_printed_with_how_far() {
+    let system = System::new("", "");
+    scripts(&system, 4, 2, "");
+    let mut killed = system.command("apply", &["--to", "p0"]);
+    cutover_tests::run(killed.env("FAILPOINTS", "journal-append=1*off->return"));
+    for command in ["status", "explain"] {
+        let said = system.cutover(command, &[]).expect_code(0).stdout;
+        assert!(said.contains("--to p0"), "{command}: {said}");
+    }
+}
+
+#[test]
+fn an_open_unwinding_whose_target_left_the_plan_goes_on_by_rollback() {
+    let other = HEAD.replace("app", "other");
+    let of_other = script("o", "").replace("\"app\"", "\"other\"");
+    let head = format!("name = \"two\"\n{HEAD}");
+    let plan = format!("{head}{other}{}{}{}", phase("p"), script("a", ""), of_other);
+    let system = System::new("", &plan);
+    cutover_tests::sqlite3(system.root().join("other.db"), "VACUUM");
+    for id in ["a", "o"] {
+        system.write(&format!("{id}.sql"), &format!("CREATE TABLE {id} (x);"));
+        system.write(&format!("{id}.down.sql"), &format!("DROP TABLE {id};"));
+    }
+    system.cutover("apply", &["--jobs", "1"]).expect_code(0);
+    let mut killed = system.command("rollback", &["--to", "start", "--yes"]);
+    cutover_tests::run(killed.env("FAILPOINTS", "journal-append=1*off->return"));
+    system.write("plan.toml", &format!("{head}{}{}", phase("p"), script("a", "")));
+    let refused = system.cutover("apply", &[]).expect_code(102).stderr;
+    assert!(refused.contains("no longer has its target `other`") && refused.contains("cutover rollback"), "{refused}");
+    system.cutover("rollback", &["--yes"]).expect_code(0);
+    assert_eq!(cutover_tests::sqlite3(system.root().join("other.db"), "SELECT count(*) FROM cutover_ledger"), "0\n");
+    system.cutover("apply", &[]).expect_code(0);
+}

@@ -30,6 +30,8 @@ pub struct StepRecord {
     pub stored: Arc<StoredStep>,
     /// The deliberate edit of it that was accepted since.
     pub accepted: Option<Arc<StoredStep>>,
+    /// What its rollback is made of in place of `stored`: an edit that was accepted while it was stuck.
+    pub way_back: Option<Arc<StoredStep>>,
     /// What it made.
     pub receipt: Option<Receipt>,
     /// What it intended, while that is all that is known.
@@ -62,6 +64,8 @@ pub struct RunState {
     pub command: RunCommand,
     /// Digest of the plan that it runs.
     pub plan_digest: String,
+    /// How far it was to go; none for all of it.
+    pub to: Option<String>,
     /// When it began.
     pub started: Timestamp,
     /// How it ended; none while it is open (running, waiting for its resumption, or killed).
@@ -97,12 +101,13 @@ impl PlanState {
     pub fn push(&mut self, entry: &Entry) -> Result<(), IllegalTransition> {
         let record = &entry.record;
         match record {
-            Record::RunStarted { command, plan_digest, .. } => {
+            Record::RunStarted { command, plan_digest, to, .. } => {
                 self.run = Some(RunState {
                     id: entry.run.clone(),
                     epoch: entry.epoch,
                     command: *command,
                     plan_digest: plan_digest.clone(),
+                    to: to.clone(),
                     started: entry.at,
                     outcome: None,
                 });
@@ -195,8 +200,9 @@ impl PlanState {
                 self.settle_unwinding(step, *resolution);
             }
             Record::StepAccepted { step, .. } => self.step(&step.id, entry, |s| {
-                // Rollback still uses what ran; only what counts as unchanged moves.
+                // Rollback still uses what ran, unless that is what failed; only what counts as unchanged moves.
                 s.accepted = Some(Arc::clone(step));
+                s.way_back = (s.state == StepState::Stuck).then(|| Arc::clone(step));
             })?,
             Record::StepAdopted { step, receipt, .. } => self.step(&step.id, entry, |s| {
                 s.stored = Arc::clone(step);
@@ -279,6 +285,7 @@ impl StepRecord {
         }
         self.applied_seq = 0;
         self.accepted = None;
+        self.way_back = None;
     }
 
     /// The digest that counts as unchanged: what ran, or the edit of it that was accepted.

@@ -51,6 +51,9 @@ pub enum Record {
         pid: u32,
         /// Version of this program.
         version: String,
+        /// How far it was to go: a step or a phase; none for all of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
     },
     /// A step's condition did not hold.
     StepSkipped {
@@ -177,7 +180,7 @@ pub enum Record {
         /// What a later rollback gets.
         receipt: Option<Receipt>,
     },
-    /// A deliberate edit of an applied step.
+    /// A deliberate edit of an applied step; of a stuck one its rollback is made from then on.
     StepAccepted {
         /// The step as it is now.
         step: Arc<StoredStep>,

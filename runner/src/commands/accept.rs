@@ -20,7 +20,11 @@ pub(crate) async fn run(place: Place, id: &str, note: &str, options: RunOptions,
     let (run, _locks) = Run::open(&session, emitter, Stop::default(), options, RunCommand::Administer).await?;
     run.learn(phase, step).await?;
     let known = run.recorder.with_state(|s| s.steps.get(id).cloned());
-    if let Some(begun) = known.as_ref().map(|r| r.state).filter(|s| s.may_have_effects() && *s != StepState::Applied) {
+    if let Some(begun) = known
+        .as_ref()
+        .map(|r| r.state)
+        .filter(|s| s.may_have_effects() && !matches!(s, StepState::Applied | StepState::Stuck))
+    {
         let rollback = session.command_line("rollback");
         return Err(RunnerError::usage(format!(
             "step `{id}` is {begun}: only an edit of an applied step can be accepted"
@@ -36,6 +40,7 @@ pub(crate) async fn run(place: Place, id: &str, note: &str, options: RunOptions,
         say(out, &session, id, false, &format!("step `{id}` has not changed: nothing to accept"));
         return Ok(Exit::Done);
     }
+    run.refuse_other_ledger(&known, step).await?;
     let (now, objects) = run.stored(phase, step);
     run.record_with(vec![Record::StepAccepted { step: now, note: note.to_owned() }], objects).await?;
     run.finish(cutover_core::Outcome::Done, None).await?;
@@ -44,7 +49,10 @@ pub(crate) async fn run(place: Place, id: &str, note: &str, options: RunOptions,
         &session,
         id,
         true,
-        &format!("accepted: step `{id}` as it is now; a rollback still uses what was applied"),
+        &match known.state {
+            StepState::Stuck => format!("accepted: step `{id}` as it is now; its rollback is made of that"),
+            _ => format!("accepted: step `{id}` as it is now; a rollback still uses what was applied"),
+        },
     );
     Ok(Exit::Done)
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::status::{WORD, ended};
 use crate::cli::{Format, Out};
 use crate::error::Result;
-use crate::executor::{LedgerRows, drift, estranged, ledger_rows, reader_context, reconcile};
+use crate::executor::{LedgerRows, RunOptions, drift, estranged, ledger_rows, reader_context, reconcile, reconciled};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::journal::JournalError;
@@ -147,7 +147,11 @@ fn next_command(session: &Session, state: &PlanState, rows: &LedgerRows) -> (Vec
     }
     if let Some((id, _)) = state.steps.iter().find(|(_, r)| r.state == StepState::Stuck) {
         let lines = vec![
-            "Nothing else is touched until this is settled. Either mend the cause and roll back again,".to_owned(),
+            "Nothing else is touched until this is settled. Either mend the cause and roll back again;".to_owned(),
+            format!(
+                "or, when its own way back is what is wrong, mend that in the plan, {} {id} --note WHY, and roll back again;",
+                session.command_line("accept")
+            ),
             format!(
                 "or put it right by hand and say so: {} {id} --as rolled-back --note WHY (the claim is checked).",
                 session.command_line("resolve")
@@ -164,7 +168,7 @@ fn next_command(session: &Session, state: &PlanState, rows: &LedgerRows) -> (Vec
         )];
         return (lines, Some(session.command_line(command)));
     }
-    let found = drift(session, state, rows);
+    let found = drift(session, &reconciled(session, state, rows), rows);
     if let Some(first) = found.0.first() {
         let lines = found.0.iter().map(|d| format!("Drift: {d}.")).collect();
         return (lines, Some(first.remedy(session)));
@@ -178,7 +182,7 @@ fn next_command(session: &Session, state: &PlanState, rows: &LedgerRows) -> (Vec
                 vec![
                     "The last run has not ended: it was killed. The same command goes on where it stopped.".to_owned(),
                 ],
-                Some(session.command_line("apply")),
+                Some(session.command_again("apply", &RunOptions { to: run.to.clone(), ..RunOptions::default() })),
             ),
             Some(outcome) => {
                 (vec![format!("The last run ended: {}.", ended(outcome))], open.then(|| session.command_line("apply")))

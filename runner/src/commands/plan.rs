@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::cli::{Format, Out};
 use crate::error::Result;
-use crate::executor::{Look, Preview, drift, ledger_rows, preview, reader_context, reconciled};
+use crate::executor::{Look, Preview, drift, estranged, ledger_rows, preview, reader_context, reconciled};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::recorder::journal_error;
@@ -24,8 +24,9 @@ pub(crate) async fn run(place: Place, exit_code: bool, out: &Out) -> Result<Exit
     let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
     let cx = reader_context(&session, &emitter, &Stop::default(), &state);
     let rows = ledger_rows(&session, &cx).await?;
-    drift(&session, &state, &rows).into_error(&session)?;
+    estranged(&session, &state, &rows).into_error(&session)?;
     let state = reconciled(&session, &state, &rows);
+    drift(&session, &state, &rows).into_error(&session)?;
     let found = preview(&session, &cx, &state).await?;
     let secrets = Secrets::new(&session.plan.secrets);
     let open = state.unwinding.as_ref().map(|u| u.to.as_str());

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::table::columns;
 use crate::cli::{Format, Out};
 use crate::error::Result;
-use crate::executor::{LedgerRows, drift, ledger_rows, reader_context, reconcile};
+use crate::executor::{LedgerRows, RunOptions, drift, ledger_rows, reader_context, reconcile, reconciled};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::lock::living_holder;
@@ -72,7 +72,8 @@ fn text(session: &Session, state: &PlanState, rows: &LedgerRows, style: Style) -
 
 /// What an operator should know besides the table.
 fn remarks(session: &Session, state: &PlanState, rows: &LedgerRows) -> Vec<String> {
-    let mut lines: Vec<String> = drift(session, state, rows).0.iter().map(|d| format!("drift: {d}")).collect();
+    let mut lines: Vec<String> =
+        drift(session, &reconciled(session, state, rows), rows).0.iter().map(|d| format!("drift: {d}")).collect();
     let behind = reconcile(session, state, rows).len();
     if behind > 0 {
         let steps = count(behind, "step");
@@ -95,7 +96,9 @@ fn remarks(session: &Session, state: &PlanState, rows: &LedgerRows) -> Vec<Strin
             lines.push(format!("an unwinding to {to} has not ended; go on with: {}", session.command_line(command)));
         }
         (None, None) => {
-            lines.push(format!("a run was interrupted; go on with: {}", session.command_line("apply")));
+            let options = RunOptions { to: run.to.clone(), ..RunOptions::default() };
+            let next = session.command_again("apply", &options);
+            lines.push(format!("a run was interrupted; go on with: {next}"));
         }
         (Some(outcome), None) => lines.push(format!("last run: {}", ended(outcome))),
     }

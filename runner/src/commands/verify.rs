@@ -8,7 +8,7 @@ use cutover_core::{EventKind, Outcome, StepInfo, Verdict};
 
 use crate::cli::{Format, Out};
 use crate::error::Result;
-use crate::executor::{drift, ledger_rows, reader_context};
+use crate::executor::{drift, estranged, ledger_rows, reader_context, reconciled};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::recorder::journal_error;
@@ -22,7 +22,11 @@ pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
     let (state, _) = session.journalled().map_err(journal_error)?;
     let emitter = Arc::new(out.emitter());
     let cx = reader_context(&session, &emitter, &Stop::default(), &state);
-    drift(&session, &state, &ledger_rows(&session, &cx).await?).into_error(&session)?;
+    let rows = ledger_rows(&session, &cx).await?;
+    estranged(&session, &state, &rows).into_error(&session)?;
+    let state = reconciled(&session, &state, &rows);
+    drift(&session, &state, &rows).into_error(&session)?;
+    let cx = reader_context(&session, &emitter, &Stop::default(), &state);
     let plan = &session.plan;
     let applied = plan.steps().map(|(_, s)| s).filter(|s| state.state_of(&s.id) == StepState::Applied);
     applied.filter(|s| superseded(plan, &state, s).is_none()).try_for_each(|s| needs_env(&s.id, &s.config))?;

@@ -44,6 +44,8 @@ pub(crate) enum Drift {
         was: String,
         /// What it is, in words.
         now: String,
+        /// Whether its ledger would know the step.
+        ledgered: bool,
     },
 }
 
@@ -149,7 +151,8 @@ fn retargeted(session: &Session, state: &PlanState, rows: &LedgerRows) -> Vec<Dr
             continue;
         };
         let (was, now) = in_words(was, &now);
-        found.push(Drift::Retargeted { step: step.clone(), target: name.clone(), was, now });
+        let ledgered = rows.contains_key(name);
+        found.push(Drift::Retargeted { step: step.clone(), target: name.clone(), was, now, ledgered });
     }
     found
 }
@@ -203,10 +206,14 @@ impl Drift {
                 "put it back into the plan: without the journal nothing else says how it is undone".to_owned()
             }
             Drift::Moved { .. } => "put the steps back into the order in which they were applied".to_owned(),
-            Drift::Retargeted { step, target, was, .. } => format!(
-                "make target `{target}` {was} again; to migrate another one, give it a state folder of its own (`--state`); \
-                 if it is the same one in another place, `{accept} {step} --note WHY`"
-            ),
+            Drift::Retargeted { step, target, was, ledgered, .. } => {
+                let other = "to migrate another one, give it a state folder of its own (`--state`)";
+                let same = match ledgered {
+                    true => "the same one in another place is known by its ledger".to_owned(),
+                    false => format!("if it is the same one in another place, `{accept} {step} --note WHY`"),
+                };
+                format!("make target `{target}` {was} again; {other}; {same}")
+            }
         }
     }
 }
@@ -223,7 +230,7 @@ impl std::fmt::Display for Drift {
             Drift::Moved { step, before } => {
                 write!(f, "step `{step}` came after `{before}` when they were applied, and now comes before it")
             }
-            Drift::Retargeted { step, target, was, now } => {
+            Drift::Retargeted { step, target, was, now, .. } => {
                 write!(f, "step `{step}` was applied when target `{target}` was {was}, and now it is {now}")
             }
         }

@@ -135,11 +135,12 @@ async fn nothing_to_do(
     }
     let cx = survey_context(session, emitter, stop);
     let rows = ledger_rows(session, &cx).await?;
-    drift(session, &state, &rows).into_error(session)?;
-    if !wanted.iter().all(|id| matches!(state.state_of(id), StepState::Applied | StepState::Skipped)) {
+    estranged(session, &state, &rows).into_error(session)?;
+    if !reconcile(session, &state, &rows).is_empty() {
         return Ok(false);
     }
-    Ok(reconcile(session, &state, &rows).is_empty())
+    drift(session, &state, &rows).into_error(session)?;
+    Ok(wanted.iter().all(|id| matches!(state.state_of(id), StepState::Applied | StepState::Skipped)))
 }
 
 /// A context for looking around: no step, no epoch, nothing may be journalled through it.

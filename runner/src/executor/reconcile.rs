@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cutover_core::journal::{Entry, PlanState, Record, StepState};
+use cutover_core::journal::{Entry, PlanState, Record, StepRecord, StepState};
 use cutover_core::plan::PlanStep;
 use cutover_core::{EventKind, LedgerEntry, Receipt, Standing, StepContext, StepInfo, Verdict};
 
@@ -49,13 +49,15 @@ pub(crate) fn reconcile(session: &Session, state: &PlanState, rows: &LedgerRows)
         }
         match ledger.get(&step.id) {
             Some(row) if !journalled.may_have_effects() && row.digest == step.digest => {
-                let overtaken = order::overtaken(plan, state, frontier, step);
-                let (mut known, _) = stored(session, phase, step, overtaken);
-                let recorded = Arc::make_mut(&mut known);
-                recorded.digest.clone_from(&row.digest);
-                recorded.checksum.clone_from(&row.checksum);
-                let receipt = row.receipt.clone().unwrap_or_else(Receipt::nothing);
-                records.push(Record::StepAdopted { step: known, receipt, source: "ledger".to_owned() });
+                records.push(adopted(session, phase, step, row, order::overtaken(plan, state, frontier, step)));
+            }
+            // The journal is an older one, put back: the row is of a later apply.
+            Some(row) if journalled == StepState::Applied && !same(&state.steps[&step.id], row) => {
+                let why = format!("the ledger of {target} has it by a later run, which the journal does not know");
+                records.push(Record::StepLost { step: step.id.clone(), why });
+                if row.digest == step.digest {
+                    records.push(adopted(session, phase, step, row, order::overtaken(plan, state, frontier, step)));
+                }
             }
             None if journalled == StepState::Applied && step.step.ledgered() == Some(target.as_str()) => {
                 let why = format!("the ledger of {target} has no row of it: the target was put back by someone else");
@@ -68,6 +70,22 @@ pub(crate) fn reconcile(session: &Session, state: &PlanState, rows: &LedgerRows)
         records.push(Record::SkipsForgotten { steps: edited });
     }
     records
+}
+
+/// A step as its ledger knows it.
+fn adopted(session: &Session, phase: usize, step: &PlanStep, row: &LedgerEntry, overtaken: Vec<String>) -> Record {
+    let (mut known, _) = stored(session, phase, step, overtaken);
+    let recorded = Arc::make_mut(&mut known);
+    recorded.digest.clone_from(&row.digest);
+    recorded.checksum.clone_from(&row.checksum);
+    let receipt = row.receipt.clone().unwrap_or_else(Receipt::nothing);
+    Record::StepAdopted { step: known, receipt, source: "ledger".to_owned() }
+}
+
+/// Whether journal and ledger speak of the same apply.
+fn same(known: &StepRecord, row: &LedgerEntry) -> bool {
+    let body = |receipt: &Option<Receipt>| receipt.as_ref().map(|r| r.body.clone()).unwrap_or_default();
+    known.stored.digest == row.digest && body(&known.receipt) == body(&row.receipt)
 }
 
 /// The fold after those records: what a run will see.
@@ -163,6 +181,18 @@ impl Run<'_> {
     pub(super) async fn refuse_drift(&self) -> Result<()> {
         let rows = ledger_rows(self.session, &self.context_of(StepInfo::default())).await?;
         self.recorder.with_state(|state| drift(self.session, state, &rows)).into_error(self.session)
+    }
+
+    /// A target whose ledger has not got the step is not the one that it was applied to, whoever says so.
+    pub(crate) async fn refuse_other_ledger(&self, known: &StepRecord, step: &PlanStep) -> Result<()> {
+        let Some(target) = step.step.ledgered() else { return Ok(()) };
+        let rows = ledger_rows(self.session, &self.context_of(StepInfo::default())).await?;
+        let moved = known.known_target(target) != self.session.stored_target(target).as_ref();
+        if !moved || rows.get(target).is_some_and(|rows| rows.contains_key(&step.id)) {
+            return Ok(());
+        }
+        let drifts = self.recorder.with_state(|state| estranged(self.session, state, &rows));
+        drifts.into_error(self.session)
     }
 
     /// Takes a step that only its ledger has, and that was edited since, into the journal as the plan has it now, for

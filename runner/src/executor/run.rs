@@ -64,6 +64,7 @@ impl<'a> Run<'a> {
             host: host_name(),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            to: options.to.clone(),
         }];
         let recorder = Arc::new(Recorder::new(
             &session.plan.name,

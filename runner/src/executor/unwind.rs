@@ -13,7 +13,8 @@ use cutover_core::{
 
 use super::selection::{Selection, after_failure};
 use super::{Report, Run};
-use crate::error::Result;
+use crate::error::{Result, RunnerError};
+use crate::exit::Exit;
 use crate::session::{Session, needs_env};
 use crate::style::count;
 
@@ -31,9 +32,23 @@ impl Run<'_> {
     /// Goes on with an unwinding that was interrupted: the run that began it stays unwinding.
     pub(super) async fn resume_unwinding(&self, open: OpenUnwinding) -> Result<Report> {
         let left = |id: &String| self.recorder.state_of(id).may_have_effects();
-        let steps = open.steps.into_iter().filter(left).collect();
+        let steps: Vec<String> = open.steps.into_iter().filter(left).collect();
+        self.recorder.with_state(|state| self.refuse_missing_targets(state, &steps))?;
         let found = Selection { to: open.to, steps, unskip: Vec::new(), blocked_by: open.blocked_by };
         self.unwind(found, open.failure).await
+    }
+
+    /// `apply` has the plan's targets only; `rollback` makes those that the plan had, too.
+    fn refuse_missing_targets(&self, state: &PlanState, steps: &[String]) -> Result<()> {
+        let used = |id: &String| state.steps.get(id).into_iter().flat_map(|r| r.stored.targets.keys());
+        let Some(gone) = steps.iter().flat_map(used).find(|name| !self.session.targets.contains_key(*name)) else {
+            return Ok(());
+        };
+        Err(RunnerError::new(
+            Exit::Drift,
+            format!("an unwinding has not ended, and the plan no longer has its target `{gone}`"),
+        )
+        .with_help(format!("`{}` goes on with it all the same", self.session.command_line("rollback"))))
     }
 
     /// Undoes what was selected. Where a run only follows an earlier one, `failure` is what that one was.
@@ -141,7 +156,7 @@ impl Run<'_> {
             intent: record.intent.clone(),
             ..StepInfo::default()
         });
-        let cx = cx.with_vars(record.stored.vars.clone());
+        let cx = cx.with_vars(record.way_back.as_ref().unwrap_or(&record.stored).vars.clone());
         match step.reversal() {
             Reversal::Inverse => step.rollback(&cx, record.receipt.as_ref().or(record.intent.as_ref())).await,
             Reversal::Restore(target) => self.restore(&cx, &*step, &record, &target).await,
@@ -151,15 +166,16 @@ impl Run<'_> {
     }
 
     fn as_applied(&self, id: &str, record: &StepRecord) -> Result<Arc<dyn MigrationStep>, StepError> {
+        let stored = record.way_back.as_ref().unwrap_or(&record.stored);
         match self.session.plan.step(id) {
             Some(step)
-                if step.digest == record.stored.digest
-                    && step.checksum == record.stored.checksum
+                if step.digest == stored.digest
+                    && step.checksum == stored.checksum
                     && needs_env(id, &step.config).is_ok() =>
             {
                 Ok(Arc::clone(&step.step))
             }
-            _ => self.session.rebuild(&record.stored, &self.recorder).map_err(|e| {
+            _ => self.session.rebuild(stored, &self.recorder).map_err(|e| {
                 let error = StepError::failed(e.message.clone());
                 match &e.help {
                     Some(help) => error.with_help(help.clone()),

@@ -44,6 +44,7 @@ fn run_started() -> Record {
         host: String::new(),
         pid: 1,
         version: String::new(),
+        to: None,
     }
 }
 
