@@ -26,23 +26,29 @@ pub(super) fn restore(
     let wanted = read_index(&from.folder)?;
     let names: BTreeSet<&str> = wanted.iter().map(|e| e.path.as_str()).collect();
     let appeared: Vec<&Entry> = present.iter().filter(|e| !names.contains(e.path.as_str())).collect();
+    let was: BTreeMap<&str, String> = wanted
+        .iter()
+        .map(|e| Ok((e.path.as_str(), print(&from.folder.join(FILES), e)?)))
+        .collect::<Result<_, StepError>>()?;
     let ours = written(&from.target, options)?;
     let mut foreign = Vec::new();
-    for &entry in &appeared {
-        if ours.get(&entry.path) != Some(&print(folder, entry)?) {
+    for entry in present {
+        let print = print(folder, entry)?;
+        if was.get(entry.path.as_str()) != Some(&print) && ours.get(&entry.path) != Some(&print) {
             foreign.push(entry);
         }
     }
     if !foreign.is_empty() && !options.accept_loss {
         let shown: Vec<_> = foreign.iter().take(5).map(|e| format!("`{}`", e.path)).collect();
         return Err(StepError::conflict(format!(
-            "{} appeared in `{}` since the snapshot: {}{}",
+            "{} in `{}` {} written by others since the snapshot: {}{}",
             if foreign.len() == 1 { "1 file".to_owned() } else { format!("{} files", foreign.len()) },
             folder.display(),
+            if foreign.len() == 1 { "was" } else { "were" },
             shown.join(", "),
             if foreign.len() > shown.len() { ", …" } else { "" }
         ))
-        .with_help("with `--accept-loss` they are moved aside and everything else is put back"));
+        .with_help("with `--accept-loss` they are set aside and everything is put back"));
     }
     refuse_folders_in_the_way(folder, &wanted, &appeared)?;
     private_dir(&options.aside)?;
