@@ -1,5 +1,7 @@
 //! How text looks to a person: colour when wanted, counts, durations and sizes in short.
 
+use std::borrow::Cow;
+
 use anstyle::{AnsiColor, Effects, Style as Ansi};
 
 /// Whether and how to colour.
@@ -38,6 +40,17 @@ impl Style {
     pub fn dim(self, text: &str) -> String {
         self.paint(Ansi::new().effects(Effects::DIMMED), text)
     }
+}
+
+/// Text from elsewhere (a name in a database, what a program said) as a terminal may see it: control characters but
+/// line breaks and tabs are spelt out.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    let harmless = |c: char| !c.is_control() || c == '\n' || c == '\t';
+    if text.chars().all(harmless) {
+        return Cow::Borrowed(text);
+    }
+    let spelt = |c: char| if harmless(c) { c.to_string() } else { c.escape_default().to_string() };
+    Cow::Owned(text.chars().map(spelt).collect())
 }
 
 /// Seconds in short: "3 ms", "1.2 s", "2 min 5 s".

@@ -333,3 +333,12 @@ fn a_way_back_that_is_wrong_is_mended_in_the_plan_and_accepted() {
     assert_eq!(system.ask("SELECT note FROM orders"), "kept");
     assert_eq!(tables(&system), "");
 }
+
+#[test]
+fn a_name_with_control_characters_does_not_reach_the_terminal() {
+    let system = System::new("CREATE TABLE t (a);", "");
+    scripts(&system, 1, 1, "");
+    system.write("0.sql", "INSERT INTO \"x\u{1b}[2Jy\" VALUES (1);");
+    let ran = system.cutover("apply", &[]).expect_code(100);
+    assert!(ran.stdout.contains("no such table: x\\u{1b}[2Jy") && !ran.stdout.contains('\u{1b}'), "{}", ran.stdout);
+}

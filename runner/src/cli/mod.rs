@@ -18,7 +18,7 @@ use crate::error::{Result, RunnerError};
 use crate::executor::RunOptions;
 use crate::exit::Exit;
 use crate::session::{Place, shell_words};
-use crate::style::Style;
+use crate::style::{Style, plain};
 
 use crate::commands::resolve::Said;
 pub(crate) use args::{Cli, Format};
@@ -60,9 +60,9 @@ fn report_error(error: &RunnerError, out: &Out) {
         let color = out.style.color && std::io::stderr().is_terminal();
         let _ = writeln!(stderr, "{}", crate::diagnostic::render(diagnostics, color));
     }
-    let _ = writeln!(stderr, "{}: {}", out.style.bad("error"), error.message);
+    let _ = writeln!(stderr, "{}: {}", out.style.bad("error"), plain(&error.message));
     if let Some(help) = &error.help {
-        let _ = writeln!(stderr, "help: {help}");
+        let _ = writeln!(stderr, "help: {}", plain(help));
     }
 }
 

@@ -15,7 +15,7 @@ use crate::host::Stop;
 use crate::recorder::journal_error;
 use crate::secrets::Secrets;
 use crate::session::{Place, Session};
-use crate::style::{Style, count};
+use crate::style::{Style, count, plain};
 
 pub(crate) async fn run(place: Place, exit_code: bool, out: &Out) -> Result<Exit> {
     out.only(&[Format::Text, Format::Json, Format::Markdown])?;
@@ -103,11 +103,11 @@ fn step_text(step: &PlanStep, look: &Look, style: Style, text: &mut String) {
     };
     text.push_str(&format!("  {} [{}{target}] {state}{}\n", step.id, step.kind, how_undone(step)));
     if let Some(why) = &look.skipped {
-        text.push_str(&format!("      because {why}\n"));
+        text.push_str(&format!("      because {}\n", plain(why)));
         return;
     }
     if let Some(Standing::Conflict(why) | Standing::Partial(why)) = &look.standing {
-        text.push_str(&format!("      {why}\n"));
+        text.push_str(&format!("      {}\n", plain(why)));
     }
     if look.state == StepState::Applied {
         return;
@@ -118,7 +118,7 @@ fn step_text(step: &PlanStep, look: &Look, style: Style, text: &mut String) {
     for change in step.step.describe() {
         let detail = change.detail.map(|d| format!("  {d}")).unwrap_or_default();
         let line = format!("{} {}{detail}", change.action.mark(), change.object);
-        text.push_str(&format!("      {line}\n"));
+        text.push_str(&format!("      {}\n", plain(&line)));
     }
 }
 

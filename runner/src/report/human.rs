@@ -8,7 +8,7 @@ use cutover_core::{Event, EventKind, Outcome, StepFigures, Verdict};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Reporter;
-use crate::style::{Style, count, duration};
+use crate::style::{Style, count, duration, plain};
 
 /// Writes what happens for a person.
 pub struct Human<W> {
@@ -55,7 +55,7 @@ impl<W: Write> Human<W> {
         self.step_line(&mark, step, &parts.join(", "));
         let shown = if self.verbose { usize::MAX } else { 12 };
         for note in figures.notes.iter().take(shown) {
-            let note = self.style.dim(&format!("      {note}"));
+            let note = self.style.dim(&format!("      {}", plain(note)));
             self.line(&note);
         }
         if figures.notes.len() > shown {
@@ -113,7 +113,7 @@ impl<W: Write + Send> Reporter for Human<W> {
             EventKind::StepStarted { .. } => {}
             EventKind::StepProgress { step, done, total, unit } => self.progress(step, *done, *total, unit),
             EventKind::StepNote { step, text } => {
-                let text = self.style.dim(&format!("      {step}: {text}"));
+                let text = self.style.dim(&format!("      {step}: {}", plain(text)));
                 self.line(&text);
             }
             EventKind::StepDone { step, figures } => {
@@ -133,9 +133,9 @@ impl<W: Write + Send> Reporter for Human<W> {
             EventKind::StepFailed { step, error, help } => {
                 self.clear(step);
                 let mark = self.style.bad("✗");
-                self.step_line(&mark, step, &format!("failed: {}", error.trim_end().replace('\n', "\n      ")));
+                self.step_line(&mark, step, &format!("failed: {}", plain(error.trim_end()).replace('\n', "\n      ")));
                 if let Some(help) = help {
-                    self.line(&format!("      help: {help}"));
+                    self.line(&format!("      help: {}", plain(help)));
                 }
             }
             EventKind::UnwindStarted { to, steps } => {
@@ -150,7 +150,7 @@ impl<W: Write + Send> Reporter for Human<W> {
             EventKind::StepStuck { step, error } => {
                 self.clear(step);
                 let mark = self.style.bad("✗");
-                self.step_line(&mark, step, &format!("could not be rolled back: {error}"));
+                self.step_line(&mark, step, &format!("could not be rolled back: {}", plain(error)));
             }
             EventKind::StepVerified { step, verdict } => match verdict {
                 Verdict::Holds => {
@@ -165,7 +165,7 @@ impl<W: Write + Send> Reporter for Human<W> {
                     let mark = self.style.bad("✗");
                     self.step_line(&mark, step, "broken");
                     for text in lines {
-                        self.line(&format!("      {text}"));
+                        self.line(&format!("      {}", plain(text)));
                     }
                 }
             },
