@@ -12,6 +12,8 @@ mod fingerprint;
 mod group;
 #[path = "target/opening.rs"]
 mod opening;
+#[path = "target/page_size.rs"]
+mod page_size;
 #[path = "target/script.rs"]
 mod script;
 #[path = "target/snapshot.rs"]

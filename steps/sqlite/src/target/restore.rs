@@ -59,7 +59,8 @@ pub(crate) fn restore(
     }
     session.exclusive(|conn| {
         let snapshot = connect::open_immutable(&older).map_err(|e| sqlite_error(e, "while opening the snapshot"))?;
-        snapshot::transfer(&snapshot, conn, &format!("while restoring `{}`", path.display()))?;
+        let scratch = options.aside.join(format!("resized{}", disk::PARTIAL_SUFFIX));
+        snapshot::put_back(&snapshot, conn, &scratch, &format!("while restoring `{}`", path.display()))?;
         prove_restored(conn, session, from)
     })?;
     session.transaction(ForeignKeys::On, |conn| {
