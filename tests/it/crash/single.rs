@@ -56,7 +56,7 @@ fn the_cortex_plan_survives_a_kill_between_any_two_records() {
     let mut kills = 0;
     for passage in [0, 1, 2, 3].into_iter().cycle() {
         let points = format!("journal-appended={passage}*off->return");
-        let ran = run(on(&plan, &root, "apply", &["--jobs", "1"]).env("FAILPOINTS", points));
+        let ran = run(on(&plan, &root, "apply", &["--jobs", "1", "--lock-timeout", "60s"]).env("FAILPOINTS", points));
         if ran.code.is_some() {
             ran.expect_code(0);
             break;
@@ -89,7 +89,7 @@ fn the_cortex_plan_with_steps_side_by_side_survives_a_kill() {
             let n = next.fetch_add(pace, Ordering::Relaxed);
             let folder = tempfile::tempdir().unwrap();
             let (plan, root) = brain(folder.path());
-            let (killed, again) = killed_then_again(&plan, &root, ("apply", &[]), "journal-appended", n);
+            let (killed, again) = killed_then_again(&plan, &root, ("apply", WAIT), "journal-appended", n);
             again.expect_code(0);
             assert_eq!(ledgers(folder.path()), expected, "killed after write {n}");
             if !killed {
@@ -104,6 +104,9 @@ fn the_cortex_plan_with_steps_side_by_side_survives_a_kill() {
     });
     assert!(kills.into_inner() > 5);
 }
+
+/// A program that the killed runner had started is waited for.
+const WAIT: &[&str] = &["--lock-timeout", "60s"];
 
 fn brain(folder: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
     let root = folder.join("brain");
