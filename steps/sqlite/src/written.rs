@@ -1,67 +1,109 @@
-//! Which rows a change wrote, as digests of what it left in them.
+//! What a change wrote: rows as digests of what it found and left in them, and prints of schema objects.
 //!
 //! Owns the digest of a row and the compact form of many, which is kept beside the ledger (or in a receipt). A restore
 //! needs it to tell the rows of a step that it takes back from rows that others wrote: a row that somebody changed
-//! after the step has another digest, and is theirs.
+//! after the step has another digest, and one that somebody changed before it was found as the snapshot has it not.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::BTreeMap;
 
 use rusqlite::Row;
+use rusqlite::types::Value;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::value::push_bytes;
 
-/// Rows written, by table and by the columns that they were read with.
+/// What a change wrote.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Written(pub(crate) Vec<Part>);
+pub(crate) struct Written {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tables: Vec<Part>,
+    /// Rows that were in tables which the change dropped or rebuilt, and are not in those any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) gone: Vec<Gone>,
+    /// Schema objects, each with its print before and after; none where it was not there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) schema: BTreeMap<String, [Option<String>; 2]>,
+}
+
+impl Written {
+    /// Whether nothing was written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tables.is_empty() && self.gone.is_empty() && self.schema.is_empty()
+    }
+}
 
 /// Rows of one table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Part {
     pub(crate) table: String,
     /// An implicit rowid is the first of them.
     pub(crate) columns: Vec<String>,
-    /// In hex, 16 digits a row, ascending.
+    /// Rows that were not there before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", serialize_with = "to_hex", deserialize_with = "from_hex")]
+    pub(crate) new: Vec<u64>,
+    /// The columns before the change; empty where no row was there before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) was: Vec<String>,
+    /// Rows that were there, as they were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", serialize_with = "to_hex", deserialize_with = "from_hex")]
+    pub(crate) before: Vec<u64>,
+    /// The same rows, in the same order, as they were left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", serialize_with = "to_hex", deserialize_with = "from_hex")]
+    pub(crate) after: Vec<u64>,
+}
+
+/// Rows of one table that are not in it any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Gone {
+    pub(crate) table: String,
+    pub(crate) columns: Vec<String>,
     #[serde(serialize_with = "to_hex", deserialize_with = "from_hex")]
-    pub(crate) rows: BTreeSet<u64>,
+    pub(crate) rows: Vec<u64>,
 }
 
-/// The rows of many changes, to look one up.
-#[derive(Debug, Default)]
-pub(crate) struct Known(BTreeMap<String, BTreeMap<Vec<String>, HashSet<u64>>>);
+/// What stands for a row that could not be read; no row comes to it.
+pub(crate) const UNREAD: u64 = 0;
 
-/// The rows known of one table, with the columns as they stand in a query.
+/// Digests rows of certain columns. A digest is the sum over the columns, so that a column that was added since can be
+/// taken off again, and the order does not count.
 #[derive(Debug)]
-pub(crate) struct KnownRows<'a>(Vec<(Vec<usize>, &'a HashSet<u64>)>);
+pub(crate) struct Digester(Vec<Vec<u8>>);
 
-impl Known {
-    pub(crate) fn add(&mut self, written: Written) {
-        for part in written.0 {
-            self.0.entry(part.table).or_default().entry(part.columns).or_default().extend(part.rows);
-        }
+impl Digester {
+    pub(crate) fn new(columns: &[String]) -> Self {
+        Self(columns.iter().map(|name| start(name)).collect())
     }
 
-    /// Those of `table`, for a query that returns `columns`. What was read with a column that is no more is unknown.
-    pub(crate) fn of(&self, table: &str, columns: &[String]) -> KnownRows<'_> {
-        let place = |name: &String| columns.iter().position(|c| c.eq_ignore_ascii_case(name));
-        let sets = self.0.get(table).into_iter().flatten();
-        KnownRows(
-            sets.filter_map(|(read, rows)| Some((read.iter().map(place).collect::<Option<_>>()?, rows))).collect(),
-        )
+    /// The digest of the columns of `row` from `first` on.
+    pub(crate) fn row(&mut self, row: &Row<'_>, first: usize) -> rusqlite::Result<u64> {
+        let mut sum = 0_u64;
+        for (i, bytes) in self.0.iter_mut().enumerate() {
+            let start = bytes.len();
+            push_bytes(bytes, row.get_ref(first + i)?);
+            sum = sum.wrapping_add(short(bytes));
+            bytes.truncate(start);
+        }
+        Ok(sum)
     }
 }
 
-impl KnownRows<'_> {
-    /// Whether the row is one of them, as it was left.
-    pub(crate) fn contain(&self, row: &Row<'_>) -> rusqlite::Result<bool> {
-        for (places, rows) in &self.0 {
-            if rows.contains(&digest(row, places.iter().copied())?) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
+/// What one column adds to a digest.
+pub(crate) fn share(column: &str, value: &Value) -> u64 {
+    let mut bytes = start(column);
+    push_bytes(&mut bytes, value.into());
+    short(&bytes)
+}
+
+fn start(column: &str) -> Vec<u8> {
+    let mut bytes = column.to_ascii_lowercase().into_bytes();
+    bytes.push(0);
+    bytes
+}
+
+fn short(bytes: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&blake3::hash(bytes).as_bytes()[..8]);
+    u64::from_le_bytes(first)
 }
 
 /// What the values of `columns` come to: 64 bits, of which nobody needs to fear a chance collision.
@@ -70,12 +112,10 @@ pub(crate) fn digest(row: &Row<'_>, columns: impl Iterator<Item = usize>) -> rus
     for i in columns {
         push_bytes(&mut bytes, row.get_ref(i)?);
     }
-    let mut first = [0; 8];
-    first.copy_from_slice(&blake3::hash(&bytes).as_bytes()[..8]);
-    Ok(u64::from_le_bytes(first))
+    Ok(short(&bytes))
 }
 
-fn to_hex<S: Serializer>(rows: &BTreeSet<u64>, out: S) -> Result<S::Ok, S::Error> {
+fn to_hex<S: Serializer>(rows: &[u64], out: S) -> Result<S::Ok, S::Error> {
     let mut text = String::with_capacity(16 * rows.len());
     for row in rows {
         let digit = |shift: u32| char::from_digit((row >> shift) as u32 & 15, 16).unwrap_or('0');
@@ -84,7 +124,7 @@ fn to_hex<S: Serializer>(rows: &BTreeSet<u64>, out: S) -> Result<S::Ok, S::Error
     out.serialize_str(&text)
 }
 
-fn from_hex<'de, D: Deserializer<'de>>(input: D) -> Result<BTreeSet<u64>, D::Error> {
+fn from_hex<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<u64>, D::Error> {
     let text = String::deserialize(input)?;
     let row = |at: usize| text.get(at..at + 16).and_then(|digits| u64::from_str_radix(digits, 16).ok());
     (0..text.len())
@@ -99,10 +139,12 @@ mod tests {
 
     #[test]
     fn digests_are_kept_in_hex_and_come_back() {
-        let part = Part { table: "t".to_owned(), columns: vec!["a".to_owned()], rows: [1, u64::MAX].into() };
-        let text = serde_json::to_string(&Written(vec![part.clone()])).unwrap();
-        assert_eq!(text, r#"[{"table":"t","columns":["a"],"rows":"0000000000000001ffffffffffffffff"}]"#);
-        assert_eq!(serde_json::from_str::<Written>(&text).unwrap(), Written(vec![part]));
+        let part =
+            Part { table: "t".to_owned(), columns: vec!["a".to_owned()], new: vec![1, u64::MAX], ..Part::default() };
+        let written = Written { tables: vec![part], ..Written::default() };
+        let text = serde_json::to_string(&written).unwrap();
+        assert_eq!(text, r#"{"tables":[{"table":"t","columns":["a"],"new":"0000000000000001ffffffffffffffff"}]}"#);
+        assert_eq!(serde_json::from_str::<Written>(&text).unwrap(), written);
         assert!(serde_json::from_str::<Written>(&text.replace("ffff\"", "ffé\"")).is_err());
     }
 }

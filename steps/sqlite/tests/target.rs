@@ -18,3 +18,5 @@ mod page_size;
 mod script;
 #[path = "target/snapshot.rs"]
 mod snapshot;
+#[path = "target/theirs.rs"]
+mod theirs;

@@ -1,4 +1,4 @@
-//! The rows that steps wrote, kept in `cutover_state` until the steps are undone.
+//! What steps wrote, kept in `cutover_state` until the steps are undone.
 //!
 //! Owns those rows of the table: one for each change or batch that wrote any, in that change's own transaction.
 
@@ -19,7 +19,7 @@ fn keys(plan: &str, step: &str) -> [String; 2] {
 
 /// Adds what a change of `step` wrote.
 pub(crate) fn add(conn: &Connection, step: &StepInfo, written: &Written) -> Result<(), StepError> {
-    if written.0.is_empty() {
+    if written.is_empty() {
         return Ok(());
     }
     let text = serde_json::to_string(written)

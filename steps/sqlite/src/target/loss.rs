@@ -1,24 +1,28 @@
-//! The rows that a restore would take away although no step of ours wrote them.
+//! What a restore would take away although no step of ours wrote it.
 //!
 //! Owns the comparison of a database with an older copy of itself. A row counts when its key is new or its values
-//! changed since, unless it is as a step that the restore takes back left it. Rows that others deleted are not counted:
-//! the restore brings them back. Virtual tables are not compared; their content follows other tables.
+//! changed since, unless it is as a step that the restore takes back left it; a schema object alike. What others
+//! deleted does not count: the restore brings it back.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Write;
 use std::path::Path;
 
 use cutover_core::{RestoreOptions, StepError};
 use rusqlite::Connection;
+use rusqlite::types::Value;
 
 use super::bookkeeping;
 use super::catalog::{self, Table};
 use super::connect;
 use super::dump::{self, Columns};
-use super::kept;
-use super::reader::{NONE, Reader};
-use crate::sql::{quote_ident, sqlite_error};
-use crate::written::{Known, Written};
+use super::known::Known;
+use super::objects::{self, Objects};
+use super::reader::Reader;
+use super::{defaults, kept, pairs};
+use crate::sql::{joined, quote_ident, sqlite_error, write_literal};
+use crate::written::{Digester, Written, share};
 
 const DOING: &str = "while comparing the database with its snapshot";
 
@@ -50,18 +54,17 @@ impl Comparison {
     }
 
     /// What the steps of `options` wrote into the target `name`, as the database and their receipts have it.
-    pub(crate) fn known(&self, name: &str, plan: &str, options: &RestoreOptions) -> Result<Known, StepError> {
-        let mut known = Known::default();
+    pub(crate) fn known(&self, name: &str, plan: &str, options: &RestoreOptions) -> Result<Known<'_>, StepError> {
+        let mut changes = Vec::new();
         for (step, receipt) in &options.undone {
-            kept::of(&self.conn, plan, step)?.into_iter().for_each(|written| known.add(written));
+            changes.extend(kept::of(&self.conn, plan, step)?);
             if let Some(wrote) = receipt.as_ref().and_then(|r| r.wrote.get(name)) {
-                known.add(serde_json::from_value(wrote.clone()).map_err(|e| {
-                    StepError::failed(format!("the receipt of step `{step}` does not say which rows it wrote"))
-                        .caused_by(e)
+                changes.push(serde_json::from_value(wrote.clone()).map_err(|e| {
+                    StepError::failed(format!("the receipt of step `{step}` does not say what it wrote")).caused_by(e)
                 })?);
             }
         }
-        Ok(known)
+        Known::of(self, &changes)
     }
 
     /// Steps that were applied since the older copy and are not among those of `options`, by plan.
@@ -97,55 +100,120 @@ impl Comparison {
     }
 
     /// Rows since the older copy that are not `known`, by table; written to `out` as INSERT statements.
-    pub(crate) fn export(&self, known: &Known, out: &mut impl Write) -> Result<BTreeMap<String, u64>, StepError> {
+    pub(crate) fn export(&self, known: &Known<'_>, out: &mut impl Write) -> Result<BTreeMap<String, u64>, StepError> {
         let mut lost = BTreeMap::new();
-        for (table, columns, condition) in self.changed()? {
-            let ours = known.of(&table, columns.names());
-            let query = format!("SELECT {} FROM main.{} AS n WHERE {condition}", columns.list(), quote_ident(&table));
-            let rows = dump::table(&self.conn, &columns, &query, |row| Ok(!ours.contain(row)?), out)?;
-            if rows > 0 {
-                lost.insert(table, rows);
-            }
-        }
-        Ok(lost)
-    }
-
-    /// Every row that is new or has changed since the older copy.
-    pub(crate) fn rows(&self) -> Result<Written, StepError> {
-        let mut written = Written::default();
-        for (table, _, condition) in self.changed()? {
-            let mut reader = Reader::of(&self.conn, &table)?;
-            reader.read(&condition, [NONE])?;
-            written.0.extend(reader.finish());
-        }
-        Ok(written)
-    }
-
-    /// The tables, their columns, and the condition under which a row `n` of them is new or changed.
-    fn changed(&self) -> Result<Vec<(String, Columns, String)>, StepError> {
-        let mut found = Vec::new();
-        for table in catalog::tables(&self.conn, &self.ledger)?.into_iter().filter(|t| !t.is_virtual) {
+        for table in catalog::holders(&self.conn, &self.ledger)? {
             let columns = Columns::of(&self.conn, &table.name)?;
             let condition = match self.same_row(&table)? {
                 Some(same) => format!("NOT EXISTS (SELECT 1 FROM old.{} AS o WHERE {same})", quote_ident(&table.name)),
                 None => "1".to_owned(),
             };
-            found.push((table.name, columns, condition));
+            let ours = RefCell::new(known.rows(&table.name, columns.names())?);
+            let from = quote_ident(&table.name);
+            let query = format!("SELECT {} FROM main.{from} AS n WHERE {condition}", columns.list());
+            let rows = dump::table(&self.conn, &columns, &query, |row| Ok(!ours.borrow_mut().contain_row(row)?), out)?;
+            if rows > 0 {
+                lost.insert(table.name, rows);
+            }
         }
+        Ok(lost)
+    }
+
+    /// The schema objects since the older copy that are not `known`, with their SQL.
+    pub(crate) fn objects(&self, known: &Known<'_>) -> Result<Objects, StepError> {
+        let old = self.older_objects()?;
+        let mut found = objects::of(&self.conn, "main", &self.ledger)?;
+        found.retain(|name, sql| {
+            let same = old.get(name).is_some_and(|old| objects::print(old) == objects::print(sql));
+            !same && !known.has_object(name, sql)
+        });
         Ok(found)
+    }
+
+    /// All that differs from the older copy, as one change.
+    pub(crate) fn written(&self, older: &Path) -> Result<Written, StepError> {
+        let before = connect::open_immutable(older).map_err(|e| sqlite_error(e, DOING))?;
+        let present = objects::of(&self.conn, "main", &self.ledger)?;
+        let schema = objects::changes(&self.older_objects()?, &present);
+        let mut written = Written { schema, ..Written::default() };
+        for table in catalog::holders(&self.conn, &self.ledger)? {
+            let old = catalog::table(&before, &table.name)?.map(|old| Reader::of(&before, &old)).transpose()?;
+            let (part, gone) = pairs::whole(old.as_ref(), &Reader::of(&self.conn, &table)?, true)?;
+            written.tables.extend(part);
+            written.gone.extend(gone);
+        }
+        for table in catalog::holders(&before, &self.ledger)? {
+            if catalog::table(&self.conn, &table.name)?.is_none() {
+                written.gone.extend(pairs::dropped(&Reader::of(&before, &table)?)?);
+            }
+        }
+        Ok(written)
+    }
+
+    /// What makes a table of others again: itself, or where an older one is there the columns that it lacks.
+    pub(crate) fn table_text(&self, table: &str, sql: &str) -> Result<String, StepError> {
+        let older = self.names("old", table)?;
+        if older.is_empty() {
+            return Ok(format!("{sql};\n"));
+        }
+        let mut text = format!("-- The table was: {}\n", joined(sql).replace('\n', " "));
+        for (name, _) in self.names("main", table)? {
+            if !older.iter().any(|(o, _)| o.eq_ignore_ascii_case(&name)) {
+                let (table, definition) = (quote_ident(table), defaults::definition(&self.conn, table, &name)?);
+                text.push_str(&format!("ALTER TABLE {table} ADD COLUMN {} {definition};\n", quote_ident(&name)));
+            }
+        }
+        Ok(text)
+    }
+
+    /// The schema of the older copy.
+    pub(crate) fn older_objects(&self) -> Result<Objects, StepError> {
+        objects::of(&self.conn, "old", &self.ledger)
+    }
+
+    /// What `column` holds in rows from before it. None: it is no more.
+    pub(crate) fn default_of(&self, table: &str, column: &str) -> Result<Option<Value>, StepError> {
+        defaults::of(&self.conn, table, column)
+    }
+
+    /// The rows of the older copy of `table`, read with `columns`; a column that it has not holds its default.
+    pub(crate) fn older_digests(&self, table: &str, columns: &[String]) -> Result<HashSet<u64>, StepError> {
+        let names: Vec<String> = self.names("old", table)?.into_iter().map(|(name, _)| name).collect();
+        if names.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let rowid = |name: &str| ["rowid", "_rowid_", "oid"].contains(&name);
+        let (mut shared, mut added) = (Vec::new(), 0_u64);
+        for name in columns {
+            if names.iter().any(|n| n.eq_ignore_ascii_case(name)) || rowid(name) {
+                shared.push(name.clone());
+            } else if let Some(value) = self.default_of(table, name)? {
+                added = added.wrapping_add(share(name, &value));
+            } else {
+                return Ok(HashSet::new());
+            }
+        }
+        let list: Vec<String> = shared.iter().map(|name| quote_ident(name)).collect();
+        let query = format!("SELECT {} FROM old.{}", list.join(", "), quote_ident(table));
+        let mut digester = Digester::new(&shared);
+        self.conn
+            .prepare(&query)
+            .and_then(|mut s| s.query_map([], |row| Ok(digester.row(row, 0)?.wrapping_add(added)))?.collect())
+            .map_err(|e| sqlite_error(e, DOING))
+    }
+
+    /// The columns of a table with their place in its key.
+    fn names(&self, schema: &str, table: &str) -> Result<Vec<(String, i64)>, StepError> {
+        self.conn
+            .prepare_cached("SELECT name, pk FROM pragma_table_xinfo(?1, ?2) WHERE hidden = 0")
+            .and_then(|mut s| s.query_map([table, schema], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
+            .map_err(|e| sqlite_error(e, &format!("while comparing the columns of `{table}`")))
     }
 
     /// The condition under which row `o` of the older table is row `n` of the present one, unchanged. None: there is
     /// no such table in the older copy.
     fn same_row(&self, table: &Table) -> Result<Option<String>, StepError> {
-        let doing = format!("while comparing the columns of `{}`", table.name);
-        let read = |schema: &str| -> Result<Vec<(String, i64)>, StepError> {
-            self.conn
-                .prepare("SELECT name, pk FROM pragma_table_info(?1, ?2)")
-                .and_then(|mut s| s.query_map([&table.name, schema], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
-                .map_err(|e| sqlite_error(e, &doing))
-        };
-        let (present, older) = (read("main")?, read("old")?);
+        let (present, older) = (self.names("main", &table.name)?, self.names("old", &table.name)?);
         if older.is_empty() {
             return Ok(None);
         }
@@ -153,11 +221,18 @@ impl Comparison {
         if !table.without_rowid && present.iter().all(|c| c.1 == 0) {
             same.push("o.rowid = n.rowid".to_owned());
         }
-        for (name, key) in present.iter().filter(|(name, _)| older.iter().any(|(o, _)| o.eq_ignore_ascii_case(name))) {
-            let column = quote_ident(name);
-            // A key is compared as its index does it; anything else byte by byte.
-            let collate = if *key > 0 { "" } else { " COLLATE BINARY" };
-            same.push(format!("o.{column} IS n.{column}{collate}"));
+        for (name, key) in present {
+            let column = quote_ident(&name);
+            if older.iter().any(|(o, _)| o.eq_ignore_ascii_case(&name)) {
+                // A key is compared as its index does it; anything else byte by byte.
+                let collate = if key > 0 { "" } else { " COLLATE BINARY" };
+                same.push(format!("o.{column} IS n.{column}{collate}"));
+            } else if let Some(value) = self.default_of(&table.name, &name)? {
+                let mut literal = Vec::new();
+                write_literal(&mut literal, (&value).into())
+                    .map_err(|e| StepError::internal("a value").caused_by(e))?;
+                same.push(format!("n.{column} IS {} COLLATE BINARY", String::from_utf8_lossy(&literal)));
+            }
         }
         Ok(Some(same.join(" AND ")))
     }

@@ -16,15 +16,24 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 mod assess;
+mod before;
 pub mod bookkeeping;
 mod catalog;
 mod connect;
+mod defaults;
 mod dump;
 mod facts;
 mod fingerprint;
+mod heard;
 mod kept;
+mod keyed;
+mod known;
 mod ledger;
+mod left;
 mod loss;
+mod lost;
+mod objects;
+mod pairs;
 mod reader;
 mod recorder;
 mod restore;
@@ -233,7 +242,14 @@ impl Target for SqliteTarget {
     ) -> Result<Restored, StepError> {
         let (session, name, step) = (self.session(), self.name.clone(), cx.info().clone());
         let (from, options) = (from.clone(), options.clone());
-        cx.blocking(move || restore::restore(&session, &name, &step, &from, &options)).await
+        let (restored, objects) =
+            cx.blocking(move || restore::restore(&session, &name, &step, &from, &options)).await?;
+        for object in objects {
+            cx.note(&format!(
+                "{object} is as others made it since the snapshot: its SQL is set aside with the state before"
+            ));
+        }
+        Ok(restored)
     }
 
     async fn changes_since(&self, cx: &StepContext, from: &SnapshotManifest) -> Result<serde_json::Value, StepError> {

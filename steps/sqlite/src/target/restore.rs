@@ -5,8 +5,7 @@
 //! deleted: a program that has them open would go on writing into files that nobody reads.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -16,19 +15,20 @@ use rusqlite::Connection;
 
 use super::bookkeeping;
 use super::loss::Comparison;
+use super::lost::Lost;
 use super::session::{ForeignKeys, Session};
 use super::{connect, fingerprint, snapshot};
 use crate::sql::sqlite_error;
-use crate::written::Known;
 
-/// Puts the snapshot `from` back. The epoch of `step` is stored afterwards.
+/// Puts the snapshot `from` back, and says which schema objects of others were lost. The epoch of `step` is stored
+/// afterwards.
 pub(crate) fn restore(
     session: &Session,
     target: &str,
     step: &StepInfo,
     from: &SnapshotManifest,
     options: &RestoreOptions,
-) -> Result<Restored, StepError> {
+) -> Result<(Restored, Vec<String>), StepError> {
     let older = proven(from)?;
     let path = session.path.as_path();
     if path.symlink_metadata().is_err() {
@@ -49,9 +49,9 @@ pub(crate) fn restore(
         return Err(in_the_way(path, &step.plan, &bystanders));
     }
     let known = comparison.known(target, &step.plan, options)?;
-    let (lost, export) = lost_rows(&comparison, &known, &aside, from)?;
+    let lost = Lost::export(&comparison, &known, &aside, from)?;
     if !lost.is_empty() && !options.accept_loss {
-        return Err(refusal(path, &lost, &export));
+        return Err(lost.refusal(path));
     }
     if session.change_counter_of_writer()? != before {
         return Err(StepError::conflict(format!("another program wrote to `{}` just now", path.display()))
@@ -67,15 +67,15 @@ pub(crate) fn restore(
         bookkeeping::create(conn, &session.ledger)?;
         bookkeeping::check_epoch(conn, step.epoch)
     })?;
-    Ok(Restored { aside, lost })
+    Ok((Restored { aside, lost: lost.rows }, lost.objects))
 }
 
 /// What is in the living database and was not in the snapshot `from`.
 pub(crate) fn changes_since(session: &Session, from: &SnapshotManifest) -> Result<serde_json::Value, StepError> {
     let older = proven(from)?;
-    let written = Comparison::of_living(&session.path, &older, &session.ledger)?.rows()?;
+    let written = Comparison::of_living(&session.path, &older, &session.ledger)?.written(&older)?;
     serde_json::to_value(&written)
-        .map_err(|e| StepError::internal("a list of rows could not be written as JSON").caused_by(e))
+        .map_err(|e| StepError::internal("what changed could not be written as JSON").caused_by(e))
 }
 
 /// The snapshot's file, when it is the one that the manifest describes.
@@ -107,31 +107,6 @@ fn proven(from: &SnapshotManifest) -> Result<PathBuf, StepError> {
     Ok(path)
 }
 
-/// Rows of others since the snapshot, counted and exported beside the copy that was set aside.
-fn lost_rows(
-    comparison: &Comparison,
-    known: &Known,
-    aside: &Path,
-    from: &SnapshotManifest,
-) -> Result<(BTreeMap<String, u64>, PathBuf), StepError> {
-    let export = PathBuf::from(format!("{}.lost-rows.sql", aside.display()));
-    let partial = PathBuf::from(format!("{}{}", export.display(), disk::PARTIAL_SUFFIX));
-    let failed = |e| io_error("cannot write", &partial, e);
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial).map_err(failed)?;
-    let mut out = BufWriter::new(file);
-    writeln!(out, "-- Rows of `{}` written since the snapshot of {}.", from.target, from.taken_at).map_err(failed)?;
-    let lost = comparison.export(known, &mut out)?;
-    let file = out.into_inner().map_err(|e| failed(e.into_error()))?;
-    file.sync_all().map_err(failed)?;
-    if lost.is_empty() {
-        fs::remove_file(&partial).map_err(failed)?;
-    } else {
-        fs::rename(&partial, &export).map_err(failed)?;
-        disk::sync_parent(&export)?;
-    }
-    Ok((lost, export))
-}
-
 /// Steps that nobody asked to undo would be undone.
 fn in_the_way(path: &Path, mine: &str, steps: &BTreeMap<String, Vec<String>>) -> StepError {
     let named = |steps: &[String]| steps.iter().map(|s| format!("`{s}`")).collect::<Vec<_>>().join(", ");
@@ -147,19 +122,6 @@ fn in_the_way(path: &Path, mine: &str, steps: &BTreeMap<String, Vec<String>>) ->
     ))
     .with_help(format!(
         "{first}, or run again with `--accept-loss`: their rows are exported then, and lost. Nothing was changed"
-    ))
-}
-
-fn refusal(path: &Path, lost: &BTreeMap<String, u64>, export: &Path) -> StepError {
-    let tables: Vec<String> = lost.iter().map(|(table, n)| format!("{n} of `{table}`")).collect();
-    StepError::conflict(format!(
-        "restoring `{}` would lose rows that others wrote since the snapshot: {}",
-        path.display(),
-        tables.join(", ")
-    ))
-    .with_help(format!(
-        "they are exported to `{}`; run again with `--accept-loss` to restore all the same. Nothing was changed",
-        export.display()
     ))
 }
 

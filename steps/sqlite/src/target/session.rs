@@ -92,7 +92,11 @@ impl Session {
         }
         let conn = self.open_writer(&mut slot)?;
         set_foreign_keys(conn, keys)?;
-        let result = bracket(conn, "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", work);
+        let result = bracket(conn, "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", |conn| {
+            let result = work(conn);
+            self.recorder.release(conn)?;
+            result
+        });
         if keys == ForeignKeys::Off {
             set_foreign_keys(conn, ForeignKeys::On)?;
         }
@@ -172,6 +176,7 @@ impl Session {
             return Err(StepError::internal("no group is open"));
         }
         let conn = self.group_connection(slot.as_ref())?;
+        self.recorder.release(conn)?;
         run(conn, "COMMIT")?;
         self.group.store(false, Ordering::SeqCst);
         connect::checkpoint_on_close(conn)
@@ -181,6 +186,9 @@ impl Session {
     pub(crate) fn abort(&self) -> Result<(), StepError> {
         let slot = self.lock_writer();
         let open = self.group.swap(false, Ordering::SeqCst);
+        if let Some(conn) = slot.as_ref() {
+            self.recorder.release(conn)?;
+        }
         match slot.as_ref() {
             Some(conn) if open && !conn.is_autocommit() => run(conn, "ROLLBACK"),
             _ => Ok(()),
@@ -190,6 +198,7 @@ impl Session {
     /// Closes both connections; an open group is undone.
     pub(crate) fn close(&self) {
         let mut writer = self.lock_writer();
+        self.recorder.close();
         *writer = None;
         self.group.store(false, Ordering::SeqCst);
         *lock(&self.reader) = None;
@@ -229,6 +238,7 @@ impl Session {
             Err(poisoned) => {
                 let mut slot = poisoned.into_inner();
                 *slot = None;
+                self.recorder.close();
                 self.group.store(false, Ordering::SeqCst);
                 self.writer.clear_poison();
                 slot
