@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::SqliteTarget;
-use crate::declared::{self, INDEX_REMEDY, IndexState, Kind, Statement};
+use crate::declared::{self, INDEX_REMEDY, IndexState, Kind, Mark, Statement};
 use crate::done;
 
 /// Makes indexes.
@@ -36,7 +36,7 @@ pub(crate) struct IndexesConfig {
 /// What apply made.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Made {
-    indexes: Vec<String>,
+    indexes: Vec<Mark>,
 }
 
 register_step!(Indexes);
@@ -132,8 +132,14 @@ impl MigrationStep for Indexes {
         let target = cx.target::<SqliteTarget>(&self.target)?;
         let Some(receipt) = target.to_undo(cx, receipt).await? else { return Ok(()) };
         let made: Made = done::body(&receipt)?;
+        let notes = cx.clone();
         target
-            .reverse(cx, move |conn| made.indexes.iter().rev().try_for_each(|name| declared::drop_index(conn, name)))
+            .reverse(cx, move |conn| {
+                for index in made.indexes.iter().rev() {
+                    declared::drop_index(conn, index)?.iter().for_each(|line| notes.note(line));
+                }
+                Ok(())
+            })
             .await
     }
 }
@@ -143,7 +149,7 @@ fn make(conn: &Connection, declared: &[Statement]) -> Result<Receipt, StepError>
     let mut notes = Vec::new();
     for statement in declared {
         if declared::make_index(conn, statement)? {
-            made.indexes.push(statement.name.clone());
+            made.indexes.push(Mark::of_index(conn, &statement.name)?);
         } else {
             notes.push(format!("index {} was there before: kept", statement.name));
         }

@@ -12,6 +12,8 @@ mod conflicts;
 mod conformance;
 #[path = "kinds/others.rs"]
 mod others;
+#[path = "kinds/replaced.rs"]
+mod replaced;
 #[path = "kinds/shapes.rs"]
 mod shapes;
 #[path = "kinds/support.rs"]

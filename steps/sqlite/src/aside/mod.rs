@@ -13,14 +13,15 @@ use cutover_core::{StepContext, StepError};
 
 mod rows;
 
-pub(crate) use rows::{column_values, table_rows};
+pub(crate) use rows::{column_values, table};
 
 /// Writes a file of SQL that is one transaction. Returns how many rows `write` wrote and where they are; no file and
-/// none when there were no rows.
+/// none when there were no rows, unless the file is worth it `always`.
 pub(crate) fn keep(
     cx: &StepContext,
     name: &str,
     about: &str,
+    always: bool,
     write: impl FnOnce(&mut dyn Write) -> Result<u64, StepError>,
 ) -> Result<Option<(u64, PathBuf)>, StepError> {
     let info = cx.info();
@@ -35,7 +36,8 @@ pub(crate) fn keep(
     let about = about.replace(['\n', '\r'], " ");
     write!(out, "-- {about}\nPRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n").map_err(failed)?;
     let written = write(&mut out);
-    let Ok(rows @ 1..) = written else {
+    let kept = written.as_ref().is_ok_and(|rows| always || *rows > 0);
+    let (true, Ok(rows)) = (kept, &written) else {
         drop(out);
         fs::remove_file(&partial).map_err(failed)?;
         // A folder that nothing was put into says nothing; one that holds files stays.
@@ -48,7 +50,7 @@ pub(crate) fn keep(
     let path = free(&folder, &plain(name));
     fs::rename(&partial, &path).map_err(|e| io_error("cannot write", &path, e))?;
     disk::sync_dir(&folder)?;
-    Ok(Some((rows, path)))
+    Ok(Some((*rows, path)))
 }
 
 /// The path below the state folder's own, as a note shows it.

@@ -4,14 +4,26 @@
 //! that was broken long before and has nothing to do with the table. And while it drops, it rewrites "texts" in double
 //! quotes to 'texts' in every other object's SQL: what others wrote is put back as it was.
 
-use cutover_core::StepError;
+use cutover_core::{StepContext, StepError};
 use rusqlite::Connection;
 
-use crate::declared::{self, Index};
+use crate::aside;
+use crate::declared::{self, Index, Mark, Still, Table};
 use crate::sql::{quote_ident, sqlite_error, tokens};
 
+/// Drops the column, its values set aside, when it is still the one that was added. The line about it.
+pub(super) fn undo(cx: &StepContext, conn: &Connection, table: &str, made: &Mark) -> Result<Option<String>, StepError> {
+    let Some(found) = Table::read(conn, table)? else { return Ok(None) };
+    if let Still::Other(found) = made.column(&found) {
+        return Ok(Some(format!("column {table}.{} is another one now ({found}): kept", made.name)));
+    }
+    let kept = aside::column_values(cx, conn, table, &made.name)?;
+    drop_column(conn, table, &made.name)?;
+    Ok(kept)
+}
+
 /// Drops the column, which may be gone already. What others made with it is an error that names it.
-pub(super) fn drop_column(conn: &Connection, table: &str, column: &str) -> Result<(), StepError> {
+fn drop_column(conn: &Connection, table: &str, column: &str) -> Result<(), StepError> {
     if !declared::column_names(conn, table)?.iter().any(|c| declared::same_name(c, column)) {
         return Ok(());
     }

@@ -14,10 +14,9 @@ use serde::{Deserialize, Serialize};
 mod drop;
 
 use crate::SqliteTarget;
-use crate::aside;
-use crate::declared::{self, AddedColumn, Table, add_sql, added_column};
+use crate::declared::{self, AddedColumn, Mark, Table, add_sql, added_column};
 use crate::sql::sqlite_error;
-use drop::drop_column;
+use drop::undo;
 
 /// Adds columns to a table.
 #[derive(Debug, Clone)]
@@ -46,7 +45,7 @@ pub(crate) struct ColumnsConfig {
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Made {
     table: String,
-    columns: Vec<String>,
+    columns: Vec<Mark>,
 }
 
 register_step!(Columns);
@@ -122,7 +121,7 @@ impl Declared {
     fn add(&self, conn: &Connection) -> Result<Receipt, StepError> {
         let Some(state) = self.look(conn)? else { return Err(declared::no_such_table(conn, &self.table)?) };
         let mut made = Made { table: self.table.clone(), columns: Vec::new() };
-        let mut notes = Vec::new();
+        let (mut added_now, mut notes) = (Vec::new(), Vec::new());
         for (added, found) in state {
             match found {
                 Found::Same => notes.push(format!("column {} was there before: kept", self.name_of(added))),
@@ -132,9 +131,12 @@ impl Declared {
                 Found::Missing => {
                     conn.execute_batch(&add_sql(&self.table, &added.sql))
                         .map_err(|e| sqlite_error(e, &format!("adding column `{}`", self.name_of(added))))?;
-                    made.columns.push(added.column.name.clone());
+                    added_now.push(added.column.name.as_str());
                 }
             }
+        }
+        if let Some(table) = Table::read(conn, &self.table)? {
+            made.columns = added_now.iter().filter_map(|name| Mark::of_column(&table, name)).collect();
         }
         Ok(Receipt { notes, ..Receipt::of(&made)? })
     }
@@ -223,9 +225,7 @@ impl MigrationStep for Columns {
         target
             .reverse(cx, move |conn| {
                 for column in made.columns.iter().rev() {
-                    let kept = aside::column_values(&notes, conn, &made.table, column)?;
-                    drop_column(conn, &made.table, column)?;
-                    kept.iter().for_each(|line| notes.note(line));
+                    undo(&notes, conn, &made.table, column)?.iter().for_each(|line| notes.note(line));
                 }
                 Ok(())
             })

@@ -4,7 +4,7 @@ use cutover_core::StepError;
 use rusqlite::Connection;
 
 use super::memory::{OnTable, declared_index};
-use super::{Index, Statement, no_such_columns, no_such_table, object, text};
+use super::{Index, Mark, Statement, Still, no_such_columns, no_such_table, object};
 use crate::sql::{quote_ident, sqlite_error};
 
 /// What is there of a declared index.
@@ -83,12 +83,15 @@ pub(crate) fn index_difference(conn: &Connection, statement: &Statement) -> Resu
     })
 }
 
-/// Drops an index that may be gone already. What else bears the name by now stays.
-pub(crate) fn drop_index(conn: &Connection, name: &str) -> Result<(), StepError> {
-    match object(conn, name)? {
-        Some(found) if found.kind == "index" && text::same_name(&found.name, name) => conn
+/// Drops an index that may be gone already. What else bears the name by now stays: the line that says so.
+pub(crate) fn drop_index(conn: &Connection, made: &Mark) -> Result<Option<String>, StepError> {
+    let name = &made.name;
+    match made.index(conn)? {
+        Still::Gone => Ok(None),
+        Still::Other(found) => Ok(Some(format!("index {name} is another one now ({found}): kept"))),
+        Still::Same | Still::Wider => conn
             .execute_batch(&format!("DROP INDEX {}", quote_ident(name)))
+            .map(|()| None)
             .map_err(|e| sqlite_error(e, &format!("dropping index `{name}`"))),
-        _ => Ok(()),
     }
 }

@@ -8,6 +8,7 @@
 mod column;
 mod index;
 mod index_state;
+mod mark;
 mod memory;
 mod statements;
 mod table;
@@ -18,6 +19,7 @@ pub(crate) use index::Index;
 pub(crate) use index_state::{
     INDEX_REMEDY, IndexState, drop_index, index_conflict, index_difference, index_state, make_index,
 };
+pub(crate) use mark::{Mark, Still};
 pub(crate) use memory::{AddedColumn, Declarations, Declared, add_sql, added_column, check_index_syntax};
 pub(crate) use statements::{Kind, Statement, from_config};
 pub(crate) use table::Table;
@@ -51,6 +53,21 @@ pub(crate) fn object(conn: &Connection, name: &str) -> Result<Option<Object>, St
     )
     .optional()
     .map_err(|e| sqlite_error(e, "reading the schema"))
+}
+
+/// The indexes and triggers of a table that somebody declared: indexes first, by name.
+pub(crate) fn objects_on(conn: &Connection, table: &str) -> Result<Vec<Object>, StepError> {
+    let read = || -> rusqlite::Result<Vec<Object>> {
+        conn.prepare_cached(
+            "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE tbl_name = ?1 COLLATE NOCASE \
+             AND type IN ('index', 'trigger') AND sql IS NOT NULL ORDER BY type, name",
+        )?
+        .query_map([table], |row| {
+            Ok(Object { kind: row.get(0)?, name: row.get(1)?, table: row.get(2)?, sql: row.get(3)? })
+        })?
+        .collect()
+    };
+    read().map_err(|e| sqlite_error(e, "reading the schema"))
 }
 
 /// The names of all tables that a user made, sorted.

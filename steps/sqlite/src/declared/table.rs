@@ -16,7 +16,7 @@ pub(crate) struct Table {
     /// In their order.
     pub(crate) columns: Vec<Column>,
     /// UNIQUE and FOREIGN KEY constraints, table-level clauses, WITHOUT ROWID, STRICT: one text each, sorted.
-    constraints: Vec<String>,
+    pub(super) constraints: Vec<String>,
 }
 
 impl Table {

@@ -11,11 +11,13 @@ use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod undo;
+
 use crate::SqliteTarget;
-use crate::aside;
-use crate::declared::{self, Declarations, Declared, INDEX_REMEDY, IndexState, Statement, Table};
+use crate::declared::{self, Declarations, Declared, INDEX_REMEDY, IndexState, Mark, Statement, Table};
 use crate::done;
-use crate::sql::{quote_ident, sqlite_error};
+use crate::sql::sqlite_error;
+use undo::undo;
 
 /// Makes tables.
 #[derive(Debug, Clone)]
@@ -40,8 +42,8 @@ pub(crate) struct TablesConfig {
 /// What apply made.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Made {
-    tables: Vec<String>,
-    indexes: Vec<String>,
+    tables: Vec<Mark>,
+    indexes: Vec<Mark>,
 }
 
 register_step!(Tables);
@@ -192,18 +194,8 @@ impl MigrationStep for Tables {
         let target = cx.target::<SqliteTarget>(&self.target)?;
         let Some(receipt) = target.to_undo(cx, receipt).await? else { return Ok(()) };
         let made: Made = done::body(&receipt)?;
-        let notes = cx.clone();
-        target
-            .reverse(cx, move |conn| {
-                made.indexes.iter().rev().try_for_each(|name| declared::drop_index(conn, name))?;
-                for name in made.tables.iter().rev() {
-                    let kept = aside::table_rows(&notes, conn, name)?;
-                    drop_table(conn, name)?;
-                    kept.iter().for_each(|line| notes.note(line));
-                }
-                Ok(())
-            })
-            .await
+        let inner = cx.clone();
+        target.reverse(cx, move |conn| undo(&inner, conn, &made)).await
     }
 }
 
@@ -217,22 +209,13 @@ fn make(conn: &Connection, declared: &Declarations) -> Result<Receipt, StepError
             Found::Other(text, remedy) => return Err(StepError::conflict(text).with_help(remedy)),
             Found::Missing if matches!(one, Declared::Index(_)) => {
                 declared::make_index(conn, statement)?;
-                made.indexes.push(statement.name.clone());
+                made.indexes.push(Mark::of_index(conn, &statement.name)?);
             }
             Found::Missing => {
                 conn.execute_batch(&statement.sql).map_err(|e| sqlite_error(e, &format!("making {name}")))?;
-                made.tables.push(statement.name.clone());
+                made.tables.push(Mark::of_table(conn, &statement.name)?);
             }
         }
     }
     Ok(Receipt { notes, ..Receipt::of(&made)? })
-}
-
-/// Drops a table that may be gone already.
-fn drop_table(conn: &Connection, name: &str) -> Result<(), StepError> {
-    if Table::read(conn, name)?.is_none() {
-        return Ok(());
-    }
-    conn.execute_batch(&format!("DROP TABLE {}", quote_ident(name)))
-        .map_err(|e| sqlite_error(e, &format!("dropping table `{name}`")))
 }
