@@ -14,6 +14,7 @@ use rusqlite::Connection;
 
 use crate::declared::same_name;
 use crate::sql::{quote_ident, sqlite_error};
+use crate::target::rowid_alias;
 use crate::written::digest;
 
 /// What tells the rows of a table apart, as the table is now.
@@ -32,11 +33,11 @@ pub(crate) struct Shape {
 impl Shape {
     /// The shape of `table`; none when there is no such table.
     pub(crate) fn read(conn: &Connection, table: &str) -> Result<Option<Self>, StepError> {
-        type Info = (String, String, i64, Option<String>, i64);
+        type Info = (String, i64, Option<String>, i64);
         let read = || -> rusqlite::Result<(Vec<Info>, bool)> {
             let columns = conn
-                .prepare_cached("SELECT name, type, pk, dflt_value, hidden FROM pragma_table_xinfo(?1) ORDER BY cid")?
-                .query_map([table], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?)))?
+                .prepare_cached("SELECT name, pk, dflt_value, hidden FROM pragma_table_xinfo(?1) ORDER BY cid")?
+                .query_map([table], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))?
                 .collect::<rusqlite::Result<_>>()?;
             let without: Vec<bool> = conn
                 .prepare_cached(
@@ -51,12 +52,9 @@ impl Shape {
         if columns.is_empty() {
             return Ok(None);
         }
-        let mut key: Vec<&Info> = columns.iter().filter(|c| c.2 > 0).collect();
-        key.sort_by_key(|c| c.2);
-        let alias = match key.as_slice() {
-            [one] if !without_rowid && one.1.eq_ignore_ascii_case("INTEGER") => Some(one.0.clone()),
-            _ => None,
-        };
+        let mut key: Vec<&Info> = columns.iter().filter(|c| c.1 > 0).collect();
+        key.sort_by_key(|c| c.1);
+        let alias = rowid_alias(conn, table)?;
         let free = ["rowid", "_rowid_", "oid"].into_iter().find(|n| !columns.iter().any(|c| same_name(&c.0, n)));
         let rowid = alias.clone().map(|a| quote_ident(&a)).or_else(|| free.map(str::to_owned));
         Ok(Some(Self {
@@ -66,8 +64,8 @@ impl Shape {
             fixed: alias.is_some(),
             stored: columns
                 .iter()
-                .filter(|c| c.4 == 0)
-                .map(|c| (c.0.clone(), default_of(c.3.as_deref()).to_owned()))
+                .filter(|c| c.3 == 0)
+                .map(|c| (c.0.clone(), default_of(c.2.as_deref()).to_owned()))
                 .collect(),
         }))
     }

@@ -1,6 +1,6 @@
 //! A database as SQL text that the sqlite3 program loads: every object and every row.
 //!
-//! Owns the order (tables with rows, counters, then indexes, triggers and views) and the INSERT statements, which a
+//! Owns the order (tables with rows, counters, then indexes, views and triggers) and the INSERT statements, which a
 //! restore also writes for the rows that it would lose. A virtual table is entered into the schema as sqlite3's own
 //! `.dump` does it, and its shadow tables are written as plain ones. Statistics (`sqlite_stat*`) are left out: ANALYZE
 //! makes them again.
@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use cutover_core::StepError;
 use rusqlite::{Connection, Row};
 
+use super::catalog;
 use crate::sql::{quote_ident, quote_text, sqlite_error, write_literal};
 
 /// Writes all of `conn`'s main database. Returns how many rows there were.
@@ -36,7 +37,7 @@ pub(crate) fn database(conn: &Connection, out: &mut impl Write) -> Result<u64, S
             )?;
             continue;
         }
-        text(out, &format!("{sql};\n"))?;
+        statement(out, &sql)?;
         let columns = Columns::of(conn, &name)?;
         rows += table(
             conn,
@@ -47,9 +48,9 @@ pub(crate) fn database(conn: &Connection, out: &mut impl Write) -> Result<u64, S
         )?;
     }
     sequence(conn, out)?;
-    for kind in ["index", "trigger", "view"] {
+    for kind in ["index", "view", "trigger"] {
         for (_, sql) in objects(conn, &format!("type = '{kind}'"), doing)? {
-            text(out, &format!("{sql};\n"))?;
+            statement(out, &sql)?;
         }
     }
     if has_virtual {
@@ -98,21 +99,20 @@ impl Columns {
     /// Those of `table`: generated ones left out, an implicit rowid put first (full-text tables may point to it).
     pub(crate) fn of(conn: &Connection, table: &str) -> Result<Self, StepError> {
         let doing = format!("while reading the columns of `{table}`");
-        let found: Vec<(String, String, i64)> = conn
-            .prepare_cached("SELECT name, type, pk FROM pragma_table_xinfo(?1) WHERE hidden = 0 ORDER BY cid")
-            .and_then(|mut s| s.query_map([table], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect())
+        let found: Vec<String> = conn
+            .prepare_cached("SELECT name FROM pragma_table_xinfo(?1) WHERE hidden = 0 ORDER BY cid")
+            .and_then(|mut s| s.query_map([table], |row| row.get(0))?.collect())
             .map_err(|e| sqlite_error(e, &doing))?;
         let without_rowid: bool = conn
             .query_row("SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?1", [table], |row| {
                 row.get(0)
             })
             .map_err(|e| sqlite_error(e, &doing))?;
-        let key: Vec<&str> = found.iter().filter(|c| c.2 > 0).map(|c| c.1.as_str()).collect();
-        let has_alias = matches!(key.as_slice(), [kind] if kind.eq_ignore_ascii_case("INTEGER"));
-        let taken = |alias: &str| found.iter().any(|c| c.0.eq_ignore_ascii_case(alias));
+        let has_alias = catalog::rowid_alias(conn, table)?.is_some();
+        let taken = |alias: &str| found.iter().any(|c| c.eq_ignore_ascii_case(alias));
         let rowid = ["rowid", "_rowid_", "oid"].into_iter().find(|alias| !taken(alias));
         let implicit = rowid.filter(|_| !without_rowid && !has_alias).map(str::to_owned);
-        let names = implicit.into_iter().chain(found.into_iter().map(|c| c.0)).collect();
+        let names = implicit.into_iter().chain(found.iter().cloned()).collect();
         Ok(Self { table: table.to_owned(), names, rowid: rowid.unwrap_or("rowid") })
     }
 
@@ -177,6 +177,12 @@ fn insert(out: &mut impl Write, head: &str, row: &Row<'_>, columns: usize) -> Re
         write_literal(out, row.get_ref(i).map_err(Failure::Sql)?).map_err(Failure::Io)?;
     }
     out.write_all(b");\n").map_err(Failure::Io)
+}
+
+/// SQLite keeps a comment at the end of a definition: it must not swallow the semicolon.
+fn statement(out: &mut impl Write, sql: &str) -> Result<(), StepError> {
+    text(out, sql)?;
+    text(out, if sql.contains("--") { "\n;\n" } else { ";\n" })
 }
 
 fn text(out: &mut impl Write, sql: &str) -> Result<(), StepError> {

@@ -112,14 +112,14 @@ fn table_print(conn: &Connection, table: &Table) -> Result<Option<PartPrint>, St
 
 /// The columns of the key in whose order the table is stored, as SQL.
 fn ordered_key(conn: &Connection, table: &Table) -> Result<Option<String>, StepError> {
-    let doing = "while reading a primary key";
-    let key: Vec<(String, String)> = conn
-        .prepare_cached("SELECT name, type FROM pragma_table_xinfo(?1) WHERE pk > 0 ORDER BY pk")
-        .and_then(|mut s| s.query_map([&table.name], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
-        .map_err(|e| sqlite_error(e, doing))?;
-    let by_rowid = matches!(key.as_slice(), [(_, kind)] if kind.eq_ignore_ascii_case("INTEGER"));
-    Ok((by_rowid || table.without_rowid)
-        .then(|| key.iter().map(|(name, _)| quote_ident(name)).collect::<Vec<_>>().join(", ")))
+    if !table.without_rowid {
+        return Ok(catalog::rowid_alias(conn, &table.name)?.map(|alias| quote_ident(&alias)));
+    }
+    let key: Vec<String> = conn
+        .prepare_cached("SELECT name FROM pragma_table_xinfo(?1, 'main') WHERE pk > 0 ORDER BY pk")
+        .and_then(|mut s| s.query_map([&table.name], |row| row.get(0))?.collect())
+        .map_err(|e| sqlite_error(e, "while reading a primary key"))?;
+    Ok(Some(key.iter().map(|name| quote_ident(name)).collect::<Vec<_>>().join(", ")))
 }
 
 /// Hashes rows, in order or as a multiset.

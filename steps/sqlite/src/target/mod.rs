@@ -41,6 +41,7 @@ mod session;
 mod snapshot;
 mod watch;
 
+pub(crate) use catalog::rowid_alias;
 pub(crate) use dump::database as dump_database;
 use recorder::Recorder;
 use session::{ForeignKeys, Session};

@@ -288,3 +288,16 @@ fn what_holds_nothing_of_others_leaves_no_file() {
     assert_eq!(undone(&bench), "");
     assert!(!root.path().join(".cutover/aside").exists());
 }
+
+#[test]
+fn a_row_whose_id_is_the_rowid_of_an_inserted_one_is_not_taken_for_it() {
+    for key in ["INTEGER PRIMARY KEY DESC", "INT PRIMARY KEY", "INTEGER UNIQUE"] {
+        let root = root();
+        let tables = format!("CREATE TABLE t (id {key}, name TEXT); INSERT INTO t VALUES (3, 'theirs'), (7, 'seven')");
+        let rows = r#"{ table = "t", key = ["name"], rows = [{ id = 100, name = "seed" }] }"#;
+        let bench = applied(&root, ("it", "rows", rows), &tables);
+        assert_eq!(undone(&bench), "", "{key}");
+        let left = ask(root.path(), "SELECT group_concat(name) FROM (SELECT name FROM t ORDER BY rowid)");
+        assert_eq!(left, "theirs,seven", "{key}");
+    }
+}

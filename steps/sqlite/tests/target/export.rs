@@ -100,3 +100,42 @@ fn a_foreign_file_is_kept_and_a_damaged_export_is_noticed() {
     fs::write(&file, text).unwrap();
     assert!(matches!(bench.verify("dump").unwrap(), cutover_core::Verdict::Broken(_)));
 }
+
+const OBJECTS: &str = r#"
+CREATE TABLE t(a INTEGER PRIMARY KEY DESC, b TEXT COLLATE NOCASE DEFAULT 'x;y' CHECK (b <> ''), c GENERATED ALWAYS AS (a + 1));
+INSERT INTO t VALUES (5, 'five'), (3, 'three'); DELETE FROM t WHERE a = 5; INSERT INTO t VALUES (9, 'nine');
+CREATE TABLE s(a INT, b ANY, r REAL) STRICT; INSERT INTO s VALUES (1, x'00', 9e999), (2, '2', -0.0);
+CREATE TABLE child(id INTEGER PRIMARY KEY, p REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED);
+INSERT INTO child VALUES (1, 404); CREATE TABLE parent(id INTEGER, PRIMARY KEY (id DESC)); INSERT INTO parent VALUES (8);
+CREATE TRIGGER early AFTER INSERT ON t BEGIN INSERT INTO v(b) VALUES (new.b); END;
+CREATE VIEW over AS SELECT b FROM v -- a comment at the end
+;
+CREATE VIEW v AS SELECT a, b FROM t;
+CREATE TRIGGER instead INSTEAD OF INSERT ON v BEGIN INSERT INTO s(a) VALUES (1); SELECT CASE WHEN 1 THEN 2 END; END;
+CREATE TRIGGER instead_over INSTEAD OF UPDATE OF b ON over BEGIN INSERT INTO v(b) VALUES (new.b); END;
+CREATE INDEX expression ON t(lower(b), a DESC) -- another
+;
+CREATE UNIQUE INDEX part ON s(b) WHERE a > 1;
+CREATE VIEW found AS SELECT rowid FROM f; CREATE VIRTUAL TABLE f USING fts5(body); INSERT INTO f VALUES ('dogs');
+CREATE VIRTUAL TABLE box USING rtree(id, x0, x1); INSERT INTO box VALUES (1, 0, 2);
+CREATE TRIGGER on_found INSTEAD OF DELETE ON found BEGIN DELETE FROM f WHERE rowid = old.rowid; END;
+"#;
+
+#[test]
+fn every_kind_of_object_is_in_the_copy_and_works_there() {
+    let world = World::new(OBJECTS);
+    let bench = Fixture::new(PLAN).open(world.folder.path());
+    bench.apply("dump").unwrap();
+    let second = World::new("");
+    sqlite3(second.db(), format!(".read {}", world.folder.path().join("backups/deep/app.sql").display()));
+    assert_eq!(world.open(1).print().differences(&second.open(1).print()), [""; 0]);
+    for check in [
+        "SELECT group_concat(type || ' ' || name) FROM (SELECT * FROM sqlite_master ORDER BY type, name)",
+        "SELECT group_concat(rowid || ' ' || a) FROM t ORDER BY rowid",
+        "DELETE FROM found; UPDATE over SET b = 'z'; INSERT INTO v(b) VALUES ('q'); SELECT count(*) FROM s; SELECT count(*) FROM f",
+        "PRAGMA integrity_check",
+        "SELECT id FROM box WHERE x0 < 1",
+    ] {
+        assert_eq!(world.sql(check), second.sql(check), "{check}");
+    }
+}
