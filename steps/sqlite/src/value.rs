@@ -1,28 +1,64 @@
-//! SQLite's values in receipts and cursors, and in digests.
+//! SQLite's values in lines for people, in cursors, and in digests.
 
-use rusqlite::types::{Value as SqlValue, ValueRef};
+use rusqlite::ToSql;
+use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::sql::sql_value;
-
-/// A value as a receipt keeps it: blobs in hex, all else as JSON has it.
+/// A value as a line for people shows it: blobs in hex, all else as JSON has it.
 pub(crate) fn to_json(value: &SqlValue) -> Value {
     match value {
         SqlValue::Null => Value::Null,
         SqlValue::Integer(i) => json!(i),
+        SqlValue::Real(r) if r.is_infinite() => json!(if *r > 0.0 { "Infinity" } else { "-Infinity" }),
         SqlValue::Real(r) => json!(r),
         SqlValue::Text(t) => json!(t),
         SqlValue::Blob(b) => json!({ "blob": b.iter().map(|x| format!("{x:02x}")).collect::<String>() }),
     }
 }
 
-/// The value that a receipt kept.
-pub(crate) fn from_json(value: &Value) -> SqlValue {
-    match value.get("blob").and_then(Value::as_str) {
-        Some(hex) => SqlValue::Blob(
-            (0..hex.len() / 2).filter_map(|i| u8::from_str_radix(hex.get(2 * i..2 * i + 2)?, 16).ok()).collect(),
-        ),
-        None => sql_value(value).unwrap_or(SqlValue::Null),
+/// A value that is not NULL, exactly: what a cursor keeps. JSON has no infinities and no bytes, so reals are their
+/// bits; text need not be UTF-8.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Exact {
+    /// An integer.
+    Integer(i64),
+    /// The bits of a double.
+    Real(u64),
+    /// Text.
+    Text(String),
+    /// The bytes of a text that is no UTF-8.
+    TextBytes(Vec<u8>),
+    /// A blob.
+    Blob(Vec<u8>),
+}
+
+impl Exact {
+    /// None for NULL.
+    pub(crate) fn of(value: ValueRef<'_>) -> Option<Self> {
+        Some(match value {
+            ValueRef::Null => return None,
+            ValueRef::Integer(i) => Self::Integer(i),
+            ValueRef::Real(r) => Self::Real(r.to_bits()),
+            ValueRef::Text(t) => match std::str::from_utf8(t) {
+                Ok(text) => Self::Text(text.to_owned()),
+                Err(_) => Self::TextBytes(t.to_vec()),
+            },
+            ValueRef::Blob(b) => Self::Blob(b.to_vec()),
+        })
+    }
+}
+
+impl ToSql for Exact {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Integer(i) => ValueRef::Integer(*i),
+            Self::Real(bits) => ValueRef::Real(f64::from_bits(*bits)),
+            Self::Text(t) => ValueRef::Text(t.as_bytes()),
+            Self::TextBytes(t) => ValueRef::Text(t),
+            Self::Blob(b) => ValueRef::Blob(b),
+        }))
     }
 }
 

@@ -1,7 +1,8 @@
 //! The digests of filled rows, kept in the target's `cutover_state`: a blob for each batch, written in its transaction.
 //!
 //! Owns the keys and the format of these rows (version 1, little-endian). They are there until the step is rolled
-//! back, and hold no values. `filled:PLAN/STEP` holds the state at the end, `filled:PLAN/STEP/N` what batch N did.
+//! back, and hold no values but one: `filled:PLAN/STEP` holds the state at the end with the last key worked on, for verify
+//! must not ask for rows that came later. `filled:PLAN/STEP/N` holds what batch N did.
 
 use cutover_core::{StepError, StepInfo};
 use rusqlite::{Connection, OptionalExtension as _, params};

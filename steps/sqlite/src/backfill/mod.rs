@@ -242,7 +242,9 @@ impl MigrationStep for Backfill {
                 if u64::try_from(found) != Ok(state.rows) {
                     lines.push(format!("table {}: expected {} filled rows, found {found}", source.into, state.rows));
                 }
-                if let Some((count, first)) = source.without_counterpart(conn, &vars, &last)?.filter(|(n, _)| *n > 0) {
+                if let Some((count, first)) =
+                    source.without_counterpart(conn, &vars, last.as_ref())?.filter(|(n, _)| *n > 0)
+                {
                     lines.push(format!(
                         "table {}: expected a row for each of the source's, found none for {count} (first {} = {})",
                         source.into,

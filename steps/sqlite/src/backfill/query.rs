@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use cutover_core::{BuildError, StepError};
 use rusqlite::types::Value as SqlValue;
-use rusqlite::{Connection, Statement};
+use rusqlite::{Connection, Statement, ToSql};
 use serde_json::Value;
 
 use super::kept::Filled;
@@ -16,7 +16,7 @@ use crate::declared::{self, Table};
 use crate::identity::{Run, Shape, list};
 use crate::sequence::{self, Moved};
 use crate::sql::{bind_vars, quote_ident, sqlite_error, tokens};
-use crate::value::{from_json, to_json};
+use crate::value::Exact;
 
 /// What is filled from what.
 #[derive(Debug, Clone)]
@@ -115,19 +115,26 @@ impl Source {
         state: &mut State,
     ) -> Result<Option<Filled>, StepError> {
         let key = quote_ident(&self.key);
-        let after = if state.last.is_null() { "1".to_owned() } else { format!("{key} > :cutover_after") };
+        let after = if state.last.is_none() { "1".to_owned() } else { format!("{key} > :cutover_after") };
         let upper = format!(
             "SELECT max(k), count(*) FROM (SELECT {key} AS k FROM ({}) WHERE {after} ORDER BY {key} LIMIT :cutover_batch)",
             self.rows
         );
         let mut statement = self.prepare(conn, vars, &upper)?;
-        own(&mut statement, "cutover_after", from_json(&state.last))?;
-        own(&mut statement, "cutover_batch", SqlValue::Integer(i64::try_from(size).unwrap_or(i64::MAX)))?;
-        let found: Option<(SqlValue, i64)> = one_row(&mut statement, |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let Some((upto, count)) = found.filter(|(_, count)| *count > 0) else { return Ok(None) };
+        own(&mut statement, "cutover_after", &state.last)?;
+        own(&mut statement, "cutover_batch", i64::try_from(size).unwrap_or(i64::MAX))?;
+        let found = one_row(&mut statement, |row| Ok((Exact::of(row.get_ref(0)?), row.get(1)?)))?;
+        let Some((Some(upto), count)) = found.filter(|(_, count): &(_, i64)| *count > 0) else { return Ok(None) };
         drop(statement);
+        if state.last.as_ref() == Some(&upto) {
+            return Err(StepError::failed(format!(
+                "the rows of the query cannot be put in order by `{}`: it is compared in another type than it has",
+                self.key
+            ))
+            .with_help("give the key one type: `CAST(... AS TEXT) AS key`, or `AS INTEGER`"));
+        }
 
-        if state.last.is_null() {
+        if state.last.is_none() {
             state.counter = Moved::since(conn, &self.into, sequence::current(conn, &self.into)?)?;
             state.columns = Shape::read(conn, &self.into)?.map(|s| s.columns()).unwrap_or_default();
         }
@@ -141,8 +148,8 @@ impl Source {
         );
         let touched = Touched::watch(conn, &self.into, rowid, &state.columns)?;
         let mut statement = self.prepare(conn, vars, &insert)?;
-        own(&mut statement, "cutover_after", from_json(&state.last))?;
-        own(&mut statement, "cutover_upto", upto.clone())?;
+        own(&mut statement, "cutover_after", &state.last)?;
+        own(&mut statement, "cutover_upto", &upto)?;
         let failed = |e| sqlite_error(e, &format!("filling `{}` after {} rows", self.into, state.seen));
         let mut rowids: Vec<i64> = Vec::new();
         let mut rows = statement.raw_query();
@@ -158,7 +165,7 @@ impl Source {
         state.rows += inserted.len() as u64;
         state.batches += 1;
         state.seen += u64::try_from(count).unwrap_or(0);
-        state.last = to_json(&upto);
+        state.last = Some(upto);
         state.counter = state.counter.moved_to(conn, &self.into)?;
         Ok(Some(Filled { runs: Run::all(inserted), changes }))
     }
@@ -168,11 +175,9 @@ impl Source {
         &self,
         conn: &Connection,
         vars: &Vars,
-        last: &Value,
+        last: Option<&Exact>,
     ) -> Result<Option<(i64, SqlValue)>, StepError> {
-        if self.unique.is_empty() || last.is_null() {
-            return Ok(None);
-        }
+        let Some(last) = last.filter(|_| !self.unique.is_empty()) else { return Ok(None) };
         let key = quote_ident(&self.key);
         let sql = format!(
             "SELECT count(*), min({key}) FROM ({}) AS source WHERE {key} <= :cutover_upto{}",
@@ -180,7 +185,7 @@ impl Source {
             self.absent(" AND ")
         );
         let mut statement = self.prepare(conn, vars, &sql)?;
-        own(&mut statement, "cutover_upto", from_json(last))?;
+        own(&mut statement, "cutover_upto", last)?;
         one_row(&mut statement, |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
@@ -227,7 +232,7 @@ impl Source {
 }
 
 /// Binds a parameter of our own, where the statement has it.
-fn own(statement: &mut Statement<'_>, name: &str, value: SqlValue) -> Result<(), StepError> {
+fn own(statement: &mut Statement<'_>, name: &str, value: impl ToSql) -> Result<(), StepError> {
     let bind = |statement: &mut Statement<'_>| match statement.parameter_index(&format!(":{name}"))? {
         Some(i) => statement.raw_bind_parameter(i, value),
         None => Ok(()),

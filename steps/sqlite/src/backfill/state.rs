@@ -4,9 +4,9 @@
 
 use cutover_core::StepError;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::sequence::Moved;
+use crate::value::Exact;
 
 /// What a backfill has done so far.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -15,9 +15,9 @@ pub(super) struct State {
     pub(super) into: String,
     /// The columns that the table had before the first batch, of which the digests are.
     pub(super) columns: Vec<String>,
-    /// The last key worked on; null before the first batch. Not in the receipt, which holds no values.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub(super) last: Value,
+    /// The last key worked on; none before the first batch. Not in the receipt, which holds no values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) last: Option<Exact>,
     /// Batches done.
     pub(super) batches: u64,
     /// Source rows worked on.
@@ -46,6 +46,43 @@ impl State {
 
     /// What the receipt holds of it.
     pub(super) fn without_values(&self) -> Self {
-        Self { last: Value::Null, ..self.clone() }
+        Self { last: None, ..self.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::Connection;
+
+    #[test]
+    fn a_cursor_brings_back_the_very_value_of_every_key() {
+        let conn = Connection::open_in_memory().unwrap();
+        for key in [
+            "9e999",
+            "-9e999",
+            "0.1",
+            "-0.0",
+            "5e-324",
+            "1.7976931348623157e308",
+            "3.0",
+            "9223372036854775807",
+            "-9223372036854775808",
+            "''",
+            "'a' || char(0) || 'b'",
+            "'{\"blob\":\"00\"}'",
+            "CAST(x'ff00' AS TEXT)",
+            "x''",
+            "x'00ff'",
+        ] {
+            let state = conn
+                .query_row(&format!("SELECT {key}"), [], |row| {
+                    Ok(State { last: Exact::of(row.get_ref(0)?), ..State::default() })
+                })
+                .unwrap();
+            let back = State::parse(&state.text().unwrap()).unwrap();
+            let sql = format!("SELECT typeof(?1) = typeof({key}) AND ?1 IS {key} AND quote(?1) IS quote({key})");
+            assert!(conn.query_row(&sql, [back.last], |row| row.get::<_, bool>(0)).unwrap(), "{key}");
+        }
     }
 }

@@ -155,3 +155,45 @@ fn a_batch_that_takes_too_long_is_undone_and_asks_for_a_review() {
     assert_snapshot!(told(&bench.apply("it").expect_err("it takes too long")));
     assert_eq!(ask(root.path(), "SELECT count(*) FROM actions"), "1");
 }
+
+/// Fills `dst (k, v)` from `src (k, v)`, two rows a batch.
+fn keyed(root: &Path, tables: &str) -> Bench {
+    sql(root, tables);
+    let with = r#"{ into = "dst", key = "k", batch = 2, seconds = 3, rows = "SELECT k, v FROM src" }"#;
+    opened(with, root)
+}
+
+#[test]
+fn keys_of_every_type_and_both_infinities_are_each_filled_in_once() {
+    let root = TempDir::new().expect("a temporary folder");
+    let bench = keyed(
+        root.path(),
+        "CREATE TABLE src (k, v); CREATE TABLE dst (v);
+         INSERT INTO src (k) VALUES (-9e999), (-9223372036854775808), (-1.5), (0), (0.1), (9007199254740993),
+           (9223372036854775807), (9.3e18), (9e999), (9e999), (''), ('a' || char(0) || 'b'), ('a' || char(0) || 'c'),
+           ('9'), ('blob'), (CAST(x'ff41' AS TEXT)), (CAST(x'ff42' AS TEXT)), (x''), (x'00'), (x'ffff');
+         UPDATE src SET v = rowid;
+         CREATE TRIGGER twice BEFORE INSERT ON dst WHEN EXISTS (SELECT 1 FROM dst WHERE v = NEW.v)
+           BEGIN SELECT RAISE(ABORT, 'filled twice'); END",
+    );
+    let before = bench.fingerprints().expect("fingerprints");
+    bench.apply("it").expect("applies");
+    assert_eq!(bench.verify("it").expect("verifies"), Verdict::Holds);
+    assert_eq!(ask(root.path(), "SELECT count(*) || ' ' || count(DISTINCT v) FROM dst"), "20 20");
+    let receipt = bench.host().receipt("it");
+    bench.rollback("it", receipt.as_ref()).expect("rolls back");
+    assert_eq!(before["brain"].differences(&bench.fingerprints().expect("fingerprints")["brain"]), [""; 0]);
+}
+
+#[test]
+fn a_key_that_only_real_columns_hold_ends_at_infinity() {
+    let root = TempDir::new().expect("a temporary folder");
+    let bench = keyed(
+        root.path(),
+        "CREATE TABLE src (k REAL, v); INSERT INTO src VALUES (1.5, 'a'), (9e999, 'inf'); CREATE TABLE dst (v);
+         CREATE TRIGGER many BEFORE INSERT ON dst WHEN (SELECT count(*) FROM dst) > 9
+           BEGIN SELECT RAISE(ABORT, 'it does not end'); END",
+    );
+    bench.apply("it").expect("applies");
+    assert_eq!(ask(root.path(), "SELECT group_concat(v) FROM dst"), "a,inf");
+}
