@@ -20,6 +20,7 @@ mod script;
 mod sequence;
 mod tables;
 mod value;
+mod watched;
 mod written;
 
 pub use target::SqliteTarget;

@@ -30,6 +30,10 @@ pub(crate) struct CheckConfig {
     pub(super) fts: Vec<String>,
     /// Queries that must be fast.
     pub(super) latency: Vec<Latency>,
+    /// Seconds that one run of a query of `scalars` or `latency` may take; it is stopped then, and the check fails.
+    #[serde(default = "default_seconds")]
+    #[schemars(range(min = 1))]
+    pub(super) seconds: u64,
     /// Records what `integrity`, `foreign-keys` and `fts` find, and fails on none of it.
     pub(super) take_baseline: bool,
     /// The id of an earlier step with `take-baseline`: only what it did not record is a failure.
@@ -37,6 +41,10 @@ pub(crate) struct CheckConfig {
     /// Sets of facts ("table:NAME", "column:TABLE.NAME", "empty"), one of which must hold before the plan writes
     /// anything: the schemas that the plan knows.
     pub(super) any_of: Vec<Vec<String>>,
+}
+
+fn default_seconds() -> u64 {
+    60
 }
 
 /// What becomes of the things that may be wrong already.
@@ -65,6 +73,9 @@ impl CheckConfig {
         if baseline != Baseline::None && scope.is_empty() {
             return Err(BuildError::at(field, "a baseline is of nothing here")
                 .with_help("add `integrity = true`, `foreign-keys = true` or `fts = [...]`"));
+        }
+        if self.seconds == 0 {
+            return Err(BuildError::at("seconds", "`seconds` is 0").with_help("give it at least 1"));
         }
         for (i, scalar) in self.scalars.iter().enumerate() {
             scalar.check_config(&format!("scalars[{i}]"))?;

@@ -5,12 +5,16 @@
 use std::collections::BTreeMap;
 
 use cutover_core::StepError;
-use rusqlite::backup::Backup;
+use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode};
 use serde::{Deserialize, Serialize};
 
 use crate::declared;
 use crate::sql::{quote_ident, sqlite_error, tokens};
+use crate::watched::Watched;
+
+/// Pages of a private copy between two looks at whether a stop was asked for.
+const COPIED_AT_ONCE: i32 = 10_000;
 
 /// Which of them are looked at.
 #[derive(Debug, Clone, Default)]
@@ -38,11 +42,11 @@ impl Scope {
     }
 
     /// Looks. The database is only read.
-    pub(super) fn take(&self, conn: &Connection) -> Result<Health, StepError> {
+    pub(super) fn take(&self, conn: &Connection, watched: &Watched) -> Result<Health, StepError> {
         Ok(Health {
             foreign_keys: self.foreign_keys.then(|| foreign_keys(conn)).transpose()?,
             integrity: self.integrity.then(|| integrity(conn)).transpose()?,
-            fts: if self.fts.is_empty() { BTreeMap::new() } else { full_text(conn, &self.fts)? },
+            fts: if self.fts.is_empty() { BTreeMap::new() } else { full_text(conn, &self.fts, watched)? },
         })
     }
 }
@@ -151,11 +155,16 @@ fn integrity(conn: &Connection) -> Result<Vec<String>, StepError> {
 }
 
 /// FTS checks itself by an INSERT into the table: it is done on a private copy, so that not a byte of the file moves.
-fn full_text(conn: &Connection, names: &[String]) -> Result<BTreeMap<String, String>, StepError> {
+fn full_text(conn: &Connection, names: &[String], watched: &Watched) -> Result<BTreeMap<String, String>, StepError> {
     let failed = |e| sqlite_error(e, "copying the database for its full-text checks");
     // An empty name is a temporary file that SQLite deletes by itself: a big database does not fill the memory.
     let mut copy = Connection::open("").map_err(failed)?;
-    Backup::new(conn, &mut copy).and_then(|backup| backup.step(-1)).map_err(failed)?;
+    {
+        let backup = Backup::new(conn, &mut copy).map_err(failed)?;
+        // In parts, so that a stop is noticed; a change of others meanwhile begins the copy anew.
+        while !watched.stopped() && backup.step(COPIED_AT_ONCE).map_err(failed)? == StepResult::More {}
+    }
+    watched.also(&copy);
     let mut found = BTreeMap::new();
     for name in names {
         let problem = match declared::object(&copy, name)? {

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::sql::{bind_vars, sql_value, sqlite_error};
 use crate::value::to_json;
+use crate::watched::Watched;
 
 /// A query whose first value must be as expected.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -54,6 +55,18 @@ fn default_runs() -> u32 {
 
 const WARM_UP: u32 = 3;
 
+/// How long one run of a query may take.
+pub(super) struct Limit<'a> {
+    pub(super) watched: &'a Watched,
+    pub(super) seconds: u64,
+}
+
+impl Limit<'_> {
+    fn run<T>(&self, doing: &str, query: impl FnOnce() -> Result<T, StepError>) -> Result<T, StepError> {
+        self.watched.limited(self.seconds, doing, query)
+    }
+}
+
 impl Scalar {
     pub(super) fn check_config(&self, field: &str) -> Result<(), BuildError> {
         if self.equals.is_none() && self.min.is_none() && self.max.is_none() {
@@ -76,12 +89,22 @@ impl Scalar {
         &self,
         conn: &Connection,
         vars: &BTreeMap<String, Value>,
+        limit: &Limit<'_>,
     ) -> Result<Option<String>, StepError> {
         let doing = format!("scalar `{}`", self.name);
-        let mut statement = prepared(conn, &self.sql, vars, &doing)?;
+        limit.run(&doing, || self.compare(conn, vars, &doing))
+    }
+
+    fn compare(
+        &self,
+        conn: &Connection,
+        vars: &BTreeMap<String, Value>,
+        doing: &str,
+    ) -> Result<Option<String>, StepError> {
+        let mut statement = prepared(conn, &self.sql, vars, doing)?;
         let mut rows = statement.raw_query();
-        let found: SqlValue = match rows.next().map_err(|e| sqlite_error(e, &doing))? {
-            Some(row) => row.get(0).map_err(|e| sqlite_error(e, &doing))?,
+        let found: SqlValue = match rows.next().map_err(|e| sqlite_error(e, doing))? {
+            Some(row) => row.get(0).map_err(|e| sqlite_error(e, doing))?,
             None => return Ok(Some(format!("{doing}: expected {}, found no row", self.expected()))),
         };
         let number = match &found {
@@ -109,17 +132,24 @@ impl Latency {
     }
 
     /// The 95th percentile of the runs, in milliseconds.
-    pub(super) fn p95(&self, conn: &Connection, vars: &BTreeMap<String, Value>) -> Result<f64, StepError> {
+    pub(super) fn p95(
+        &self,
+        conn: &Connection,
+        vars: &BTreeMap<String, Value>,
+        limit: &Limit<'_>,
+    ) -> Result<f64, StepError> {
         let doing = format!("latency `{}`", self.name);
         let mut statement = prepared(conn, &self.sql, vars, &doing)?;
         let mut times: Vec<Duration> = Vec::new();
         for run in 0..self.runs + WARM_UP {
-            let started = Instant::now();
-            let mut rows = statement.raw_query();
-            while rows.next().map_err(|e| sqlite_error(e, &doing))?.is_some() {}
-            drop(rows);
+            let took = limit.run(&doing, || {
+                let started = Instant::now();
+                let mut rows = statement.raw_query();
+                while rows.next().map_err(|e| sqlite_error(e, &doing))?.is_some() {}
+                Ok(started.elapsed())
+            })?;
             if run >= WARM_UP {
-                times.push(started.elapsed());
+                times.push(took);
             }
         }
         times.sort_unstable();

@@ -5,21 +5,24 @@
 use std::collections::BTreeMap;
 
 use cutover_core::{
-    Action, Applied, BuildContext, BuildError, Change, MigrationStep, Receipt, Standing, StepContext, StepError,
-    StepKind, Target as _, Use, Verdict, async_trait, register_step,
+    Action, Applied, BuildContext, BuildError, Change, Checkpoint, MigrationStep, Receipt, Standing, StepContext,
+    StepError, StepKind, Target as _, Use, Verdict, async_trait, register_step,
 };
 use serde::{Deserialize, Serialize};
 
 mod config;
 mod health;
+mod look;
 mod measure;
 mod shape;
 
 use crate::SqliteTarget;
 use crate::declared;
 use crate::done;
+use crate::watched::watched;
 use config::{Baseline, CheckConfig};
 use health::{Health, Scope};
+use look::Looked;
 use measure::{Latency, Scalar};
 use shape::Shape;
 
@@ -32,6 +35,7 @@ pub(crate) struct Check {
     baseline: Baseline,
     scalars: Vec<Scalar>,
     latency: Vec<Latency>,
+    seconds: u64,
     any_of: Vec<Vec<String>>,
 }
 
@@ -70,6 +74,7 @@ impl StepKind for Check {
             baseline,
             scalars: config.scalars,
             latency: config.latency,
+            seconds: config.seconds,
             any_of: config.any_of,
         };
         if check.describe().is_empty() {
@@ -113,47 +118,15 @@ impl Check {
         ))
     }
 
-    /// Does every check. What was found, lines for people, and all failures.
-    async fn look(&self, cx: &StepContext) -> Result<(Found, Vec<String>, Vec<String>), StepError> {
+    /// Does every check. None: a stop cut it short.
+    async fn look(&self, cx: &StepContext) -> Result<Option<Looked>, StepError> {
         let before = match &self.baseline {
             Baseline::Since(step) => Some(self.baseline_of(cx, step).await?),
             Baseline::None | Baseline::Take => None,
         };
-        let (check, vars) = (self.clone(), cx.vars().clone());
+        let (check, inner) = (self.clone(), cx.clone());
         cx.target::<SqliteTarget>(&self.target)?
-            .read(cx, move |conn| {
-                let mut failures = check.shape.differences(conn)?;
-                let (mut found, mut notes) = (Found::default(), Vec::new());
-                for scalar in &check.scalars {
-                    failures.extend(scalar.difference(conn, &vars).unwrap_or_else(|e| Some(e.chain())));
-                }
-                if !check.scope.is_empty() {
-                    let health = check.scope.take(conn)?;
-                    if check.baseline == Baseline::Take {
-                        notes.extend(health.summary());
-                        found.health = Some(health);
-                    } else {
-                        failures.extend(health.introduced(before.as_ref()));
-                        notes.extend(before.iter().flat_map(|b| health.inherited(b)));
-                    }
-                }
-                for latency in &check.latency {
-                    match latency.p95(conn, &vars) {
-                        Ok(ms) => {
-                            if ms > latency.p95_ms {
-                                failures.push(format!(
-                                    "latency `{}`: expected at most {} ms in 95 of 100 runs, found {ms:.1} ms",
-                                    latency.name, latency.p95_ms
-                                ));
-                            }
-                            notes.push(format!("latency `{}`: {ms:.1} ms in 95 of 100 runs", latency.name));
-                            found.p95_ms.insert(latency.name.clone(), (ms * 1000.0).round() / 1000.0);
-                        }
-                        Err(e) => failures.push(e.chain()),
-                    }
-                }
-                Ok((found, notes, failures))
-            })
+            .read(cx, move |conn| watched(&inner, conn, |w| check.look_at(conn, inner.vars(), before.as_ref(), w)))
             .await
     }
 
@@ -224,7 +197,9 @@ impl MigrationStep for Check {
         if let Some(conflict) = self.unknown_schema(cx).await? {
             return Err(conflict);
         }
-        let (found, notes, failures) = self.look(cx).await?;
+        let Some(Looked { found, notes, failures }) = self.look(cx).await? else {
+            return Ok(Applied::Stopped(Checkpoint { at: "the check begins anew".to_owned() }));
+        };
         if failures.is_empty() {
             return Ok(Applied::Changed(Receipt { notes, ..Receipt::of(&found)? }));
         }
@@ -236,7 +211,10 @@ impl MigrationStep for Check {
 
     /// Everything but `any-of` is checked again: that one is about what the plan starts from.
     async fn verify(&self, cx: &StepContext) -> Result<Verdict, StepError> {
-        self.look(cx).await.map(|(_, _, failures)| done::verdict(failures))
+        match self.look(cx).await? {
+            Some(looked) => Ok(done::verdict(looked.failures)),
+            None => Err(StepError::failed("the check was stopped").with_help("run the same command again")),
+        }
     }
 
     async fn rollback(&self, _cx: &StepContext, _receipt: Option<&Receipt>) -> Result<(), StepError> {

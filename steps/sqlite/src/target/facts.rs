@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use cutover_core::{StepError, closest};
+use cutover_core::{StepContext, StepError, closest};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use serde_json::Value;
 
 use super::catalog;
 use crate::sql::{bind_vars, sqlite_error};
+use crate::watched::watched;
 
 const FORMS: &[&str] = &["table", "column", "index", "trigger", "view", "empty"];
 
@@ -50,10 +51,21 @@ fn column(conn: &Connection, table: &str, name: &str) -> Result<bool, StepError>
         .map_err(|e| sqlite_error(e, &format!("while reading the columns of `{table}`")))
 }
 
-/// The one number that `query` gives.
-pub(crate) fn measure(conn: &Connection, query: &str, vars: &BTreeMap<String, Value>) -> Result<f64, StepError> {
+/// Seconds that a measure may take.
+const MEASURE_SECONDS: u64 = 600;
+
+/// The one number that `query` gives. A stop and a time limit end it.
+pub(crate) fn measure(cx: &StepContext, conn: &Connection, query: &str) -> Result<f64, StepError> {
     let doing = format!("while measuring by `{}`", crate::sql::joined(query));
-    let mut statement = conn.prepare(query).map_err(|e| sqlite_error(e, &doing))?;
+    let measured = watched(cx, conn, |watched| {
+        watched.limited(MEASURE_SECONDS, &doing, || measured(conn, query, cx.vars(), &doing))
+    })?;
+    measured
+        .ok_or_else(|| StepError::failed(format!("{doing}: it was stopped")).with_help("run the same command again"))
+}
+
+fn measured(conn: &Connection, query: &str, vars: &BTreeMap<String, Value>, doing: &str) -> Result<f64, StepError> {
+    let mut statement = conn.prepare(query).map_err(|e| sqlite_error(e, doing))?;
     let refuse = |why: &str| {
         Err(StepError::failed(format!("{doing}: {why}")).with_help("a measure is one SELECT that gives one number"))
     };
@@ -65,9 +77,9 @@ pub(crate) fn measure(conn: &Connection, query: &str, vars: &BTreeMap<String, Va
     }
     bind_vars(&mut statement, vars)?;
     let mut rows = statement.raw_query();
-    let value = match rows.next().map_err(|e| sqlite_error(e, &doing))? {
+    let value = match rows.next().map_err(|e| sqlite_error(e, doing))? {
         None => return refuse("it gives no row"),
-        Some(row) => match row.get_ref(0).map_err(|e| sqlite_error(e, &doing))? {
+        Some(row) => match row.get_ref(0).map_err(|e| sqlite_error(e, doing))? {
             #[expect(clippy::cast_precision_loss, reason = "gates compare magnitudes")]
             ValueRef::Integer(i) => i as f64,
             ValueRef::Real(r) => r,
@@ -75,7 +87,7 @@ pub(crate) fn measure(conn: &Connection, query: &str, vars: &BTreeMap<String, Va
             ValueRef::Text(_) | ValueRef::Blob(_) => return refuse("it gives no number"),
         },
     };
-    match rows.next().map_err(|e| sqlite_error(e, &doing))? {
+    match rows.next().map_err(|e| sqlite_error(e, doing))? {
         None => Ok(value),
         Some(_) => refuse("it gives more than one row"),
     }

@@ -260,7 +260,7 @@ impl Target for SqliteTarget {
 
     async fn measure(&self, cx: &StepContext, query: &str) -> Result<f64, StepError> {
         let (query, inner) = (query.to_owned(), cx.clone());
-        self.read(cx, move |conn| facts::measure(conn, &query, inner.vars())).await
+        self.read(cx, move |conn| facts::measure(&inner, conn, &query)).await
     }
 
     async fn holds(&self, cx: &StepContext, fact: &str) -> Result<bool, StepError> {

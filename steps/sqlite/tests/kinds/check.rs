@@ -6,6 +6,7 @@ use crate::support::{brain, plan, sql};
 use cutover_core::{Applied, Receipt, Standing, StepError, Verdict};
 use cutover_tests::{Bench, Fixture, Tree};
 use insta::assert_snapshot;
+use pollster::block_on;
 use tempfile::TempDir;
 
 fn opened(steps: &[(&str, &str, &str)], root: &Path) -> Bench {
@@ -95,4 +96,49 @@ fn a_schema_that_the_plan_does_not_know_is_refused_with_its_tables() {
     let Ok(Standing::Conflict(why)) = bench.inspect("it") else { panic!("{:?}", bench.inspect("it")) };
     let place = root.path().canonicalize().expect("the root");
     assert_snapshot!(why.replace(&place.display().to_string(), "ROOT"));
+}
+
+const ENDLESS: &str = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c";
+
+#[test]
+fn a_query_that_does_not_end_is_stopped_and_fails_the_check_after_its_seconds() {
+    let root = root(1);
+    let with = format!(
+        r#"{{ scalars = [{{ name = "endless", sql = "{ENDLESS}", min = 1 }}, {{ name = "two", sql = "SELECT 2", equals = 3 }}],
+            latency = [{{ name = "never", sql = "{ENDLESS}", p95-ms = 1 }}, {{ name = "quick", sql = "SELECT 1", p95-ms = 500 }}], seconds = 1 }}"#
+    );
+    let bench = opened(&[("it", "check", &with.replace('\n', ""))], root.path());
+    assert_snapshot!(told(&bench.apply("it").expect_err("it fails")));
+}
+
+#[test]
+fn a_stop_ends_a_check_that_does_not_end_and_lets_a_quick_one_finish() {
+    let root = root(1);
+    let endless = format!(r#"{{ latency = [{{ name = "never", sql = "{ENDLESS}", p95-ms = 1 }}], integrity = true }}"#);
+    let quick =
+        r#"{ scalars = [{ name = "one", sql = "SELECT 1", equals = 1 }], fts = ["messages"], take-baseline = true }"#;
+    let bench = opened(&[("it", "check", &endless), ("quick", "check", quick)], root.path());
+    bench.host().set_stop(true);
+    let Ok(Applied::Stopped(_)) = bench.apply("it") else { panic!("it stops") };
+    bench.verify("it").expect_err("it stops");
+    applied(&bench, "quick");
+}
+
+#[test]
+fn a_stop_ends_a_measure_that_does_not_end() {
+    let root = root(1);
+    let bench = opened(&[("it", "check", r#"{ integrity = true }"#)], root.path());
+    bench.host().set_stop(true);
+    let measure = |query: &str| block_on(bench.target("brain").measure(&bench.cx("it"), query));
+    assert!((measure("SELECT 4").expect("it ends in time") - 4.0).abs() < f64::EPSILON);
+    let error = measure(ENDLESS).expect_err("it stops");
+    assert!(error.to_string().ends_with("it was stopped"), "{error}");
+    assert!((measure("SELECT 4").expect("the connection still serves") - 4.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn a_check_without_a_second_is_refused() {
+    let error = Fixture::new(plan(&[("it", "check", "{ integrity = true, seconds = 0 }")])).try_compile();
+    let error = format!("{:?}", error.expect_err("it is refused"));
+    assert!(error.contains("`seconds` is 0"), "{error}");
 }
