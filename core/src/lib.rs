@@ -17,6 +17,7 @@ mod event;
 pub mod journal;
 pub mod plan;
 mod registry;
+mod shell;
 pub mod sql;
 mod step;
 mod suggest;
@@ -35,6 +36,7 @@ pub use registry::{
     BuildContext, BuildError, BuildStep, BuildTarget, ConfigSource, Layer, Registry, RegistryError, StepDescriptor,
     StepKind, TargetDescriptor, TargetKind, TargetSpec,
 };
+pub use shell::shell_word;
 pub use step::{
     Access, Action, Applied, Change, Checkpoint, Effects, MigrationStep, Receipt, Reversal, Standing, Use, Verdict,
 };

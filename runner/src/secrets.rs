@@ -1,9 +1,18 @@
 //! Masking: no secret of a plan reaches output, journal or report, plain or encoded.
+//!
+//! Owns the list of encodings. A secret is masked however short it is, as it stands and as text escapes it; hex and the
+//! inside of a longer base64 text are looked for from [`LONG`] bytes on, for less would hide what merely resembles it.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use cutover_core::{Receipt, Verdict};
 use serde_json::Value;
+
+/// From how many bytes on a secret is looked for in hex and inside longer base64 texts.
+const LONG: usize = 8;
+
+/// What encoders of addresses leave as it is, beside letters and digits: RFC 3986, Python, JavaScript, forms.
+const UNCHANGED: [&[u8]; 4] = [b"-_.~", b"-_.~/", b"-_.~!'()*", b"-_.*"];
 
 /// The secrets of one run, in every form that is looked for.
 #[derive(Debug, Clone, Default)]
@@ -14,14 +23,25 @@ impl Secrets {
     pub(crate) fn new(plain: &[String]) -> Self {
         let mut forms = Vec::new();
         for secret in plain.iter().filter(|s| !s.is_empty()) {
-            forms.push(secret.clone());
-            forms.push(STANDARD.encode(secret));
-            forms.push(STANDARD_NO_PAD.encode(secret));
-            forms.push(URL_SAFE.encode(secret));
-            forms.push(URL_SAFE_NO_PAD.encode(secret));
-            forms.push(percent(secret));
+            let escaped = escaped(secret);
+            for unchanged in UNCHANGED {
+                for space in ["%20", "+"] {
+                    forms.extend([percent(secret, unchanged, space, true), percent(secret, unchanged, space, false)]);
+                }
+            }
+            // What is encoded may be JSON that holds the secret.
+            for text in &escaped {
+                forms.extend([&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD].map(|e| e.encode(text)));
+                if text.len() >= LONG {
+                    forms.extend((0..3).flat_map(|before| inside(text, before)));
+                }
+            }
+            if secret.len() >= LONG {
+                forms.extend([true, false].map(|upper| secret.bytes().map(|b| hex(b, upper)).collect()));
+            }
+            forms.extend(escaped);
         }
-        forms.sort_by_key(|f| std::cmp::Reverse(f.len()));
+        forms.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         forms.dedup();
         Self(forms)
     }
@@ -62,26 +82,127 @@ impl Secrets {
     }
 }
 
-fn percent(text: &str) -> String {
+/// `secret`, and as it stands between the quotes of JSON (with and without ASCII only), a shell and SQL.
+fn escaped(secret: &str) -> Vec<String> {
+    let json = Value::from(secret).to_string();
+    let json = json.get(1..json.len() - 1).unwrap_or_default().to_owned();
+    let mut forms = vec![secret.to_owned(), secret.replace('\'', r"'\''"), secret.replace('\'', "''")];
+    for text in [ascii(&json, true), ascii(&json, false), json] {
+        forms.extend([text.replace('/', r"\/"), text]);
+    }
+    forms.sort();
+    forms.dedup();
+    forms
+}
+
+/// JSON text with escapes for all that is not ASCII.
+fn ascii(json: &str, upper: bool) -> String {
     let mut out = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
+    for c in json.chars() {
+        if c.is_ascii() {
+            out.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            out.push_str(&if upper { format!("\\u{unit:04X}") } else { format!("\\u{unit:04x}") });
         }
     }
     out
+}
+
+/// The characters of base64 that `text` alone decides when so many bytes (modulo 3) stand before it.
+fn inside(text: &str, before: usize) -> [String; 2] {
+    let bytes = [&[0; 3][..before], text.as_bytes()].concat();
+    let decided = (before * 8).div_ceil(6)..bytes.len() * 8 / 6;
+    [STANDARD_NO_PAD.encode(&bytes), URL_SAFE_NO_PAD.encode(&bytes)]
+        .map(|all| all.get(decided.clone()).unwrap_or_default().to_owned())
+}
+
+fn percent(text: &str, unchanged: &[u8], space: &str, upper: bool) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || unchanged.contains(&byte) {
+            out.push(char::from(byte));
+        } else if byte == b' ' {
+            out.push_str(space);
+        } else {
+            out.push('%');
+            out.push_str(&hex(byte, upper));
+        }
+    }
+    out
+}
+
+fn hex(byte: u8, upper: bool) -> String {
+    if upper { format!("{byte:02X}") } else { format!("{byte:02x}") }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The secret of these tests: whatever encodings change is in it.
+    const SECRET: &str = "s3cr\"et\\va'l ü/+~";
+
+    fn shown(text: &str) -> String {
+        Secrets::new(&[SECRET.to_owned()]).mask(text)
+    }
+
     #[test]
     fn every_form_of_a_secret_is_masked() {
         let secrets = Secrets::new(&["p@ss word".to_owned()]);
         let text = format!("a p@ss word b {} c p%40ss%20word", STANDARD.encode("p@ss word"));
         assert_eq!(secrets.mask(&text), "a *** b *** c ***");
+    }
+
+    #[test]
+    fn a_secret_is_masked_as_json_shells_and_sql_escape_it() {
+        for form in [
+            "s3cr\\\"et\\\\va'l ü/+~",
+            "s3cr\\\"et\\\\va'l \\u00fc/+~",
+            "s3cr\\\"et\\\\va'l \\u00FC/+~",
+            "s3cr\\\"et\\\\va'l ü\\/+~",
+            "s3cr\"et\\va'\\''l ü/+~",
+            "s3cr\"et\\va''l ü/+~",
+        ] {
+            assert_eq!(shown(&format!("k = \"x{form}y\"")), "k = \"x***y\"", "{form}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_masked_in_every_usual_encoding_for_addresses_and_in_hex() {
+        let bytes = SECRET.bytes();
+        for form in [
+            "s3cr%22et%5Cva%27l%20%C3%BC%2F%2B~".to_owned(),
+            "s3cr%22et%5cva%27l%20%c3%bc%2f%2b~".to_owned(),
+            "s3cr%22et%5Cva%27l+%C3%BC%2F%2B%7E".to_owned(),
+            "s3cr%22et%5cva%27l+%c3%bc%2f%2b~".to_owned(),
+            bytes.clone().map(|b| format!("{b:02x}")).collect(),
+            bytes.map(|b| format!("{b:02X}")).collect(),
+        ] {
+            assert_eq!(shown(&format!("={form}&")), "=***&", "{form}");
+        }
+    }
+
+    #[test]
+    fn base64_of_a_text_around_a_secret_shows_none_of_it() {
+        for (before, after) in
+            [("", ":x"), ("u:", ""), ("us:", "\n"), ("usr:", "ab"), ("user:", ""), ("{\"t\":\"", "\"}")]
+        {
+            for engine in [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD] {
+                let text = engine.encode(format!("{before}{SECRET}{after}"));
+                let masked = shown(&text);
+                assert!(masked.contains("***"), "{text}");
+                // What is left of it are the ends, which hold bits of the text around it.
+                let left = masked.len() - 3;
+                assert!(left <= (before.len() + after.len()) * 4 / 3 + 6, "{text} as {masked}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_secret_is_masked_as_it_is_and_hides_nothing_that_merely_resembles_it() {
+        let secrets = Secrets::new(&["abc1".to_owned(), String::new()]);
+        assert_eq!(secrets.mask("abc1 YWJjMQ== 61626331 xYWJjMx"), "*** *** 61626331 xYWJjMx");
     }
 }

@@ -108,3 +108,47 @@ fn nothing_holds_it(folder: &Path) -> usize {
     }
     files
 }
+
+#[test]
+fn a_secret_that_json_escapes_is_in_no_line_either() {
+    const PLAN: &str = r#"name = "secret"
+[targets.app]
+kind = "sqlite"
+path = "app.db"
+[[phase]]
+name = "all"
+layer = "storage"
+[[phase.step]]
+id = "row"
+use = "sqlite.rows"
+target = "app"
+with = { table = "t", key = ["k"], rows = [{ k = "${env.SERVICE_TOKEN}", v = "x${env.SERVICE_TOKEN}y" }] }
+"#;
+    let run = |system: &System, command: &str, args: &[&str], code: i32| {
+        let ran =
+            cutover_tests::run(system.command(command, args).env("SERVICE_TOKEN", "s3cr\"et\\va'l")).expect_code(code);
+        for text in [&ran.stdout, &ran.stderr] {
+            assert!(!text.contains("s3cr"), "{command} {args:?} shows the secret:\n{text}");
+        }
+        ran.stdout
+    };
+    let system = System::new("CREATE TABLE t (k TEXT PRIMARY KEY, v TEXT)", PLAN);
+    run(&system, "apply", &[], 0);
+    system.ask("UPDATE t SET v = 'another'");
+    assert!(run(&system, "verify", &[], 102).contains("***"));
+    assert!(run(&system, "verify", &["--format", "json"], 102).contains("***"));
+    system.ask("DELETE FROM t");
+    assert!(run(&system, "verify", &[], 102).contains("***"));
+
+    // What verify says after an apply is kept.
+    let changed = System::new(
+        "CREATE TABLE t (k TEXT PRIMARY KEY, v TEXT);
+         CREATE TRIGGER changes AFTER INSERT ON t BEGIN UPDATE t SET v = 'another'; END",
+        PLAN,
+    );
+    run(&changed, "apply", &[], 100);
+    let kept = changed.ask("SELECT count(*) FROM cutover_ledger WHERE error_message LIKE '%***%'");
+    assert_eq!(kept, "1", "the ledger says what verify said");
+    assert_eq!(changed.ask("SELECT count(*) FROM cutover_ledger WHERE error_message LIKE '%s3cr%'"), "0");
+    assert!(!run(&changed, "history", &["--format", "json"], 0).is_empty());
+}

@@ -1,5 +1,7 @@
 //! Commands as they are printed for a person, who pastes them into a shell.
 
+use cutover_core::shell_word;
+
 use super::Session;
 use crate::executor::RunOptions;
 
@@ -39,13 +41,4 @@ impl Session {
 /// Words as a shell reads them again.
 pub(crate) fn shell_words<T: AsRef<str>>(words: impl IntoIterator<Item = T>) -> String {
     words.into_iter().map(|word| shell_word(word.as_ref())).collect::<Vec<_>>().join(" ")
-}
-
-fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./=:,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }

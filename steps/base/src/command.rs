@@ -13,7 +13,7 @@ use std::time::Duration;
 use cutover_core::disk::{inside, private_dir};
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Effects, MigrationStep, Receipt, Reversal, Standing,
-    StepContext, StepError, StepKind, Use, Verdict, async_trait, register_step,
+    StepContext, StepError, StepKind, Use, Verdict, async_trait, register_step, shell_word,
 };
 use serde::{Deserialize, Serialize};
 
@@ -67,7 +67,7 @@ register_step!(CommandRun);
 #[async_trait]
 impl MigrationStep for CommandRun {
     fn describe(&self) -> Vec<Change> {
-        let shown = |argv: &[String]| argv.iter().map(|a| quoted(a)).collect::<Vec<_>>().join(" ");
+        let shown = |argv: &[String]| argv.iter().map(|a| shell_word(a)).collect::<Vec<_>>().join(" ");
         let mut details = Vec::new();
         if self.config.cwd != "." {
             details.push(format!("in {}", self.config.cwd));
@@ -239,16 +239,6 @@ fn failed(argv: &[String], ran: &Ran, cx: &StepContext) -> StepError {
         message.push_str(line);
     }
     StepError::failed(message)
-}
-
-/// An argument as a shell would need it, for people.
-fn quoted(argument: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./=:,@%+".contains(c);
-    if !argument.is_empty() && argument.chars().all(plain) {
-        argument.to_owned()
-    } else {
-        format!("'{}'", argument.replace('\'', r"'\''"))
-    }
 }
 
 #[cfg(test)]
