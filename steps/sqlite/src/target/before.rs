@@ -40,7 +40,8 @@ impl Before {
                 if number("page_count")?.saturating_mul(number("page_size")?) > HELD {
                     return Ok(());
                 }
-                writer.execute_batch("PRAGMA main.cache_spill = OFF")?;
+                // Pages; switching it off has no effect inside a transaction.
+                writer.execute_batch("PRAGMA main.cache_spill = 1000000000")?;
             }
             conn.execute_batch("BEGIN; SELECT count(*) FROM sqlite_master")
         };
@@ -70,7 +71,7 @@ impl Before {
         match slot.as_ref() {
             Some(conn) if !conn.is_autocommit() => conn
                 .execute_batch("ROLLBACK")
-                .and_then(|()| writer.execute_batch("PRAGMA main.cache_spill = ON"))
+                .and_then(|()| writer.execute_batch("PRAGMA main.cache_spill = 1"))
                 .map_err(|e| sqlite_error(e, DOING)),
             _ => Ok(()),
         }

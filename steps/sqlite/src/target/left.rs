@@ -11,17 +11,17 @@ use rusqlite::Connection;
 use super::before::Before;
 use super::catalog::{self, Table};
 use super::heard::{Earlier, Heard, Ranges};
+use super::keyed;
 use super::objects::{self, Objects};
 use super::pairs;
 use super::reader::{Key, Reader};
-use super::{dump, keyed};
 use crate::sql::sqlite_error;
 use crate::written::{Gone, Part, UNREAD, Written};
 
 const DOING: &str = "while watching the rows that are written";
 
-/// A table with the page where it is stored and its columns.
-type Place = (Table, i64, Vec<String>);
+/// A table with the page where it is stored.
+type Place = (Table, i64);
 
 /// The database as it was when the change began.
 #[derive(Debug)]
@@ -36,20 +36,20 @@ impl Start {
     pub(crate) fn of(conn: &Connection, ledger: &str) -> Result<Self, StepError> {
         let objects = objects::of(conn, "main", ledger)?;
         let tables = places(conn, ledger)?;
-        let keyed = tables.values().filter(|(table, ..)| table.without_rowid);
-        let watched = keyed.map(|(table, ..)| table.name.clone()).collect();
+        let keyed = tables.values().filter(|(table, _)| table.without_rowid);
+        let watched = keyed.map(|(table, _)| table.name.clone()).collect();
         Ok(Self { tables, objects, watched })
     }
 
-    /// Whether `table` is the table of that name as it was, with all its columns.
-    fn has(&self, (table, page, columns): &Place) -> (bool, bool) {
-        match self.tables.get(&table.name) {
-            Some((old, at, names)) => {
-                let in_place = at == page && old.without_rowid == table.without_rowid;
-                (in_place, names.iter().all(|n| columns.iter().any(|c| c.eq_ignore_ascii_case(n))))
-            }
-            None => (false, false),
-        }
+    /// Whether `table` is the table of that name as it was, whatever happened to its rows and columns.
+    fn has(&self, (table, page): &Place) -> bool {
+        self.tables.get(&table.name).is_some_and(|(old, at)| at == page && old.without_rowid == table.without_rowid)
+    }
+
+    /// Whether the columns of `table` may be others now.
+    fn may_differ(&self, table: &str, objects: &Objects) -> bool {
+        let name = format!("table {table}");
+        self.objects.get(&name) != objects.get(&name)
     }
 }
 
@@ -65,11 +65,10 @@ fn places(conn: &Connection, ledger: &str) -> Result<BTreeMap<String, Place>, St
             .map_err(|e| sqlite_error(e, DOING))?;
     }
     let place = |table: Table| {
-        let columns = dump::Columns::of(conn, &table.name)?.names().to_vec();
         let page = pages.get(&table.name).copied().unwrap_or_default();
-        Ok((table.name.clone(), (table, page, columns)))
+        (table.name.clone(), (table, page))
     };
-    catalog::holders(conn, ledger)?.into_iter().map(place).collect()
+    Ok(catalog::holders(conn, ledger)?.into_iter().map(place).collect())
 }
 
 /// What was written: the rows heard of, whole tables, and the schema.
@@ -89,16 +88,22 @@ pub(crate) fn left(
     let now = now.as_ref().unwrap_or(&start.tables);
     for (name, place) in now {
         let table = &place.0;
-        let (in_place, has_columns) = start.has(place);
+        let in_place = start.has(place);
         let unwatched = start.watched.iter().position(|t| t == name).is_some_and(|n| lost_triggers.contains(&n));
         let shadows = format!("{name}_");
         let heard_of = |t: &String| t == name || table.is_virtual && t.starts_with(&shadows);
         let touched = heard.inserted.keys().chain(heard.updated.keys()).chain(heard.moves.keys()).any(heard_of);
-        let whole = !in_place || unwatched || !has_columns || table.is_virtual;
-        if !touched && in_place && !unwatched && has_columns {
+        let altered = !same_schema && start.may_differ(name, &objects);
+        if !touched && in_place && !unwatched && !altered {
             continue;
         }
         let after = Reader::of(conn, table)?;
+        let less = altered
+            && !with_old(before, table, |old| Ok(old.is_some_and(|old| has_all(old, &after))))?.unwrap_or(false);
+        let whole = !in_place || unwatched || less || table.is_virtual;
+        if !whole && !touched {
+            continue;
+        }
         let mut part = None;
         if !whole {
             part = some_rows(&after, table, &mut heard, earlier, before)?;
@@ -111,7 +116,7 @@ pub(crate) fn left(
         }
         written.tables.extend(part.flatten());
     }
-    for (name, (table, ..)) in start.tables.iter().filter(|(name, _)| !now.contains_key(*name)) {
+    for (name, (table, _)) in start.tables.iter().filter(|(name, _)| !now.contains_key(*name)) {
         let gone = with_old(before, table, |old| old.map(pairs::dropped).transpose().map(Option::flatten))?;
         written.gone.extend(gone.unwrap_or_else(|| unknown(name)));
     }
@@ -129,6 +134,11 @@ fn with_old<T>(
         let reader = old.map(|old| Reader::of(conn, &old)).transpose()?;
         work(reader.as_ref())
     })
+}
+
+/// Whether no column was taken away or renamed.
+fn has_all(old: &Reader<'_>, now: &Reader<'_>) -> bool {
+    old.columns.names().iter().all(|o| now.columns.names().iter().any(|n| n.eq_ignore_ascii_case(o)))
 }
 
 fn unknown(table: &str) -> Option<Gone> {
