@@ -101,7 +101,7 @@ impl Session {
     }
 
     /// The same for a command that does not call every step: the environment variables of those that it leaves alone
-    /// need not be set. [`needs_env`] is asked about the others.
+    /// need not be set. `needs_env` is asked about the others.
     pub fn look(place: Place) -> Result<Self> {
         Self::open_for(place, Purpose::Look)
     }
