@@ -57,6 +57,26 @@ pub trait Target: Any + fmt::Debug + Send + Sync {
         Ok(serde_json::Value::Null)
     }
 
+    /// The files that are wholly its own, absolute: a copy of the folder that it lies in leaves them out, since only
+    /// [`copy_to`](Self::copy_to) copies them consistently. None for plain files.
+    fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    /// A consistent, hashed copy of it at `path`, where nothing of it is yet: for a rehearsal. By default nothing is
+    /// done: copying the folder that it lies in is enough. The caller makes the folder of `path`.
+    async fn copy_to(&self, cx: &StepContext, path: &Path) -> Result<(), StepError> {
+        let _ = (cx, path);
+        Ok(())
+    }
+
+    /// How the content differs from that of a target of the same kind at `original`, a line for each of the first
+    /// entries: "table plugins: only in the original: 3, 'audit'". Empty when the store cannot tell. Read-only.
+    async fn differing(&self, cx: &StepContext, original: &Path) -> Result<Vec<String>, StepError> {
+        let _ = (cx, original);
+        Ok(Vec::new())
+    }
+
     /// A scalar in the target's own language (an SQL query, say), for gates and declared counts.
     async fn measure(&self, cx: &StepContext, query: &str) -> Result<f64, StepError>;
 

@@ -9,6 +9,7 @@
 //! }
 //! ```
 
+mod binding;
 mod builtin;
 mod cli;
 mod clock;
@@ -24,7 +25,9 @@ mod journal;
 mod lock;
 mod new;
 mod recorder;
+mod rehearse;
 mod report;
+mod saved;
 mod secrets;
 mod session;
 mod stored;

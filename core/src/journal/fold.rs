@@ -66,6 +66,8 @@ pub struct RunState {
     pub plan_digest: String,
     /// How far it was to go; none for all of it.
     pub to: Option<String>,
+    /// Digests of what it was bound to: a saved plan, a rehearsal.
+    pub bound_to: Vec<String>,
     /// When it began.
     pub started: Timestamp,
     /// How it ended; none while it is open (running, waiting for its resumption, or killed).
@@ -101,13 +103,14 @@ impl PlanState {
     pub fn push(&mut self, entry: &Entry) -> Result<(), IllegalTransition> {
         let record = &entry.record;
         match record {
-            Record::RunStarted { command, plan_digest, to, .. } => {
+            Record::RunStarted { command, plan_digest, to, bound_to, .. } => {
                 self.run = Some(RunState {
                     id: entry.run.clone(),
                     epoch: entry.epoch,
                     command: *command,
                     plan_digest: plan_digest.clone(),
                     to: to.clone(),
+                    bound_to: bound_to.clone(),
                     started: entry.at,
                     outcome: None,
                 });

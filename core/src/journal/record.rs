@@ -54,6 +54,9 @@ pub enum Record {
         /// How far it was to go: a step or a phase; none for all of it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<String>,
+        /// Digests of what it was bound to (a saved plan, a rehearsal): it held when the run began.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        bound_to: Vec<String>,
     },
     /// A step's condition did not hold.
     StepSkipped {

@@ -30,16 +30,39 @@ pub(super) enum Command {
         /// End with 3 when changes are pending
         #[arg(long)]
         exit_code: bool,
+        /// Save the plan, bound to its steps and to structure and ledgers of the targets; `apply FILE` runs just that
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Bind the saved plan to every row too
+        #[arg(long, requires = "out")]
+        exact: bool,
     },
     /// Run the plan forward; the same command again resumes an interrupted run
     Apply {
+        /// The plan file, a folder with plan.toml, or a plan that `plan --out` saved
+        plan: PathBuf,
+        /// Up to and including this step or phase
+        #[arg(long, value_name = "STEP|PHASE")]
+        to: Option<String>,
+        /// Refuse unless this very plan passed a rehearsal on targets with this structure and these ledgers
+        #[arg(long)]
+        require_rehearsal: bool,
+        #[command(flatten)]
+        locking: Locking,
+    },
+    /// Run the plan on a copy of the system, there, back and there again, and prove that the way back leads home
+    Rehearse {
         /// The plan file, or a folder with plan.toml
         plan: PathBuf,
         /// Up to and including this step or phase
         #[arg(long, value_name = "STEP|PHASE")]
         to: Option<String>,
-        #[command(flatten)]
-        locking: Locking,
+        /// Leave the copy where it is
+        #[arg(long)]
+        keep: bool,
+        /// Make the copy here (default: inside the state folder)
+        #[arg(long, value_name = "DIR")]
+        scratch: Option<PathBuf>,
     },
     /// Prove again that every applied step holds. Writes nothing
     Verify {

@@ -17,6 +17,7 @@ use crate::commands;
 use crate::error::{Result, RunnerError};
 use crate::executor::RunOptions;
 use crate::exit::Exit;
+use crate::rehearse::Asked;
 use crate::session::{Place, shell_words};
 use crate::style::{Style, plain};
 
@@ -88,10 +89,16 @@ fn dispatch(cli: Cli, out: &Out) -> Result<Exit> {
         Command::Check { plan } => commands::check::run(&place(plan), out),
         Command::Completions { shell } => commands::completions::run(shell, out),
         Command::New { what } => commands::new::run(&what, out),
-        Command::Plan { plan, exit_code } => block_on(commands::plan::run(place(plan), exit_code, out)),
-        Command::Apply { plan, to, locking } => {
+        Command::Plan { plan, exit_code, out: file, exact } => {
+            block_on(commands::plan::run(place(plan), &commands::plan::Asked { exit_code, file, exact }, out))
+        }
+        Command::Apply { plan, to, require_rehearsal, locking } => {
             let options = RunOptions { to, ..options(&locking) };
-            block_on_stoppable(|stop| commands::apply::run(place(plan), options, stop, out))
+            block_on_stoppable(|stop| commands::apply::run(place(plan), options, require_rehearsal, stop, out))
+        }
+        Command::Rehearse { plan, to, keep, scratch } => {
+            let asked = Asked { to, keep, scratch, jobs: global.jobs };
+            block_on_stoppable(|stop| commands::rehearse::run(place(plan), asked, stop, out))
         }
         Command::Verify { plan } => block_on(commands::verify::run(place(plan), out)),
         Command::Rollback { plan, to, accept_loss, locking } => {

@@ -52,7 +52,7 @@ pub(crate) async fn run(
 
     let before = fingerprints(&place, &stop, out).await?;
     heading("plan", out);
-    plan::run(place.clone(), false, out).await?;
+    plan::run(place.clone(), &plan::Asked::default(), out).await?;
 
     heading("apply", out);
     let session = Session::open(place.clone())?;

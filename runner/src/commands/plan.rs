@@ -1,23 +1,37 @@
 //! `plan`: what apply would change, from the plan and a read-only look at the targets. Stable byte for byte.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use cutover_core::journal::StepState;
 use cutover_core::plan::{OnFailure, PlanStep};
-use cutover_core::{Effects, Reversal, Standing};
+use cutover_core::{Depth, Effects, Reversal, Standing};
 use serde_json::json;
 
+use crate::binding::Binding;
 use crate::cli::{Format, Out};
 use crate::error::Result;
 use crate::executor::{Look, Preview, drift, estranged, ledger_rows, preview, reader_context, reconciled};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::recorder::journal_error;
+use crate::saved::SavedPlan;
 use crate::secrets::Secrets;
-use crate::session::{Place, Session};
+use crate::session::{Place, Session, shell_words};
 use crate::style::{Style, count, plain};
 
-pub(crate) async fn run(place: Place, exit_code: bool, out: &Out) -> Result<Exit> {
+/// What was asked for besides the output.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    /// End with 3 when changes are pending.
+    pub exit_code: bool,
+    /// Where to save the plan.
+    pub file: Option<PathBuf>,
+    /// Bind the saved plan to content too.
+    pub exact: bool,
+}
+
+pub(crate) async fn run(place: Place, asked: &Asked, out: &Out) -> Result<Exit> {
     out.only(&[Format::Text, Format::Json, Format::Markdown])?;
     let session = Session::open(place)?;
     let (state, _) = session.journalled().map_err(journal_error)?;
@@ -31,13 +45,21 @@ pub(crate) async fn run(place: Place, exit_code: bool, out: &Out) -> Result<Exit
     let secrets = Secrets::new(&session.plan.secrets);
     let open = state.unwinding.as_ref().map(|u| u.to.as_str());
     let text = |style| secrets.mask(&text(&session, &found, open, style));
+    if let Some(file) = &asked.file {
+        let depth = if asked.exact { Depth::Content } else { Depth::Schema };
+        let binding = Binding::of(&session, &cx, depth).await?;
+        SavedPlan::new(&session, file, binding, text(Style { color: false }))?.write(file)?;
+    }
     match out.format {
         Format::Json => out.json(&secrets.mask_json(as_json(&session, &found, open))),
         Format::Markdown => out.print(&format!("```text\n{}```\n", text(Style { color: false }))),
         _ => out.print(&text(out.style)),
     }
+    if let (Some(file), Format::Text) = (&asked.file, out.format) {
+        out.print(&format!("saved: cutover apply {}\n", shell_words([file.display().to_string()])));
+    }
     let pending = found.values().any(|l| matches!(word(l), "to apply" | "in progress" | "conflict"));
-    Ok(if exit_code && pending { Exit::Pending } else { Exit::Done })
+    Ok(if asked.exit_code && pending { Exit::Pending } else { Exit::Done })
 }
 
 /// One word for where a step stands.

@@ -145,7 +145,7 @@ fn as_json(session: &Session, state: &PlanState, rows: &LedgerRows) -> serde_jso
 pub(super) const WORD: &str = "on the operator's word, not proven";
 
 /// How a run ended, in words.
-pub(super) fn ended(outcome: &str) -> &str {
+pub(crate) fn ended(outcome: &str) -> &str {
     match outcome {
         "failed-rolled-back" => "failed, and rolled back as the plan says",
         "failed-paused" => "failed; nothing was undone",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cutover_core::journal::{PlanState, StepState};
 use cutover_core::plan::{Plan, PlanStep};
-use cutover_core::{EventKind, Outcome, StepInfo, Verdict};
+use cutover_core::{EventKind, Outcome, StepContext, StepInfo, Verdict};
 
 use crate::cli::{Format, Out};
 use crate::error::Result;
@@ -41,11 +41,29 @@ pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
             .collect(),
         resumed: false,
     });
-    let secrets = Secrets::new(&plan.secrets);
     let mut broken = 0;
     let mut checked = 0;
+    for (step, verdict) in verdicts(&session, &cx, &state).await {
+        checked += 1;
+        broken += usize::from(matches!(verdict, Verdict::Broken(_)));
+        emitter.emit(EventKind::StepVerified { step, verdict });
+    }
+    if out.format == Format::Text {
+        out.print(&format!("{} verified, {broken} broken\n", count(checked, "applied step")));
+    } else {
+        let outcome = if broken == 0 { Outcome::Done } else { Outcome::FailedPaused };
+        emitter.emit(EventKind::RunFinished { outcome, next: None });
+    }
+    Ok(if broken == 0 { Exit::Done } else { Exit::Drift })
+}
+
+/// What every applied step's verify says, in plan order; secrets are masked.
+pub(crate) async fn verdicts(session: &Session, cx: &StepContext, state: &PlanState) -> Vec<(String, Verdict)> {
+    let plan = &session.plan;
+    let secrets = Secrets::new(&plan.secrets);
+    let mut verdicts = Vec::new();
     for (_, step) in plan.steps().filter(|(_, s)| state.state_of(&s.id) == StepState::Applied) {
-        let verdict = match superseded(plan, &state, step) {
+        let verdict = match superseded(plan, state, step) {
             Some(by) => Verdict::Superseded(by.id.clone()),
             None => {
                 // A ledger knows a step as it was applied, which an accepted edit does not change.
@@ -61,17 +79,9 @@ pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
                 step.step.verify(&cx).await.unwrap_or_else(|e| Verdict::Broken(vec![e.chain()]))
             }
         };
-        checked += 1;
-        broken += usize::from(matches!(verdict, Verdict::Broken(_)));
-        emitter.emit(EventKind::StepVerified { step: step.id.clone(), verdict: secrets.mask_verdict(verdict) });
+        verdicts.push((step.id.clone(), secrets.mask_verdict(verdict)));
     }
-    if out.format == Format::Text {
-        out.print(&format!("{} verified, {broken} broken\n", count(checked, "applied step")));
-    } else {
-        let outcome = if broken == 0 { Outcome::Done } else { Outcome::FailedPaused };
-        emitter.emit(EventKind::RunFinished { outcome, next: None });
-    }
-    Ok(if broken == 0 { Exit::Done } else { Exit::Drift })
+    verdicts
 }
 
 /// The applied step that undid this one by design, if there is one.

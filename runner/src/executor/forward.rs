@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use cutover_core::journal::{Record, RunCommand};
 use cutover_core::plan::PlanStep;
-use cutover_core::{Applied, EventKind, Outcome, Receipt, StepContext, StepError, StepErrorKind, StepFigures, Verdict};
+use cutover_core::{
+    Applied, Effects, EventKind, Outcome, Receipt, StepContext, StepError, StepErrorKind, StepFigures, Verdict,
+};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::preflight::condition;
@@ -126,6 +128,9 @@ impl Run<'_> {
             && let Some(why) = self.skipped(&self.context(step), step).await
         {
             return self.record_skip(step, why).await;
+        }
+        if self.options.rehearsal && step.step.effects() == Effects::External {
+            return self.record_skip(step, "it has effects outside of the copy".to_owned()).await;
         }
         let (known, objects) = self.stored(phase, step);
         let began = Instant::now();

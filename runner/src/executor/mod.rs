@@ -25,6 +25,7 @@ use cutover_core::journal::{PlanState, RunCommand, StepState};
 use cutover_core::plan::PlanStep;
 use cutover_core::{EventKind, Outcome, StepContext, StepInfo};
 
+use crate::binding::Binding;
 use crate::error::{Result, RunnerError};
 use crate::host::{JournalAccess, RunnerHost, Stop};
 use crate::report::Emitter;
@@ -32,14 +33,15 @@ use crate::secrets::Secrets;
 use crate::session::Session;
 
 pub(crate) use drift::{drift, estranged};
-pub(crate) use preflight::{Look, Preview, preview};
+pub(crate) use preflight::{Look, Preview, check_targets, preview};
 pub(crate) use reconcile::{LedgerRows, ledger_rows, reconcile, reconciled};
 pub use rollback::rollback;
-pub(crate) use run::Run;
+pub(crate) use run::{Run, outcome_name};
 pub use selection::Selection;
 
-/// How a run is to go.
+/// How a run is to go. Made from [`RunOptions::default`].
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct RunOptions {
     /// Apply: up to and including this step or phase. Rollback: what comes after it is undone ("start": all).
     pub to: Option<String>,
@@ -51,8 +53,25 @@ pub struct RunOptions {
     pub take_over: bool,
     /// A restore may drop rows that others wrote since the snapshot (they are exported first).
     pub accept_loss: bool,
+    /// Steps that a rollback leaves, in place of `to`.
+    pub(crate) except: Option<BTreeSet<String>>,
+    /// The run is on a copy: steps with effects outside of it are skipped.
+    pub(crate) rehearsal: bool,
+    /// What must hold before the first write.
+    pub(crate) bound: Vec<Bound>,
     /// The command, for lock files and printed remedies.
     pub command: String,
+}
+
+/// Something that a run is bound to: a saved plan, a rehearsal.
+#[derive(Debug, Clone)]
+pub(crate) struct Bound {
+    /// It, in words.
+    pub what: String,
+    /// What it holds for.
+    pub binding: Binding,
+    /// What to do when that moved.
+    pub remedy: String,
 }
 
 impl Default for RunOptions {
@@ -63,6 +82,9 @@ impl Default for RunOptions {
             lock_timeout: Duration::ZERO,
             take_over: false,
             accept_loss: false,
+            except: None,
+            rehearsal: false,
+            bound: Vec::new(),
             command: "cutover".to_owned(),
         }
     }
@@ -91,6 +113,7 @@ pub async fn apply(session: &Session, emitter: Arc<Emitter>, stop: Stop, options
     }
     preflight::check_targets(session, &survey_context(session, &emitter, &stop)).await?;
     let (run, _locks) = Run::open(session, emitter, stop, options, RunCommand::Apply).await?;
+    run.refuse_moved().await?;
     let reconciled = run.reconcile().await?;
     run.recorder.with_state(|state| refuse_stuck(session, state))?;
     if let Some(open) = run.recorder.with_state(|state| state.unwinding.clone()) {

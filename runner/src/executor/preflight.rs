@@ -27,7 +27,7 @@ pub(crate) struct Look {
 pub(crate) type Preview = BTreeMap<String, Look>;
 
 /// Every target that is used must be there, readable and whole. All that are not are named.
-pub(super) async fn check_targets(session: &Session, cx: &StepContext) -> Result<()> {
+pub(crate) async fn check_targets(session: &Session, cx: &StepContext) -> Result<()> {
     let mut written = BTreeMap::new();
     for (_, step) in session.plan.steps() {
         for used in step.step.uses() {

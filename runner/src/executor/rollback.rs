@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cutover_core::journal::RunCommand;
 use cutover_core::{EventKind, Outcome};
 
-use super::selection::{Selection, selection};
+use super::selection::{Point, Selection, selection};
 use super::{Report, Run, RunOptions, ledger_rows, preflight, reconcile, survey_context};
 use crate::error::{Result, RunnerError};
 use crate::exit::Exit;
@@ -22,13 +22,18 @@ pub async fn rollback(
     options: RunOptions,
     confirmed: impl FnOnce(&Selection) -> Result<bool>,
 ) -> Result<Report> {
-    let to = options.to.clone();
+    let (to, except) = (options.to.clone(), options.except.clone());
+    let point = match (&except, &to) {
+        (Some(kept), _) => Point::Except(kept),
+        (None, Some(to)) => Point::After(to),
+        (None, None) => Point::LastPhase,
+    };
     let survey = survey_context(session, &emitter, &stop);
     preflight::check_targets(session, &survey).await?;
     // Without locks and without writing: is there anything to do at all?
     if let Ok((state, _)) = session.journalled()
         && state.unwinding.is_none()
-        && selection(session, &state, to.as_deref())?.finds_nothing()
+        && selection(session, &state, point)?.finds_nothing()
         && reconcile(session, &state, &ledger_rows(session, &survey).await?).is_empty()
     {
         return nothing(session, &emitter, &stop, Outcome::NothingToDo).await;
@@ -36,7 +41,7 @@ pub async fn rollback(
     let (run, _locks) = Run::open(session, Arc::clone(&emitter), stop.clone(), options, RunCommand::Rollback).await?;
     run.reconcile().await?;
     let open = run.recorder.with_state(|state| state.unwinding.clone());
-    let found = run.recorder.with_state(|state| selection(session, state, to.as_deref()))?;
+    let found = run.recorder.with_state(|state| selection(session, state, point))?;
     if let Some(step) = &found.blocked_by {
         let why = session.plan.step(step).and_then(|s| s.irreversible.clone()).unwrap_or_default();
         return Err(RunnerError::new(

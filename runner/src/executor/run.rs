@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
-use cutover_core::journal::{PlanState, Record, RunCommand, StoredStep};
+use cutover_core::journal::{PlanState, Record, RunCommand, RunState, StoredStep};
 use cutover_core::plan::PlanStep;
 use cutover_core::{EventKind, Outcome, StepContext, StepInfo};
 
 use super::{Report, RunOptions, locks, order, survey_context};
+use crate::binding::Binding;
 use crate::clock;
 use crate::error::{Result, RunnerError};
+use crate::exit::Exit;
 use crate::host::{JournalAccess, RunnerHost, Stop};
 use crate::lock::{Lock, host_name};
 use crate::recorder::{Recorder, journal_error};
@@ -28,6 +30,8 @@ pub(crate) struct Run<'a> {
     pub(crate) options: RunOptions,
     pub(crate) stop: Stop,
     pub(super) command: RunCommand,
+    /// The run before this one.
+    previous: Option<RunState>,
     /// Where the plan's steps were applied up to when this run opened.
     frontier: OnceLock<usize>,
 }
@@ -65,7 +69,9 @@ impl<'a> Run<'a> {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             to: options.to.clone(),
+            bound_to: options.bound.iter().map(|b| b.binding.digest()).collect(),
         }];
+        let previous = state.run.clone();
         let recorder = Arc::new(Recorder::new(
             &session.plan.name,
             &run,
@@ -82,7 +88,8 @@ impl<'a> Run<'a> {
             secrets: Secrets::new(&session.plan.secrets),
             inline: AtomicBool::new(true),
         });
-        let this = Run { session, recorder, emitter, host, options, stop, command, frontier: OnceLock::new() };
+        let this =
+            Run { session, recorder, emitter, host, options, stop, command, previous, frontier: OnceLock::new() };
         if let Some(aside) = aside {
             this.emitter.emit(EventKind::StepNote {
                 step: "journal".to_owned(),
@@ -93,6 +100,29 @@ impl<'a> Run<'a> {
             this.fence().await?;
         }
         Ok((this, locks))
+    }
+
+    /// Refuses unless what the run is bound to still holds. A run that an earlier one of the same binding began, and did
+    /// not finish, goes on: the targets moved by that one.
+    pub(super) async fn refuse_moved(&self) -> Result<()> {
+        let cx = self.context_of(StepInfo::default());
+        for bound in &self.options.bound {
+            let digest = bound.binding.digest();
+            let unfinished = self.previous.as_ref().filter(|r| r.outcome.as_deref() != Some("done"));
+            if unfinished.is_some_and(|r| r.bound_to.contains(&digest)) {
+                continue;
+            }
+            let now = Binding::of(self.session, &cx, bound.binding.depth()).await?;
+            let moved = bound.binding.moved(&now);
+            if !moved.is_empty() {
+                return Err(RunnerError::new(
+                    Exit::Drift,
+                    format!("{} does not hold any more: {}; nothing was changed", bound.what, moved.join("; ")),
+                )
+                .with_help(bound.remedy.clone()));
+            }
+        }
+        Ok(())
     }
 
     /// Raises the epoch in every target, so that the holder we replaced can never write again.
@@ -197,7 +227,7 @@ fn operator() -> String {
     std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".to_owned())
 }
 
-fn outcome_name(outcome: Outcome) -> &'static str {
+pub(crate) fn outcome_name(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Done => "done",
         Outcome::NothingToDo => "nothing-to-do",

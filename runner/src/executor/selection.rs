@@ -35,28 +35,29 @@ impl Selection {
     }
 }
 
-/// What a rollback to `to` undoes ("start": everything); with no `to` the last phase that has effects. An unwinding that
-/// is open comes first: with no `to`, it is all that is left to do.
-pub(crate) fn selection(session: &Session, state: &PlanState, to: Option<&str>) -> Result<Selection> {
+/// How far a rollback goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Point<'a> {
+    /// The last phase that has effects; an unwinding that is open comes first, and is all that is left to do.
+    LastPhase,
+    /// What came after this step or phase; "start": everything.
+    After(&'a str),
+    /// Everything but these steps.
+    Except(&'a BTreeSet<String>),
+}
+
+/// What a rollback to that point undoes.
+pub(crate) fn selection(session: &Session, state: &PlanState, point: Point<'_>) -> Result<Selection> {
     let plan = &session.plan;
     let phases = Phases::of(plan);
     let open: BTreeSet<&str> =
         state.unwinding.iter().flat_map(|u| &u.steps).map(String::as_str).filter(|id| effects(state, id)).collect();
-    let Some(to) = to else {
-        if let Some(unwinding) = &state.unwinding {
-            let mut found = undoing(plan, state, unwinding.to.clone(), &|id, _| open.contains(id));
-            found.unskip.clear();
-            return Ok(found);
+    let to = match point {
+        Point::After(to) => to,
+        Point::Except(kept) => {
+            return Ok(undoing(plan, state, "where it began".to_owned(), &|id, _| !kept.contains(id)));
         }
-        let with_effects = state.steps.iter().filter(|(_, r)| r.state.may_have_effects());
-        let Some(last) = with_effects.map(|(id, r)| phases.of_step(id, r)).max() else {
-            return Ok(undoing(plan, state, "the start".to_owned(), &|_, _| true));
-        };
-        let to = match plan.phases.get(last) {
-            Some(phase) => format!("before phase {}", phase.name),
-            None => "before what the plan no longer has".to_owned(),
-        };
-        return Ok(undoing(plan, state, to, &|id, r| phases.of_step(id, r) >= last));
+        Point::LastPhase => return Ok(last_phase(plan, state, &phases, &open)),
     };
     if to == "start" {
         return Ok(undoing(plan, state, "the start".to_owned(), &|_, _| true));
@@ -71,6 +72,24 @@ pub(crate) fn selection(session: &Session, state: &PlanState, to: Option<&str>) 
     Ok(undoing(plan, state, format!("after step {to}"), &|id, _| {
         open.contains(id) || places.get(id).is_none_or(|p| p > kept)
     }))
+}
+
+/// The last phase that has effects, or what is left of an open unwinding.
+fn last_phase(plan: &Plan, state: &PlanState, phases: &Phases<'_>, open: &BTreeSet<&str>) -> Selection {
+    if let Some(unwinding) = &state.unwinding {
+        let mut found = undoing(plan, state, unwinding.to.clone(), &|id, _| open.contains(id));
+        found.unskip.clear();
+        return found;
+    }
+    let with_effects = state.steps.iter().filter(|(_, r)| r.state.may_have_effects());
+    let Some(last) = with_effects.map(|(id, r)| phases.of_step(id, r)).max() else {
+        return undoing(plan, state, "the start".to_owned(), &|_, _| true);
+    };
+    let to = match plan.phases.get(last) {
+        Some(phase) => format!("before phase {}", phase.name),
+        None => "before what the plan no longer has".to_owned(),
+    };
+    undoing(plan, state, to, &|id, r| phases.of_step(id, r) >= last)
 }
 
 /// Whether a step is asked to be undone.

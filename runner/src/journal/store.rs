@@ -11,6 +11,7 @@ use std::sync::Arc;
 use cutover_core::blake3_hex;
 use cutover_core::journal::{Entry, PlanState, Record};
 use jiff::Timestamp;
+use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
 use crate::fault;
@@ -74,6 +75,17 @@ impl Journal {
         };
         setup().map_err(|e| store(&path, e))?;
         Self::checked(connection, path)
+    }
+
+    /// A consistent copy of it in another state folder.
+    pub fn copy_to(&self, state: &Path) -> Result<(), JournalError> {
+        let path = Self::path_in(state);
+        make_private_file(&path)?;
+        let copy = || -> rusqlite::Result<()> {
+            let mut to = Connection::open(&path)?;
+            Backup::new(&self.connection, &mut to)?.run_to_completion(i32::MAX, std::time::Duration::ZERO, None)
+        };
+        copy().map_err(|e| store(&path, e))
     }
 
     fn checked(connection: Connection, path: PathBuf) -> Result<Self, JournalError> {

@@ -45,6 +45,7 @@ fn run_started() -> Record {
         pid: 1,
         version: String::new(),
         to: None,
+        bound_to: Vec::new(),
     }
 }
 

@@ -189,6 +189,12 @@ impl Target for DirTarget {
         .await
     }
 
+    async fn copy_to(&self, cx: &StepContext, path: &Path) -> Result<(), StepError> {
+        let entries = self.entries(cx).await?;
+        let (folder, path) = (self.path.clone(), path.to_owned());
+        cx.blocking(move || snapshot::duplicate(&folder, &entries, &path)).await
+    }
+
     async fn measure(&self, cx: &StepContext, query: &str) -> Result<f64, StepError> {
         let patterns = vec![query.to_owned()];
         globs::check("measure", &patterns)?;

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use cutover_core::disk::{PRIVATE_FILE, copy_file, hash_file, io_error, private_dir, sync_dir, write_atomic};
@@ -55,6 +56,26 @@ pub(super) fn take(
     read_index(into)?;
     kept.push(SnapshotFile { path: INDEX.to_owned(), bytes: index.len() as u64, blake3: blake3_hex(&index) });
     Ok(kept)
+}
+
+/// Copies all entries to the same places under `to`, as they are.
+pub(super) fn duplicate(folder: &Path, entries: &[Entry], to: &Path) -> Result<(), StepError> {
+    private_dir(to)?;
+    for entry in entries.iter().filter(|e| e.kind != Kind::Special) {
+        let (from, to) = (folder.join(&entry.path), to.join(&entry.path));
+        if let Some(above) = to.parent() {
+            private_dir(above)?;
+        }
+        match &entry.kind {
+            Kind::Link { to: end } => symlink(end, &to).map_err(|e| io_error("cannot make", &to, e))?,
+            _ => {
+                copy_file(&from, &to)?;
+                let mode = from.metadata().map_err(|e| io_error("cannot read", &from, e))?.permissions();
+                fs::set_permissions(&to, mode).map_err(|e| io_error("cannot set the mode of", &to, e))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn read_index(snapshot: &Path) -> Result<Vec<Entry>, StepError> {

@@ -22,6 +22,7 @@ mod catalog;
 mod connect;
 mod defaults;
 mod dump;
+mod duplicate;
 mod facts;
 mod fingerprint;
 mod heard;
@@ -256,6 +257,20 @@ impl Target for SqliteTarget {
     async fn changes_since(&self, cx: &StepContext, from: &SnapshotManifest) -> Result<serde_json::Value, StepError> {
         let (session, from) = (self.session(), from.clone());
         cx.blocking(move || restore::changes_since(&session, &from)).await
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        duplicate::files(&self.session.path)
+    }
+
+    async fn copy_to(&self, cx: &StepContext, path: &Path) -> Result<(), StepError> {
+        let (session, path) = (self.session(), path.to_owned());
+        cx.blocking(move || duplicate::copy(&session, &path)).await
+    }
+
+    async fn differing(&self, cx: &StepContext, original: &Path) -> Result<Vec<String>, StepError> {
+        let (ledger, original) = (self.session.ledger.clone(), original.to_owned());
+        self.read(cx, move |conn| duplicate::differing(conn, &ledger, &original)).await
     }
 
     async fn measure(&self, cx: &StepContext, query: &str) -> Result<f64, StepError> {

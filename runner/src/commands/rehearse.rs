@@ -1,0 +1,112 @@
+//! `rehearse`: runs the plan on a copy and prints the proof.
+
+use std::sync::Arc;
+
+use cutover_core::{Event, EventKind};
+use serde_json::json;
+
+use super::table::columns;
+use crate::cli::{Format, Out};
+use crate::error::Result;
+use crate::exit::Exit;
+use crate::host::Stop;
+use crate::rehearse::{Asked, Rehearsal, rehearse};
+use crate::report::{Emitter, Reporter};
+use crate::session::{Place, Session};
+use crate::style::{Style, bytes, count, duration};
+
+pub(crate) async fn run(place: Place, asked: Asked, stop: Stop, out: &Out) -> Result<Exit> {
+    out.only(&[Format::Text, Format::Json])?;
+    let session = Session::open(place)?;
+    let text = out.format == Format::Text;
+    if text {
+        out.print(&format!("{}\n", out.style.bold(&format!("rehearsal of {}", session.plan.name))));
+    }
+    let emitter = Emitter::new(Box::new(Watcher { shown: text, style: out.style }));
+    let found = rehearse(&session, Arc::new(emitter), &stop, &asked).await?;
+    match out.format {
+        Format::Json => out.json(&as_json(&session, &found)),
+        _ => out.print(&as_text(&session, &found, out.style)),
+    }
+    Ok(if found.failures.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// Shows where a rehearsal is, and what fails.
+struct Watcher {
+    shown: bool,
+    style: Style,
+}
+
+impl Reporter for Watcher {
+    fn event(&mut self, event: &Event) {
+        let line = match &event.kind {
+            EventKind::StepNote { step, text } if step == "rehearsal" => format!("  {}", self.style.dim(text)),
+            EventKind::StepFailed { step, error, help } => {
+                let help = help.as_ref().map(|h| format!("\n      help: {h}")).unwrap_or_default();
+                format!("  {} {step}: {error}{help}", self.style.bad("✗"))
+            }
+            EventKind::StepStuck { step, error } => {
+                format!("  {} {step}: could not be rolled back: {error}", self.style.bad("✗"))
+            }
+            _ => return,
+        };
+        if self.shown {
+            let _ = std::io::Write::write_all(&mut std::io::stdout().lock(), format!("{line}\n").as_bytes());
+        }
+    }
+}
+
+fn as_text(session: &Session, found: &Rehearsal, style: Style) -> String {
+    let figures = &found.figures;
+    let mut text = String::from("\n");
+    let number = |n: Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
+    let rows = figures.steps.iter().map(|s| {
+        let size = s.bytes.map(bytes).unwrap_or_default();
+        vec![s.step.clone(), s.phase.clone(), duration(s.seconds), number(s.rows), size]
+    });
+    text.push_str(&columns(&["step", "phase", "time", "rows", "bytes"], rows.collect()));
+    let lines = [
+        ("copied", format!("{} in {}", bytes(figures.bytes), duration(figures.copy))),
+        ("apply", format!("{}, and again {}", duration(figures.apply), duration(figures.again))),
+        ("verify", duration(figures.verify)),
+        ("recovery time (rollback)", duration(figures.rollback)),
+        ("space needed beside the system", bytes(figures.space)),
+        ("estimate of the real run", duration(figures.apply)),
+    ];
+    text.push('\n');
+    text.push_str(&columns(&[], lines.into_iter().map(|(what, value)| vec![what.to_owned(), value]).collect()));
+    if !figures.not_rehearsed.is_empty() {
+        let steps = count(figures.not_rehearsed.len(), "step");
+        text.push_str(&format!("\nnot rehearsed: {steps}\n"));
+        text.push_str(&columns(
+            &[],
+            figures.not_rehearsed.iter().map(|(s, why)| vec![s.clone(), why.clone()]).collect(),
+        ));
+    }
+    if let Some(kept) = &found.kept {
+        text.push_str(&format!("\nthe copy is kept in {}\n", kept.display()));
+    }
+    if found.failures.is_empty() {
+        text.push_str(&format!(
+            "\n{}: applied, verified, rolled back to where it began, applied again\nnext: {}\n",
+            style.good("passed"),
+            session.command_line("apply")
+        ));
+    } else {
+        text.push_str(&format!("\n{}\n", style.bad("failed; the real system was only read")));
+        found.failures.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+    }
+    text
+}
+
+fn as_json(session: &Session, found: &Rehearsal) -> serde_json::Value {
+    json!({
+        "version": 1,
+        "plan": session.plan.name,
+        "passed": found.failures.is_empty(),
+        "failures": found.failures,
+        "figures": found.figures,
+        "kept": found.kept,
+        "proof": found.proof,
+    })
+}

@@ -1,0 +1,276 @@
+//! A rehearsal: the plan run on a copy of the system, there and back and there again, with the proof that the way back
+//! leads to where it began.
+//!
+//! The real system is only read, but for the proof that is kept in state. Owns the order; the copy is `scratch`'s.
+
+mod proof;
+mod scratch;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use cutover_core::journal::{PlanState, StepState};
+use cutover_core::{Depth, Effects, EventKind, Fingerprint, Outcome, Verdict};
+
+pub(crate) use proof::{Figures, Proof, StepFigure};
+use scratch::Scratch;
+
+use crate::binding::Binding;
+use crate::commands::verify::verdicts;
+use crate::error::{Result, RunnerError};
+use crate::executor::{self, RunOptions, reader_context, survey_context};
+use crate::exit::Exit;
+use crate::host::Stop;
+use crate::report::Emitter;
+use crate::session::Session;
+
+/// How to rehearse.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asked {
+    /// Up to and including this step or phase.
+    pub to: Option<String>,
+    /// Leave the copy where it is.
+    pub keep: bool,
+    /// Where to make the copy; by default inside the state folder.
+    pub scratch: Option<PathBuf>,
+    /// Steps at once.
+    pub jobs: usize,
+}
+
+/// How a rehearsal went.
+#[derive(Debug)]
+pub(crate) struct Rehearsal {
+    /// What it measured, as far as it came.
+    pub figures: Figures,
+    /// What did not go as it must, a line each; empty when it passed.
+    pub failures: Vec<String>,
+    /// The copy, when it was kept.
+    pub kept: Option<PathBuf>,
+    /// The proof, when it passed.
+    pub proof: Option<PathBuf>,
+}
+
+/// Rehearses the plan of `session`.
+pub(crate) async fn rehearse(
+    session: &Session,
+    emitter: Arc<Emitter>,
+    stop: &Stop,
+    asked: &Asked,
+) -> Result<Rehearsal> {
+    let survey = survey_context(session, &emitter, stop);
+    executor::check_targets(session, &survey).await?;
+    refuse_unsettled(session)?;
+    let binding = Binding::of(session, &survey, Depth::Schema).await?;
+    let folder = asked.scratch.clone().unwrap_or_else(|| session.state_dir.join("scratch"));
+    let mut scratch = Scratch::new(folder.clone(), asked.keep)?;
+    let mut figures = Figures::default();
+
+    tell(&emitter, "copying the system");
+    let began = Instant::now();
+    figures.bytes = scratch.fill(session, &survey).await?;
+    figures.copy = began.elapsed().as_secs_f64();
+    for target in session.targets.values() {
+        target.close(&survey).await?;
+    }
+
+    let mut stage = Stage { session, emitter: &emitter, stop, asked, scratch: &scratch, figures, failures: Vec::new() };
+    stage.run().await?;
+    let Stage { mut figures, failures, .. } = stage;
+    figures.space = figures.space.saturating_sub(figures.bytes);
+    let mut proof = None;
+    if failures.is_empty() {
+        proof = Some(Proof::new(binding, asked.to.clone(), figures.clone()).write(session)?);
+    }
+    Ok(Rehearsal { figures, failures, kept: asked.keep.then(|| scratch.root()), proof })
+}
+
+/// Only what stands still can be rehearsed: a run that was interrupted has to end first.
+fn refuse_unsettled(session: &Session) -> Result<()> {
+    let (state, _) = session.journalled().map_err(crate::recorder::journal_error)?;
+    let settled = |s: StepState| {
+        matches!(s, StepState::Applied | StepState::Pending | StepState::Skipped | StepState::RolledBack)
+    };
+    let open = state.unwinding.is_some() || state.steps.values().any(|s| !settled(s.state));
+    if !open {
+        return Ok(());
+    }
+    Err(RunnerError::new(Exit::Failed, "a run of this plan has not come to its end; there is nothing to rehearse yet")
+        .with_help(format!("`{}` says how to go on", session.command_line("explain"))))
+}
+
+fn tell(emitter: &Emitter, text: &str) {
+    emitter.emit(EventKind::StepNote { step: "rehearsal".to_owned(), text: text.to_owned() });
+}
+
+/// What happens on the copy.
+struct Stage<'a> {
+    session: &'a Session,
+    emitter: &'a Arc<Emitter>,
+    stop: &'a Stop,
+    asked: &'a Asked,
+    scratch: &'a Scratch,
+    figures: Figures,
+    failures: Vec<String>,
+}
+
+impl Stage<'_> {
+    async fn run(&mut self) -> Result<()> {
+        let before = self.fingerprints().await?;
+        let (was, _) = self.open()?.journalled().map_err(crate::recorder::journal_error)?;
+
+        tell(self.emitter, "apply");
+        let (seconds, outcome) = self.apply().await?;
+        self.figures.apply = seconds;
+        self.note_space()?;
+        self.take_steps(&was)?;
+        if !self.expect("apply", outcome) {
+            return Ok(());
+        }
+        tell(self.emitter, "verify");
+        let began = Instant::now();
+        let lines = self.verify().await?;
+        self.figures.verify = began.elapsed().as_secs_f64();
+        self.failures.extend(lines);
+
+        tell(self.emitter, "rollback");
+        let (seconds, outcome) = self.rollback(&was).await?;
+        self.figures.rollback = seconds;
+        self.note_space()?;
+        if !self.expect("rollback", outcome) {
+            return Ok(());
+        }
+        tell(self.emitter, "comparing with the original");
+        let after = self.fingerprints().await?;
+        self.compare(&before, &after).await?;
+
+        tell(self.emitter, "apply again");
+        let (seconds, outcome) = self.apply().await?;
+        self.figures.again = seconds;
+        if self.expect("the second apply", outcome) {
+            let lines = self.verify().await?;
+            self.failures.extend(lines.into_iter().map(|l| format!("after the second apply: {l}")));
+        }
+        Ok(())
+    }
+
+    fn open(&self) -> Result<Session> {
+        Session::open(self.scratch.place(self.session))
+    }
+
+    fn options(&self) -> RunOptions {
+        let mut options = RunOptions::default();
+        options.jobs = self.asked.jobs;
+        options.to.clone_from(&self.asked.to);
+        options.rehearsal = true;
+        options.command = "cutover rehearse".to_owned();
+        options
+    }
+
+    async fn apply(&self) -> Result<(f64, Outcome)> {
+        let session = self.open()?;
+        let began = Instant::now();
+        let report = executor::apply(&session, Arc::clone(self.emitter), self.stop.clone(), self.options()).await?;
+        Ok((began.elapsed().as_secs_f64(), report.outcome))
+    }
+
+    /// Takes back what the rehearsal applied, and nothing from before it.
+    async fn rollback(&self, was: &PlanState) -> Result<(f64, Outcome)> {
+        let session = self.open()?;
+        let began = Instant::now();
+        let mut options = self.options();
+        options.except =
+            Some(was.steps.iter().filter(|(_, r)| r.state != StepState::Pending).map(|(id, _)| id.clone()).collect());
+        let report =
+            executor::rollback(&session, Arc::clone(self.emitter), self.stop.clone(), options, |_| Ok(true)).await?;
+        Ok((began.elapsed().as_secs_f64(), report.outcome))
+    }
+
+    async fn verify(&self) -> Result<Vec<String>> {
+        let session = self.open()?;
+        let (state, _) = session.journalled().map_err(crate::recorder::journal_error)?;
+        let cx = reader_context(&session, self.emitter, self.stop, &state);
+        let mut lines = Vec::new();
+        for (step, verdict) in verdicts(&session, &cx, &state).await {
+            if let Verdict::Broken(what) = verdict {
+                lines.push(format!("verify of step {step}: {}", what.join("; ")));
+            }
+        }
+        for target in session.targets.values() {
+            target.close(&cx).await?;
+        }
+        Ok(lines)
+    }
+
+    async fn fingerprints(&self) -> Result<BTreeMap<String, Fingerprint>> {
+        let session = self.open()?;
+        let cx = survey_context(&session, self.emitter, self.stop);
+        let mut found = BTreeMap::new();
+        for (name, target) in session.targets.iter() {
+            found.insert(name.clone(), target.fingerprint(&cx, Depth::Content).await?);
+            target.close(&cx).await?;
+        }
+        Ok(found)
+    }
+
+    /// Every target must be what it was. What differs is named, by object and, where the target can tell, by row.
+    async fn compare(
+        &mut self,
+        before: &BTreeMap<String, Fingerprint>,
+        after: &BTreeMap<String, Fingerprint>,
+    ) -> Result<()> {
+        let session = self.open()?;
+        let cx = survey_context(&session, self.emitter, self.stop);
+        for (name, was) in before {
+            let Some(is) = after.get(name).filter(|is| *is != was) else { continue };
+            let lines = was.differences(is);
+            self.failures.extend(lines.into_iter().map(|l| format!("after the rollback: {name}: {l}")));
+            if let (Some(real), Some(copy)) = (self.session.targets.get(name), session.targets.get(name)) {
+                let rows = copy.differing(&cx, real.path()).await?;
+                self.failures.extend(rows.into_iter().map(|l| format!("  {name}: {l}")));
+                copy.close(&cx).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn expect(&mut self, what: &str, outcome: Outcome) -> bool {
+        let well = matches!(outcome, Outcome::Done | Outcome::NothingToDo);
+        if !well {
+            self.failures
+                .push(format!("{what} ended: {}", crate::commands::status::ended(executor::outcome_name(outcome))));
+        }
+        well
+    }
+
+    fn note_space(&mut self) -> Result<()> {
+        self.figures.space = self.figures.space.max(self.scratch.bytes()?);
+        Ok(())
+    }
+
+    /// What each step came to, and which were left out.
+    fn take_steps(&mut self, was: &PlanState) -> Result<()> {
+        let session = self.open()?;
+        let (state, _) = session.journalled().map_err(crate::recorder::journal_error)?;
+        for (phase, step) in session.plan.steps() {
+            let Some(record) = state.steps.get(&step.id) else { continue };
+            if was.state_of(&step.id) == record.state {
+                continue;
+            }
+            if record.state == StepState::Skipped && step.step.effects() == Effects::External {
+                let why = record.message.clone().unwrap_or_default();
+                self.figures.not_rehearsed.insert(step.id.clone(), why);
+            } else if record.state == StepState::Applied {
+                self.figures.steps.push(StepFigure {
+                    step: step.id.clone(),
+                    phase: session.plan.phases[phase].name.clone(),
+                    seconds: record.seconds.unwrap_or_default(),
+                    rows: record.receipt.as_ref().and_then(|r| r.rows),
+                    bytes: record.receipt.as_ref().and_then(|r| r.bytes),
+                });
+            }
+        }
+        Ok(())
+    }
+}
