@@ -75,6 +75,8 @@ pub struct StepInfo {
     pub digest: String,
     /// SHA-256 (hex) of the step's script or configuration.
     pub checksum: String,
+    /// The run is on a copy of the system.
+    pub rehearsal: bool,
     /// What an interrupted earlier try of this step intended, if it said so.
     pub intent: Option<Receipt>,
 }
@@ -112,6 +114,7 @@ impl StepContext {
     /// The same surroundings for another step.
     #[must_use]
     pub fn for_step(&self, info: StepInfo) -> Self {
+        let info = StepInfo { rehearsal: self.0.info.rehearsal, ..info };
         Self(Arc::new(Inner { info, ..Inner::clone(&self.0) }))
     }
 

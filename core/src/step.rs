@@ -43,6 +43,11 @@ pub trait MigrationStep: fmt::Debug + Send + Sync {
         Effects::Contained
     }
 
+    /// Whether a rehearsal runs it on a copy of the system: by default where all effects stay inside.
+    fn rehearsable(&self) -> bool {
+        self.effects() == Effects::Contained
+    }
+
     /// The target in whose single transaction the whole of apply happens, if there is one.
     ///
     /// Adjacent steps that name the same target run, and are verified, inside one transaction.

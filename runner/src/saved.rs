@@ -107,6 +107,7 @@ impl SavedPlan {
             state: now.state.or_else(|| self.state.as_deref().map(real)),
             binds,
             vars: self.vars.clone(),
+            rehearsal: false,
         })
     }
 }

@@ -36,6 +36,8 @@ pub struct Place {
     pub binds: BTreeMap<String, PathBuf>,
     /// Overrides of plan variables.
     pub vars: BTreeMap<String, String>,
+    /// The system is a copy, made to rehearse on.
+    pub rehearsal: bool,
 }
 
 /// An opened plan with its surroundings.
@@ -160,6 +162,7 @@ impl Session {
     /// A context for `info` with the services of `host`.
     pub fn context(&self, info: StepInfo, host: Arc<dyn Host>) -> StepContext {
         let folder = self.plan_file.parent().map(Path::to_owned).unwrap_or_default();
+        let info = StepInfo { rehearsal: self.place.rehearsal, ..info };
         StepContext::new(
             info,
             host,

@@ -76,6 +76,7 @@ fn dispatch(cli: Cli, out: &Out) -> Result<Exit> {
         state: global.state.clone(),
         binds: global.bind.iter().map(|(n, p)| (n.clone(), PathBuf::from(p))).collect(),
         vars: global.var.iter().cloned().collect::<BTreeMap<_, _>>(),
+        rehearsal: false,
     };
     let options = |locking: &Locking| RunOptions {
         jobs: global.jobs,

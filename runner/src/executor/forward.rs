@@ -6,9 +6,7 @@ use std::time::Instant;
 
 use cutover_core::journal::{Record, RunCommand};
 use cutover_core::plan::PlanStep;
-use cutover_core::{
-    Applied, Effects, EventKind, Outcome, Receipt, StepContext, StepError, StepErrorKind, StepFigures, Verdict,
-};
+use cutover_core::{Applied, EventKind, Outcome, Receipt, StepContext, StepError, StepErrorKind, StepFigures, Verdict};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::preflight::condition;
@@ -129,7 +127,7 @@ impl Run<'_> {
         {
             return self.record_skip(step, why).await;
         }
-        if self.options.rehearsal && step.step.effects() == Effects::External {
+        if self.session.place.rehearsal && !step.step.rehearsable() {
             return self.record_skip(step, "it has effects outside of the copy".to_owned()).await;
         }
         let (known, objects) = self.stored(phase, step);

@@ -55,8 +55,6 @@ pub struct RunOptions {
     pub accept_loss: bool,
     /// Steps that a rollback leaves, in place of `to`.
     pub(crate) except: Option<BTreeSet<String>>,
-    /// The run is on a copy: steps with effects outside of it are skipped.
-    pub(crate) rehearsal: bool,
     /// What must hold before the first write.
     pub(crate) bound: Vec<Bound>,
     /// The command, for lock files and printed remedies.
@@ -83,7 +81,6 @@ impl Default for RunOptions {
             take_over: false,
             accept_loss: false,
             except: None,
-            rehearsal: false,
             bound: Vec::new(),
             command: "cutover".to_owned(),
         }

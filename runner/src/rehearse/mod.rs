@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cutover_core::journal::{PlanState, StepState};
-use cutover_core::{Depth, Effects, EventKind, Fingerprint, Outcome, Verdict};
+use cutover_core::{Depth, EventKind, Fingerprint, Outcome, Verdict};
 
 pub(crate) use proof::{Figures, Proof, StepFigure};
 use scratch::Scratch;
@@ -163,7 +163,6 @@ impl Stage<'_> {
         let mut options = RunOptions::default();
         options.jobs = self.asked.jobs;
         options.to.clone_from(&self.asked.to);
-        options.rehearsal = true;
         options.command = "cutover rehearse".to_owned();
         options
     }
@@ -254,14 +253,15 @@ impl Stage<'_> {
         let session = self.open()?;
         let (state, _) = session.journalled().map_err(crate::recorder::journal_error)?;
         for (phase, step) in session.plan.steps() {
+            if !step.step.rehearsable() && was.state_of(&step.id) != StepState::Applied {
+                let why = "it has effects outside of the copy".to_owned();
+                self.figures.not_rehearsed.insert(step.id.clone(), why);
+            }
             let Some(record) = state.steps.get(&step.id) else { continue };
             if was.state_of(&step.id) == record.state {
                 continue;
             }
-            if record.state == StepState::Skipped && step.step.effects() == Effects::External {
-                let why = record.message.clone().unwrap_or_default();
-                self.figures.not_rehearsed.insert(step.id.clone(), why);
-            } else if record.state == StepState::Applied {
+            if record.state == StepState::Applied {
                 self.figures.steps.push(StepFigure {
                     step: step.id.clone(),
                     phase: session.plan.phases[phase].name.clone(),

@@ -54,6 +54,7 @@ impl Scratch {
             state: Some(self.folder.join("state")),
             binds: self.binds.clone(),
             vars: session.place.vars.clone(),
+            rehearsal: true,
         }
     }
 

@@ -99,7 +99,11 @@ impl MigrationStep for CommandRun {
     }
 
     fn effects(&self) -> Effects {
-        if self.config.changes { Effects::External } else { Effects::Contained }
+        if self.config.changes && !self.config.contained { Effects::External } else { Effects::Contained }
+    }
+
+    fn rehearsable(&self) -> bool {
+        self.effects() == Effects::Contained || self.config.rehearse.is_some()
     }
 
     async fn inspect(&self, cx: &StepContext) -> Result<Standing, StepError> {
@@ -129,7 +133,8 @@ impl MigrationStep for CommandRun {
         cx.intend(&Receipt::of(&done)?).await?;
         write_progress(cx, attempt.clone(), State::Started).await?;
         let log = self.free_log(cx).await?;
-        let ran = self.run(cx, &self.config.apply, Some(log.clone()), true).await?;
+        let argv = self.substitute(cx).unwrap_or(&self.config.apply);
+        let ran = self.run(cx, argv, Some(log.clone()), true).await?;
         let compared = copies.compare(cx).await;
         if let Some(wrote) = compared.as_ref().ok().filter(|wrote| !wrote.is_empty()) {
             // Durable before anything says how the command ended: its restore will ask for it in any case.
@@ -137,7 +142,7 @@ impl MigrationStep for CommandRun {
         }
         if !ran.succeeded() {
             let shown = log.strip_prefix(cx.root()).unwrap_or(&log).display().to_string();
-            return Err(failed(&self.config.apply, &ran, cx).with_help(format!("its whole output is in `{shown}`")));
+            return Err(failed(argv, &ran, cx).with_help(format!("its whole output is in `{shown}`")));
         }
         write_progress(cx, attempt, State::Applied).await?;
         done.log = log.file_name().map(|n| n.to_string_lossy().into_owned());
@@ -146,7 +151,7 @@ impl MigrationStep for CommandRun {
     }
 
     async fn verify(&self, cx: &StepContext) -> Result<Verdict, StepError> {
-        let Some(argv) = &self.config.verify else {
+        let Some(argv) = self.config.verify.as_ref().filter(|_| self.substitute(cx).is_none()) else {
             let ran = read_progress(cx).await?.is_some_and(|p| p.state == State::Applied)
                 || cx.receipt_of(&cx.info().id).await?.is_some();
             return Ok(if ran {
@@ -174,7 +179,7 @@ impl MigrationStep for CommandRun {
             (None, Some(done)) => done.attempt,
             (None, None) => return Ok(()),
         };
-        if let Some(argv) = &self.config.rollback {
+        if let Some(argv) = self.config.rollback.as_ref().filter(|_| self.substitute(cx).is_none()) {
             let ran = self.run(cx, argv, None, true).await?;
             if !ran.succeeded() {
                 return Err(
@@ -187,6 +192,11 @@ impl MigrationStep for CommandRun {
 }
 
 impl CommandRun {
+    /// What a rehearsal runs in place of `apply`.
+    fn substitute(&self, cx: &StepContext) -> Option<&Vec<String>> {
+        self.config.rehearse.as_ref().filter(|_| cx.info().rehearsal)
+    }
+
     /// The targets that it may write into.
     fn written(&self) -> Vec<&String> {
         let mut names: Vec<_> = self.config.writes.iter().chain(&self.config.restore).collect();

@@ -34,6 +34,11 @@ pub struct CommandConfig {
     /// False: the command changes nothing (a test suite), so that there is nothing to undo.
     #[serde(default = "yes")]
     pub changes: bool,
+    /// True: the command changes nothing outside of the root, so that a rehearsal may run it in a copy of that.
+    #[serde(default)]
+    pub contained: bool,
+    /// Run in a rehearsal in place of `apply`, where that reaches outside of the root; nothing is undone then.
+    pub rehearse: Option<Vec<String>>,
     /// A target whose snapshot is the way back, where there is no `rollback` command. While the command runs, a copy of
     /// the target is kept, to tell what the command wrote from what others write later.
     pub restore: Option<String>,
@@ -61,7 +66,8 @@ impl CommandConfig {
     /// Refuses what can be known to be wrong from the plan alone; returns the time limit.
     pub(super) fn check(&self, cx: &BuildContext<'_>) -> Result<Duration, BuildError> {
         let commands = [("apply", Some(&self.apply)), ("verify", self.verify.as_ref())];
-        for (field, argv) in commands.into_iter().chain([("rollback", self.rollback.as_ref())]) {
+        let more = [("rollback", self.rollback.as_ref()), ("rehearse", self.rehearse.as_ref())];
+        for (field, argv) in commands.into_iter().chain(more) {
             if argv.is_some_and(|a| a.first().is_none_or(String::is_empty)) {
                 return Err(
                     BuildError::at(field, "an empty command").with_help("a command is a list: [\"prog\", \"arg\"]")
@@ -83,6 +89,10 @@ impl CommandConfig {
                 return Err(BuildError::at("restore", "both `restore` and `rollback` are given")
                     .with_help("keep the one that is the way back"));
             }
+        }
+        if self.rehearse.is_some() && (self.contained || !self.changes) {
+            return Err(BuildError::at("rehearse", "a rehearsal runs `apply` itself, which stays inside the root")
+                .with_help("leave out `rehearse`, or leave out `contained` and `changes = false`"));
         }
         if !self.changes && (self.rollback.is_some() || self.restore.is_some() || !self.writes.is_empty()) {
             return Err(BuildError::at("changes", "a command that changes nothing has nothing to write or to undo")
