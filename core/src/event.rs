@@ -128,6 +128,15 @@ pub enum EventKind {
         /// What was found.
         verdict: Verdict,
     },
+    /// The targets were compared with what the last run left (by `verify`).
+    TargetsVerified {
+        /// Where journal and ledgers disagree.
+        ledgers: Vec<String>,
+        /// What others changed in the structure.
+        structure: Vec<String>,
+        /// Where others added or removed rows.
+        rows: Vec<String>,
+    },
     /// The command ended.
     RunFinished {
         /// How.

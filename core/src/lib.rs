@@ -18,6 +18,7 @@ pub mod journal;
 pub mod plan;
 mod registry;
 mod shell;
+mod seen;
 pub mod sql;
 mod step;
 mod suggest;
@@ -37,6 +38,7 @@ pub use registry::{
     StepKind, TargetDescriptor, TargetKind, TargetSpec,
 };
 pub use shell::shell_word;
+pub use seen::TargetSeen;
 pub use step::{
     Access, Action, Applied, Change, Checkpoint, Effects, MigrationStep, Receipt, Reversal, Standing, Use, Verdict,
 };

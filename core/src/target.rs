@@ -57,6 +57,11 @@ pub trait Target: Any + fmt::Debug + Send + Sync {
         Ok(serde_json::Value::Null)
     }
 
+    /// Rows, records or files by table, prefix or folder. Cheaper than [`assess`](Self::assess) where the kind has a way.
+    async fn counts(&self, cx: &StepContext) -> Result<BTreeMap<String, u64>, StepError> {
+        Ok(self.assess(cx).await?.counts)
+    }
+
     /// The files that are wholly its own, absolute: a copy of the folder that it lies in leaves them out, since only
     /// [`copy_to`](Self::copy_to) copies them consistently. None for plain files.
     fn files(&self) -> Vec<PathBuf> {

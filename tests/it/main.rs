@@ -20,3 +20,4 @@ mod screens;
 mod secrets;
 mod step_crate;
 mod system;
+mod verifying;

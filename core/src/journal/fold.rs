@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{Entry, IllegalTransition, Record, Resolution, RunCommand, StepState, StoredStep, StoredTarget};
-use crate::Receipt;
+use crate::{Receipt, TargetSeen};
 
 /// What a journal says of one plan.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +17,8 @@ pub struct PlanState {
     pub run: Option<RunState>,
     /// The unwinding that has begun and not come to its end, if there is one. Nothing goes forward before it has.
     pub unwinding: Option<OpenUnwinding>,
+    /// What the targets were at the end of the last run that changed any, by name.
+    pub seen: BTreeMap<String, TargetSeen>,
     /// Number of the last record that was folded.
     pub last_seq: u64,
 }
@@ -124,7 +126,10 @@ impl PlanState {
                     run: entry.run.clone(),
                 });
             }
-            Record::RunFinished { outcome } => {
+            Record::RunFinished { outcome, targets } => {
+                if !targets.is_empty() {
+                    self.seen.clone_from(targets);
+                }
                 if let Some(run) = &mut self.run {
                     run.outcome = Some(outcome.clone());
                 }

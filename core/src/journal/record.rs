@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Receipt, Reversal, TargetSpec, Use};
+use crate::{Receipt, Reversal, TargetSeen, TargetSpec, Use};
 
 /// One record as stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -210,6 +210,9 @@ pub enum Record {
     RunFinished {
         /// How: the kebab-case name of an outcome.
         outcome: String,
+        /// What its targets were then, by name; of a run that changed any.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        targets: BTreeMap<String, TargetSeen>,
     },
 }
 

@@ -87,6 +87,6 @@ fn lines(entry: &Entry) -> Vec<Vec<String>> {
         Record::StepAccepted { step, note } => vec![row("accepted", &step.id, note.clone())],
         Record::StepAdopted { step, source, .. } => vec![row("adopted", &step.id, format!("by {source}"))],
         Record::StepLost { step, why } => vec![row("lost", step, why.clone())],
-        Record::RunFinished { outcome } => vec![row("run finished", "", outcome.clone())],
+        Record::RunFinished { outcome, .. } => vec![row("run finished", "", outcome.clone())],
     }
 }

@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use cutover_core::journal::{PlanState, StepState};
+use cutover_core::journal::{PlanState, Record, StepState};
 use cutover_core::plan::{Plan, PlanStep};
-use cutover_core::{EventKind, Outcome, StepContext, StepInfo, Verdict};
+use cutover_core::{EventKind, Outcome, StepContext, StepInfo, TargetSeen, Verdict};
 
 use crate::cli::{Format, Out};
 use crate::error::Result;
-use crate::executor::{drift, estranged, ledger_rows, reader_context, reconciled};
+use crate::executor::{LedgerRows, drift, estranged, ledger_rows, reader_context, reconcile, reconciled};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::recorder::journal_error;
 use crate::secrets::Secrets;
 use crate::session::{Place, Session, needs_env};
-use crate::style::count;
+use crate::style::{count, plain};
 
 pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
     out.only(&[Format::Text, Format::Json])?;
@@ -24,6 +24,7 @@ pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
     let cx = reader_context(&session, &emitter, &Stop::default(), &state);
     let rows = ledger_rows(&session, &cx).await?;
     estranged(&session, &state, &rows).into_error(&session)?;
+    let behind = disagreements(&session, &state, &rows);
     let state = reconciled(&session, &state, &rows);
     drift(&session, &state, &rows).into_error(&session)?;
     let cx = reader_context(&session, &emitter, &Stop::default(), &state);
@@ -48,13 +49,63 @@ pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
         broken += usize::from(matches!(verdict, Verdict::Broken(_)));
         emitter.emit(EventKind::StepVerified { step, verdict });
     }
+    let foreign = foreign(&session, &cx, &state).await;
+    let sound = broken == 0 && behind.is_empty() && foreign.structure.is_empty();
     if out.format == Format::Text {
-        out.print(&format!("{} verified, {broken} broken\n", count(checked, "applied step")));
+        let mut text = format!("{} verified, {broken} broken\n", count(checked, "applied step"));
+        lines(
+            "journal and ledgers disagree; the ledgers are right, and the next apply follows them:",
+            &behind,
+            &mut text,
+        );
+        lines("changed by others since the last run:", &foreign.structure, &mut text);
+        lines("rows of others since the last run (no drift):", &foreign.rows, &mut text);
+        out.print(&text);
     } else {
-        let outcome = if broken == 0 { Outcome::Done } else { Outcome::FailedPaused };
+        emitter.emit(EventKind::TargetsVerified { ledgers: behind, structure: foreign.structure, rows: foreign.rows });
+        let outcome = if sound { Outcome::Done } else { Outcome::FailedPaused };
         emitter.emit(EventKind::RunFinished { outcome, next: None });
     }
-    Ok(if broken == 0 { Exit::Done } else { Exit::Drift })
+    Ok(if sound { Exit::Done } else { Exit::Drift })
+}
+
+fn lines(title: &str, lines: &[String], text: &mut String) {
+    if !lines.is_empty() {
+        text.push_str(&format!("{title}\n"));
+        lines.iter().for_each(|line| text.push_str(&format!("  {}\n", plain(line))));
+    }
+}
+
+/// What others did to the targets since the last run of the plan.
+#[derive(Debug, Default)]
+struct Foreign {
+    structure: Vec<String>,
+    rows: Vec<String>,
+}
+
+async fn foreign(session: &Session, cx: &StepContext, state: &PlanState) -> Foreign {
+    let mut found = Foreign::default();
+    for (name, then) in &state.seen {
+        let Some(target) = session.targets.get(name) else { continue };
+        match TargetSeen::of(&**target, cx).await {
+            Ok(now) => {
+                found.structure.extend(then.structure_since(&now).into_iter().map(|l| format!("{name}: {l}")));
+                found.rows.extend(then.rows_since(&now).into_iter().map(|l| format!("{name}: {l}")));
+            }
+            Err(error) => found.structure.push(format!("{name}: {}", error.chain())),
+        }
+    }
+    found
+}
+
+/// Where the journal has to follow the ledgers, a line each.
+fn disagreements(session: &Session, state: &PlanState, rows: &LedgerRows) -> Vec<String> {
+    let line = |record| match record {
+        Record::StepAdopted { step, .. } => Some(format!("step {}: only its ledger has it", step.id)),
+        Record::StepLost { step, why } => Some(format!("step {step}: {why}")),
+        _ => None,
+    };
+    reconcile(session, state, rows).into_iter().filter_map(line).collect()
 }
 
 /// What every applied step's verify says, in plan order; secrets are masked.

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use cutover_core::journal::{PlanState, Record, RunCommand, RunState, StoredStep};
 use cutover_core::plan::PlanStep;
-use cutover_core::{EventKind, Outcome, StepContext, StepInfo};
+use cutover_core::{EventKind, Outcome, StepContext, StepInfo, TargetSeen};
 
 use super::{Report, RunOptions, locks, order, survey_context};
 use crate::binding::Binding;
@@ -188,7 +188,12 @@ impl<'a> Run<'a> {
     /// Ends the run: the outcome is journalled (if the run wrote at all) and told.
     pub(crate) async fn finish(&self, outcome: Outcome, next: Option<String>) -> Result<Report> {
         if self.recorder.wrote() {
-            self.record(vec![Record::RunFinished { outcome: outcome_name(outcome).to_owned() }]).await?;
+            let targets = match self.command {
+                RunCommand::Administer => BTreeMap::new(),
+                RunCommand::Apply | RunCommand::Rollback => self.seen().await,
+            };
+            let outcome = outcome_name(outcome).to_owned();
+            self.record(vec![Record::RunFinished { outcome, targets }]).await?;
         }
         let cx = self.context_of(StepInfo::default());
         for target in self.session.targets.values() {
@@ -206,6 +211,18 @@ impl<'a> Run<'a> {
         } else {
             self.session.command_line(word)
         }
+    }
+
+    /// What the targets are now. One that cannot be looked at is left out: the run's end is not the place to fail.
+    async fn seen(&self) -> BTreeMap<String, TargetSeen> {
+        let cx = self.context_of(StepInfo::default());
+        let mut seen = BTreeMap::new();
+        for (name, target) in self.session.targets.iter() {
+            if let Ok(found) = TargetSeen::of(&**target, &cx).await {
+                seen.insert(name.clone(), found);
+            }
+        }
+        seen
     }
 
     /// Tells who watches what is about to run.

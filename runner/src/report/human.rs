@@ -169,6 +169,8 @@ impl<W: Write + Send> Reporter for Human<W> {
                     }
                 }
             },
+            // `verify` prints it itself, after its count.
+            EventKind::TargetsVerified { .. } => {}
             EventKind::RunFinished { outcome, next } => {
                 let text = match outcome {
                     Outcome::Done => self.style.good("done"),

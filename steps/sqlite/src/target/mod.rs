@@ -3,6 +3,7 @@
 //! Owns [`SqliteTarget`] and the only ways to its database: [`read`](SqliteTarget::read),
 //! [`change`](SqliteTarget::change), [`reverse`](SqliteTarget::reverse) and [`batch`](SqliteTarget::batch).
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -257,6 +258,11 @@ impl Target for SqliteTarget {
     async fn changes_since(&self, cx: &StepContext, from: &SnapshotManifest) -> Result<serde_json::Value, StepError> {
         let (session, from) = (self.session(), from.clone());
         cx.blocking(move || restore::changes_since(&session, &from)).await
+    }
+
+    async fn counts(&self, cx: &StepContext) -> Result<BTreeMap<String, u64>, StepError> {
+        let ledger = self.session.ledger.clone();
+        self.read_moment(cx, move |conn| assess::counts(conn, &ledger)).await
     }
 
     fn files(&self) -> Vec<PathBuf> {

@@ -1,0 +1,49 @@
+//! `verify` any time after a run: what no longer holds, what others did, and what is only reported.
+
+use crate::system::{System, scripts};
+
+fn applied() -> System {
+    let system = System::new("CREATE TABLE orders (id INTEGER PRIMARY KEY, note TEXT);", "");
+    scripts(&system, 2, 2, "");
+    system.cutover("apply", &[]).expect_code(0);
+    system
+}
+
+#[test]
+fn rows_of_others_are_reported_and_are_no_drift() {
+    let system = applied();
+    let before = system.cutover("verify", &[]).expect_code(0).stdout;
+    assert!(!before.contains("others"), "{before}");
+    system.ask("INSERT INTO orders VALUES (1, 'late')");
+    let ran = system.cutover("verify", &[]).expect_code(0).stdout;
+    assert!(ran.contains("rows of others since the last run (no drift):\n  app: orders: 0 then, 1 now"), "{ran}");
+}
+
+#[test]
+fn what_others_did_to_the_structure_is_drift_and_told_from_what_the_plan_made() {
+    let system = applied();
+    system.ask("CREATE INDEX late ON orders(note); ALTER TABLE orders ADD COLUMN more; DROP INDEX i1;");
+    let ran = system.cutover("verify", &[]).expect_code(102).stdout;
+    for line in ["app: index late is new", "app: table orders is another one", "app: index i1 is gone"] {
+        assert!(ran.contains(line), "{line}: {ran}");
+    }
+    assert!(ran.contains("2 applied steps verified, 1 broken"), "{ran}");
+    let json = system.cutover("verify", &["--format", "json"]).expect_code(102).stdout;
+    assert!(json.contains("\"event\":\"targets-verified\"") && json.contains("index late is new"), "{json}");
+    // Our own later run is no foreign change.
+    let system = applied();
+    scripts(&system, 3, 2, "");
+    system.cutover("apply", &[]).expect_code(0);
+    system.cutover("verify", &[]).expect_code(0);
+    system.cutover("rollback", &["--yes"]).expect_code(0);
+    system.cutover("verify", &[]).expect_code(0);
+}
+
+#[test]
+fn a_ledger_that_says_otherwise_than_the_journal_is_drift() {
+    let system = applied();
+    system.ask("DROP TABLE t1; DELETE FROM cutover_ledger WHERE step = 's1'");
+    let ran = system.cutover("verify", &[]).expect_code(102).stdout;
+    assert!(ran.contains("step s1: the ledger of app has no row of it"), "{ran}");
+    assert!(ran.contains("app: table t1 is gone"), "{ran}");
+}
