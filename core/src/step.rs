@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
@@ -87,6 +88,12 @@ pub trait MigrationStep: fmt::Debug + Send + Sync {
     async fn recover(&self, cx: &StepContext) -> Result<Option<Receipt>, StepError> {
         let _ = cx;
         Ok(None)
+    }
+
+    /// Files and folders that earlier applies of it left and no rollback needs: `prune` offers them. Read-only.
+    async fn leftovers(&self, cx: &StepContext) -> Result<Vec<PathBuf>, StepError> {
+        let _ = cx;
+        Ok(Vec::new())
     }
 
     /// Makes the change. Idempotent.

@@ -24,6 +24,7 @@ mod host;
 mod journal;
 mod lock;
 mod new;
+mod prune;
 mod recorder;
 mod rehearse;
 mod report;

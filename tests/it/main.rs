@@ -10,6 +10,7 @@ mod invalid_plans;
 mod locking;
 mod looking;
 mod placing;
+mod pruning;
 mod registry;
 mod rehearsal;
 mod resolving;

@@ -137,6 +137,16 @@ pub(super) enum Command {
         #[command(flatten)]
         locking: Locking,
     },
+    /// Delete what no rollback needs: earlier snapshots, what was set aside, outputs, copies. Shows it first, and asks
+    Prune {
+        /// The plan file, or a folder with plan.toml
+        plan: PathBuf,
+        /// How many of each sort to keep, the newest
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        keep: usize,
+        #[command(flatten)]
+        locking: Locking,
+    },
     /// Build a plan's version-1 system with real content, migrate it, and roll it back
     Demo {
         /// The plan's name: cortex-2.0

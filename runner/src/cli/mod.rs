@@ -106,6 +106,9 @@ fn dispatch(cli: Cli, out: &Out) -> Result<Exit> {
             let options = RunOptions { to, accept_loss, ..options(&locking) };
             block_on_stoppable(|stop| commands::rollback::run(place(plan), options, global.yes, stop, out))
         }
+        Command::Prune { plan, keep, locking } => {
+            block_on(commands::prune::run(place(plan), keep, options(&locking), global.yes, out))
+        }
         Command::Status { plan } => block_on(commands::status::run(place(plan), out)),
         Command::History { plan } => commands::history::run(place(plan), out),
         Command::Explain { plan } => block_on(commands::explain::run(place(plan), out)),

@@ -10,6 +10,7 @@ pub(crate) mod explain;
 pub(crate) mod history;
 pub(crate) mod new;
 pub(crate) mod plan;
+pub(crate) mod prune;
 pub(crate) mod rehearse;
 pub(crate) mod resolve;
 pub(crate) mod rollback;

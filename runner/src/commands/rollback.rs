@@ -46,9 +46,9 @@ fn show(found: &Selection, out: &Out) {
     out.print(&text);
 }
 
-fn confirmed(out: &Out) -> Result<bool> {
+pub(super) fn confirmed(out: &Out) -> Result<bool> {
     if out.format != Format::Text || !std::io::stdin().is_terminal() {
-        return Err(RunnerError::usage("a rollback must be confirmed").with_help("say `--yes`"));
+        return Err(RunnerError::usage("this must be confirmed").with_help("say `--yes`"));
     }
     out.print("go on? [y/N] ");
     let _ = std::io::stdout().flush();

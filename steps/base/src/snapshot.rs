@@ -8,7 +8,7 @@ mod place;
 mod set;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cutover_core::disk::{PRIVATE_FILE, inside, io_error, sync_parent, write_atomic, write_once};
 use cutover_core::{
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::room::room;
 use cut::cut;
-use place::{INCOMPLETE, ROLLED_BACK, make_place, occupied};
+use place::{INCOMPLETE, ROLLED_BACK, earlier_sets, make_place, occupied};
 use set::MANIFEST;
 pub use set::{SetMember, SnapshotSet};
 
@@ -115,6 +115,11 @@ impl MigrationStep for TargetSnapshot {
             })
         })
         .await
+    }
+
+    async fn leftovers(&self, cx: &StepContext) -> Result<Vec<PathBuf>, StepError> {
+        let (inner, into) = (cx.clone(), self.config.into.clone());
+        cx.blocking(move || earlier_sets(&inside(inner.root(), &into, true)?)).await
     }
 
     async fn recover(&self, cx: &StepContext) -> Result<Option<Receipt>, StepError> {

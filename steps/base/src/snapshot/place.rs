@@ -46,6 +46,20 @@ pub(super) fn make_place(folder: &Path) -> Result<Option<String>, StepError> {
     Ok(aside)
 }
 
+/// The sets of `folder` that were set aside for later ones.
+pub(super) fn earlier_sets(folder: &Path) -> Result<Vec<PathBuf>, StepError> {
+    let (Some(above), Some(name)) = (folder.parent(), folder.file_name()) else { return Ok(Vec::new()) };
+    let begin = format!("{}-", name.to_string_lossy());
+    let mut sets = Vec::new();
+    for entry in fs::read_dir(above).into_iter().flatten().flatten() {
+        let named = entry.file_name().to_string_lossy().starts_with(&begin);
+        if named && SnapshotSet::read(&entry.path())?.is_some() {
+            sets.push(entry.path());
+        }
+    }
+    Ok(sets)
+}
+
 /// Renames a complete set to `<into>-<taken_at>`, and corrects where its manifest says it lies.
 fn set_aside(folder: &Path, mut set: SnapshotSet) -> Result<String, StepError> {
     let name = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();

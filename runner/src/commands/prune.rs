@@ -1,0 +1,66 @@
+//! `prune`: the only command that deletes. Shows what and how much first, and asks.
+
+use std::sync::Arc;
+
+use cutover_core::journal::{PlanState, RunCommand};
+use cutover_core::{Outcome, StepInfo};
+use serde_json::json;
+
+use super::rollback::confirmed;
+use super::table::columns;
+use crate::cli::{Format, Out};
+use crate::error::Result;
+use crate::executor::{Run, RunOptions};
+use crate::exit::Exit;
+use crate::host::Stop;
+use crate::prune::{Leftover, delete, leftovers};
+use crate::session::{Place, Session};
+use crate::style::{bytes, count};
+
+pub(crate) async fn run(place: Place, keep: usize, options: RunOptions, yes: bool, out: &Out) -> Result<Exit> {
+    out.only(&[Format::Text, Format::Json])?;
+    let session = Session::look(place)?;
+    if !session.state_dir.exists() {
+        say(out, &session, &[], false);
+        return Ok(Exit::Done);
+    }
+    let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
+    let (run, _locks) = Run::open(&session, emitter, Stop::default(), options, RunCommand::Administer).await?;
+    let state = run.recorder.with_state(PlanState::clone);
+    let found = leftovers(&session, &run.context_of(StepInfo::default()), &state, keep).await?;
+    let asked = !found.is_empty() && out.format == Format::Text;
+    if asked {
+        say(out, &session, &found, false);
+    }
+    let agreed = yes || found.is_empty() || confirmed(out)?;
+    if agreed {
+        found.iter().try_for_each(delete)?;
+    }
+    run.finish(Outcome::Done, None).await?;
+    match (asked, agreed) {
+        (false, _) => say(out, &session, &found, agreed),
+        (true, true) => out.print("deleted\n"),
+        (true, false) => out.print("nothing was deleted\n"),
+    }
+    Ok(Exit::Done)
+}
+
+fn say(out: &Out, session: &Session, found: &[Leftover], deleted: bool) {
+    let all: u64 = found.iter().map(|l| l.bytes).sum();
+    let place = |l: &Leftover| l.path.strip_prefix(&session.root).unwrap_or(&l.path).display().to_string();
+    if out.format == Format::Json {
+        let list: Vec<_> =
+            found.iter().map(|l| json!({ "path": place(l), "what": l.what, "bytes": l.bytes })).collect();
+        out.json(
+            &json!({ "version": 1, "plan": session.plan.name, "deleted": deleted, "bytes": all, "leftovers": list }),
+        );
+        return;
+    }
+    if found.is_empty() {
+        out.print("nothing to delete\n");
+        return;
+    }
+    let rows = found.iter().map(|l| vec![place(l), bytes(l.bytes), l.what.to_owned()]).collect();
+    let things = count(found.len(), "leftover");
+    out.print(&format!("no rollback needs any of these:\n{}{things}, {}\n", columns(&[], rows), bytes(all)));
+}
