@@ -41,7 +41,7 @@ pub(crate) async fn leftovers(
     };
     add(entries(dir, |n| n == "scratch"), 0, "the copy of a rehearsal");
     add(entries(&dir.join("aside"), |_| true), keep, "what a rollback set aside");
-    add(entries(dir, |n| n.starts_with("journal-damaged")), keep, "a damaged journal that was set aside");
+    add(entries(dir, |n| n.starts_with("journal.damaged-")), keep, "a damaged journal that was set aside");
     let mut sets = BTreeSet::new();
     for (_, step) in session.plan.steps() {
         sets.extend(step.step.leftovers(cx).await?);

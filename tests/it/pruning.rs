@@ -45,8 +45,9 @@ fn earlier_sets_and_what_was_set_aside_go_and_what_a_rollback_needs_stays() {
         refused.stdout.contains("an earlier set of snapshots") && refused.stdout.contains("what a rollback set aside")
     );
     assert_eq!(backups(), 4, "it was not confirmed");
+    fs::write(system.root().join(".cutover/journal.damaged-20260101T000000Z.db"), "damaged").unwrap();
     let shown = system.cutover("prune", &["--keep", "0", "--yes"]).expect_code(0).stdout;
-    assert!(shown.contains("6 leftovers, ") && shown.ends_with("deleted\n"), "{shown}");
+    assert!(shown.contains("7 leftovers, ") && shown.ends_with("deleted\n"), "{shown}");
     assert_eq!(backups(), 1);
     // The way back is whole.
     system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
