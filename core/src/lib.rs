@@ -17,8 +17,8 @@ mod event;
 pub mod journal;
 pub mod plan;
 mod registry;
-mod shell;
 mod seen;
+mod shell;
 pub mod sql;
 mod step;
 mod suggest;
@@ -37,8 +37,8 @@ pub use registry::{
     BuildContext, BuildError, BuildStep, BuildTarget, ConfigSource, Layer, Registry, RegistryError, StepDescriptor,
     StepKind, TargetDescriptor, TargetKind, TargetSpec,
 };
-pub use shell::shell_word;
 pub use seen::TargetSeen;
+pub use shell::shell_word;
 pub use step::{
     Access, Action, Applied, Change, Checkpoint, Effects, MigrationStep, Receipt, Reversal, Standing, Use, Verdict,
 };
