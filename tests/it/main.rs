@@ -4,6 +4,7 @@
 
 mod cortex;
 mod crash;
+mod crowd;
 mod drift;
 mod failure;
 mod invalid_plans;
