@@ -8,8 +8,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::StepError;
 use crate::plan::is_inside;
+use crate::{StepError, fault};
 
 /// Mode of the files that are ours: the owner alone reads and writes them.
 pub const PRIVATE_FILE: u32 = 0o600;
@@ -34,7 +34,10 @@ pub fn io_error(doing: &str, path: &Path, cause: io::Error) -> StepError {
 /// Replaces `path` by `bytes` in one move: temporary file, fsync, rename, fsync of the folder.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StepError> {
     let partial = partial_name(path)?;
-    let written = write_partial(&partial, bytes, mode).and_then(|()| fs::rename(&partial, path));
+    let written = write_partial(&partial, bytes, mode).and_then(|()| {
+        fault::point(fault::DISK_PARTIAL);
+        fs::rename(&partial, path)
+    });
     if let Err(cause) = written {
         // The old file is whole; a leftover of ours is only litter.
         let _ = fs::remove_file(&partial);
@@ -43,8 +46,19 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StepErro
     sync_parent(path)
 }
 
-/// Where [`write_atomic`] prepares `path`.
-fn partial_name(path: &Path) -> Result<PathBuf, StepError> {
+/// Removes what a crash left of a [`write_atomic`] of `path`, if it did. For a way back: the next write replaces it.
+pub fn remove_partial(path: &Path) -> Result<(), StepError> {
+    let partial = partial_name(path)?;
+    match fs::remove_file(&partial) {
+        Err(e) if ![io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&e.kind()) => {
+            Err(io_error("cannot remove", &partial, e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where [`write_atomic`] prepares `path`: never a file of the user's, and no content of a target.
+pub fn partial_name(path: &Path) -> Result<PathBuf, StepError> {
     let name = path
         .file_name()
         .ok_or_else(|| StepError::internal(format!("`{}` is no file name", path.display())))?

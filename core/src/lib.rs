@@ -14,6 +14,7 @@ pub mod disk;
 mod docs;
 mod error;
 mod event;
+pub mod fault;
 pub mod journal;
 pub mod plan;
 mod registry;

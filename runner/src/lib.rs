@@ -19,7 +19,6 @@ mod diagnostic;
 mod error;
 mod executor;
 mod exit;
-mod fault;
 mod host;
 mod journal;
 mod lock;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use schemars::{Schema, SchemaGenerator};
 
 use super::{BuildContext, BuildError, ConfigSource, Layer, StepKind, TargetKind, TargetSpec};
+use crate::fault::Faults;
 use crate::{MigrationStep, Target};
 
 /// Makes a step from its configuration.
@@ -31,6 +32,8 @@ pub struct StepDescriptor {
     pub example: &'static str,
     /// See [`StepKind::TUNING`].
     pub tuning: &'static [&'static str],
+    /// See [`StepKind::FAULTS`].
+    pub faults: Faults,
     /// The crate that registered it.
     pub krate: &'static str,
     /// That crate's version.
@@ -51,6 +54,7 @@ impl StepDescriptor {
             layers: K::LAYERS,
             example: K::EXAMPLE,
             tuning: K::TUNING,
+            faults: K::FAULTS,
             krate,
             version,
             schema: |generator| generator.subschema_for::<K::Config>(),
@@ -76,6 +80,8 @@ pub struct TargetDescriptor {
     pub example: &'static str,
     /// See [`TargetKind::FACTS`].
     pub facts: &'static [&'static str],
+    /// See [`TargetKind::FAULTS`].
+    pub faults: Faults,
     /// The crate that registered it.
     pub krate: &'static str,
     /// That crate's version.
@@ -96,6 +102,7 @@ impl TargetDescriptor {
             summary: K::SUMMARY,
             example: K::EXAMPLE,
             facts: K::FACTS,
+            faults: K::FAULTS,
             krate,
             version,
             schema: |generator| generator.subschema_for::<K::Config>(),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{BuildContext, BuildError, Layer};
+use crate::fault::Faults;
 use crate::{MigrationStep, Target};
 
 /// A step type with its persistent name and its typed configuration. Register it with [`register_step!`](crate::register_step).
@@ -25,6 +26,8 @@ pub trait StepKind: MigrationStep + Sized + 'static {
     const EXAMPLE: &'static str;
     /// Fields of the configuration that only tune (batch, timeout, window) and are not part of the digest.
     const TUNING: &'static [&'static str] = &[];
+    /// The failpoints between its side effects; it calls [`point`](crate::fault::point) at each.
+    const FAULTS: Faults = Faults::NONE;
     /// The `with` table. Use `#[serde(deny_unknown_fields)]`; field docs become the user's documentation.
     type Config: DeserializeOwned + JsonSchema;
 
@@ -42,6 +45,8 @@ pub trait TargetKind: Target + Sized + 'static {
     const EXAMPLE: &'static str;
     /// The facts that [`Target::holds`] answers: "table:NAME".
     const FACTS: &'static [&'static str];
+    /// The failpoints of a snapshot and of a restore.
+    const FAULTS: Faults = Faults::NONE;
     /// The target's `with` table.
     type Config: DeserializeOwned + JsonSchema;
 

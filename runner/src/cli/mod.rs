@@ -31,7 +31,7 @@ use runtime::{block_on, block_on_stoppable};
 
 /// Runs this process's command line.
 pub(crate) fn run() -> ExitCode {
-    crate::fault::setup();
+    cutover_core::fault::setup();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -8,13 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cutover_core::blake3_hex;
 use cutover_core::journal::{Entry, PlanState, Record};
+use cutover_core::{blake3_hex, fault};
 use jiff::Timestamp;
 use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
-
-use crate::fault;
 
 use super::chain::{GENESIS, link};
 use super::error::{Damage, JournalError, store};
@@ -192,7 +190,7 @@ impl Journal {
         records: Vec<Record>,
         objects: &BTreeMap<String, Arc<[u8]>>,
     ) -> Result<u64, JournalError> {
-        fault::point(fault::BEFORE_APPEND);
+        fault::point(fault::JOURNAL_APPEND);
         let path = self.path.clone();
         let failed = |e| store(&path, e);
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
@@ -233,7 +231,7 @@ impl Journal {
             }
         }
         tx.commit().map_err(failed)?;
-        fault::point(fault::APPENDED);
+        fault::point(fault::JOURNAL_APPENDED);
         self.last = (seq, hash);
         self.max_epoch = self.max_epoch.max(epoch);
         Ok(seq)

@@ -9,10 +9,10 @@ mod survey;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cutover_core::disk::{PRIVATE_FILE, inside, io_error, private_dir, sync_parent, write_atomic};
+use cutover_core::disk::{PRIVATE_FILE, inside, io_error, private_dir, remove_partial, sync_parent, write_atomic};
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, MigrationStep, Receipt, Standing, StepContext, StepError,
-    StepKind, Use, Verdict, async_trait, blake3_hex, register_step,
+    StepKind, Use, Verdict, async_trait, blake3_hex, fault, fault::Faults, register_step,
 };
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,10 @@ impl StepKind for TargetAssess {
 use = "target.assess"
 with = { targets = ["main"], free-space = 2 }
 "#;
+    const FAULTS: Faults = Faults {
+        apply: &[fault::ASSESS_INTENDED, fault::DISK_PARTIAL, fault::ASSESS_WRITTEN],
+        rollback: &[fault::ASSESS_REMOVED],
+    };
     type Config = AssessConfig;
 
     fn build(config: AssessConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
@@ -95,10 +99,15 @@ impl MigrationStep for TargetAssess {
         let (made, path) = cx
             .blocking(move || {
                 let folder = inside(inner.root(), &into, true)?;
-                let missing = folder.ancestors().take_while(|f| !f.exists()).map(|f| relative(&inner, f)).collect();
+                let mut folders: Vec<_> =
+                    folder.ancestors().take_while(|f| !f.exists()).map(|f| relative(&inner, f)).collect();
+                // Those of an interrupted try are there already, and are still ours.
+                folders.extend(intent(&inner)?.into_iter().flat_map(|made| made.folders));
+                folders.sort();
+                folders.dedup();
                 let path = report::free_name(&folder, taken_at);
                 let (version, shown) = (report::VERSION, relative(&inner, &path));
-                Ok((Made { version, path: shown, blake3: blake3_hex(&bytes), folders: missing }, (path, bytes)))
+                Ok((Made { version, path: shown, blake3: blake3_hex(&bytes), folders }, (path, bytes)))
             })
             .await?;
         let (path, bytes) = path;
@@ -107,6 +116,7 @@ impl MigrationStep for TargetAssess {
             .with_note(format!("wrote {}", made.path))
             .with_note(report.estimates.total.for_people());
         cx.intend(&receipt).await?;
+        fault::point(fault::ASSESS_INTENDED);
         cx.blocking(move || {
             if let Some(folder) = path.parent() {
                 private_dir(folder)?;
@@ -114,6 +124,7 @@ impl MigrationStep for TargetAssess {
             write_atomic(&path, &bytes, PRIVATE_FILE)
         })
         .await?;
+        fault::point(fault::ASSESS_WRITTEN);
         Ok(Applied::Changed(receipt))
     }
 
@@ -141,16 +152,18 @@ impl MigrationStep for TargetAssess {
         let inner = cx.clone();
         cx.blocking(move || {
             let path = inside(inner.root(), &made.path, false)?;
+            remove_partial(&path)?;
             match fs::read(&path) {
                 Ok(bytes) if blake3_hex(&bytes) == made.blake3 => {
                     fs::remove_file(&path).map_err(|e| io_error("cannot remove", &path, e))?;
                     sync_parent(&path)?;
+                    fault::point(fault::ASSESS_REMOVED);
                 }
                 Ok(_) => inner.note(&format!("`{}` was edited since and stays", made.path)),
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
                 Err(e) => return Err(io_error("cannot read", &path, e)),
             }
-            for folder in &made.folders {
+            for folder in made.folders.iter().rev() {
                 // Not empty, or gone: not ours to remove any more.
                 let _ = fs::remove_dir(inside(inner.root(), folder, false)?);
             }
@@ -173,8 +186,10 @@ impl TargetAssess {
 
     /// The receipt of an artifact that an interrupted try, or this very run, has written already.
     async fn written(&self, cx: &StepContext) -> Result<Option<Receipt>, StepError> {
-        if let Some(intent) = cx.info().intent.clone().filter(|r| !r.body.is_null()) {
-            let (inner, made) = (cx.clone(), intent.read::<Made>()?);
+        if let Some(made) = intent(cx)?
+            && let Some(intent) = cx.info().intent.clone()
+        {
+            let inner = cx.clone();
             let whole = cx
                 .blocking(move || {
                     let path = inside(inner.root(), &made.path, false)?;
@@ -189,6 +204,11 @@ impl TargetAssess {
         let ours = found.into_iter().find(|(_, r)| r.run == cx.info().run);
         Ok(ours.map(|(path, _)| Receipt::nothing().with_note(format!("{} is there", relative(cx, &path)))))
     }
+}
+
+/// What an interrupted try was about to make.
+fn intent(cx: &StepContext) -> Result<Option<Made>, StepError> {
+    cx.info().intent.as_ref().filter(|r| !r.body.is_null()).map(Receipt::read::<Made>).transpose()
 }
 
 /// `path` relative to the root, for receipts and people.

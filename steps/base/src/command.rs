@@ -13,7 +13,7 @@ use std::time::Duration;
 use cutover_core::disk::{inside, private_dir};
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Effects, MigrationStep, Receipt, Reversal, Standing,
-    StepContext, StepError, StepKind, Use, Verdict, async_trait, register_step, shell_word,
+    StepContext, StepError, StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step, shell_word,
 };
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +54,10 @@ use = "command.run"
 with = { apply = ["true"], changes = false, timeout = "60s" }
 "#;
     const TUNING: &'static [&'static str] = &["timeout"];
+    const FAULTS: Faults = Faults {
+        apply: &[fault::COMMAND_INTENDED, fault::COMMAND_STARTED, fault::COMMAND_ENDED, fault::COMMAND_RECORDED],
+        rollback: &[fault::COMMAND_UNDO, fault::COMMAND_UNDO_ENDED, fault::COMMAND_UNDO_RECORDED],
+    };
     type Config = CommandConfig;
 
     fn build(config: CommandConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
@@ -131,10 +135,13 @@ impl MigrationStep for CommandRun {
         let mut done = Done { version: VERSION, attempt: attempt.clone(), log: None, tail: String::new() };
         let copies = Copies::take(cx, &self.written()).await?;
         cx.intend(&Receipt::of(&done)?).await?;
+        fault::point(fault::COMMAND_INTENDED);
         write_progress(cx, attempt.clone(), State::Started).await?;
+        fault::point(fault::COMMAND_STARTED);
         let log = self.free_log(cx).await?;
         let argv = self.substitute(cx).unwrap_or(&self.config.apply);
         let ran = self.run(cx, argv, Some(log.clone()), true).await?;
+        fault::point(fault::COMMAND_ENDED);
         let compared = copies.compare(cx).await;
         if let Some(wrote) = compared.as_ref().ok().filter(|wrote| !wrote.is_empty()) {
             // Durable before anything says how the command ended: its restore will ask for it in any case.
@@ -145,6 +152,7 @@ impl MigrationStep for CommandRun {
             return Err(failed(argv, &ran, cx).with_help(format!("its whole output is in `{shown}`")));
         }
         write_progress(cx, attempt, State::Applied).await?;
+        fault::point(fault::COMMAND_RECORDED);
         done.log = log.file_name().map(|n| n.to_string_lossy().into_owned());
         done.tail = ran.tail;
         Ok(Applied::Changed(Receipt { wrote: compared?, ..Receipt::of(&done)? }))
@@ -180,14 +188,18 @@ impl MigrationStep for CommandRun {
             (None, None) => return Ok(()),
         };
         if let Some(argv) = self.config.rollback.as_ref().filter(|_| self.substitute(cx).is_none()) {
+            fault::point(fault::COMMAND_UNDO);
             let ran = self.run(cx, argv, None, true).await?;
+            fault::point(fault::COMMAND_UNDO_ENDED);
             if !ran.succeeded() {
                 return Err(
                     failed(argv, &ran, cx).with_help("make it succeed when only a part is to be undone, or nothing")
                 );
             }
         }
-        write_progress(cx, attempt, State::RolledBack).await
+        write_progress(cx, attempt, State::RolledBack).await?;
+        fault::point(fault::COMMAND_UNDO_RECORDED);
+        Ok(())
     }
 }
 

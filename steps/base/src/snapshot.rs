@@ -13,14 +13,14 @@ use std::path::{Path, PathBuf};
 use cutover_core::disk::{PRIVATE_FILE, inside, io_error, sync_parent, write_atomic, write_once};
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, MigrationStep, Receipt, SnapshotManifest, Standing, StepContext,
-    StepError, StepKind, Use, Verdict, async_trait, register_step,
+    StepError, StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::room::room;
 use cut::cut;
-use place::{INCOMPLETE, ROLLED_BACK, earlier_sets, make_place, occupied};
+use place::{INCOMPLETE, ROLLED_BACK, earlier_sets, make_place, occupied, remove_incomplete};
 use set::MANIFEST;
 pub use set::{SetMember, SnapshotSet};
 
@@ -58,6 +58,17 @@ impl StepKind for TargetSnapshot {
 use = "target.snapshot"
 with = { targets = ["main"], into = "backups/pre-migration" }
 "#;
+    const FAULTS: Faults = Faults {
+        apply: &[
+            fault::SNAPSHOT_INTENDED,
+            fault::DISK_PARTIAL,
+            fault::SNAPSHOT_PLACED,
+            fault::SNAPSHOT_TAKEN,
+            fault::SNAPSHOT_DESCRIBED,
+            fault::SNAPSHOT_COMPLETE,
+        ],
+        rollback: &[fault::DISK_PARTIAL, fault::SNAPSHOT_MARKED],
+    };
     type Config = SnapshotConfig;
 
     fn build(config: SnapshotConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
@@ -167,18 +178,22 @@ impl MigrationStep for TargetSnapshot {
         };
         self.need_room(cx).await?;
         cx.intend(&Receipt::of(&made)?).await?;
+        fault::point(fault::SNAPSHOT_INTENDED);
         let place = folder.clone();
         let aside = cx.blocking(move || make_place(&place)).await?;
+        fault::point(fault::SNAPSHOT_PLACED);
         let set = cut(cx, &self.config.targets, &folder, made.attempt.clone()).await?;
         made.manifests = set.manifests();
         let (bytes, document) = (set.bytes(), set.to_bytes()?);
         cx.blocking(move || {
             write_atomic(&folder.join(MANIFEST), &document, PRIVATE_FILE)?;
+            fault::point(fault::SNAPSHOT_DESCRIBED);
             let marker = folder.join(INCOMPLETE);
             fs::remove_file(&marker).map_err(|e| io_error("cannot remove", &marker, e))?;
             sync_parent(&marker)
         })
         .await?;
+        fault::point(fault::SNAPSHOT_COMPLETE);
         let mut receipt = Receipt::of(&made)?.with_bytes(bytes);
         if let Some(name) = aside {
             receipt = receipt.with_note(format!("an earlier set is kept as {name}"));
@@ -215,11 +230,13 @@ impl MigrationStep for TargetSnapshot {
             match SnapshotSet::read(&folder)? {
                 Some(set) if set.attempt == made.attempt => {
                     write_once(&folder.join(ROLLED_BACK), b"")?;
+                    fault::point(fault::SNAPSHOT_MARKED);
                     inner.note(&format!("the snapshots in `{}` are kept: a rollback may need them", made.into));
+                    Ok(())
                 }
-                _ => {}
+                Some(_) => Ok(()),
+                None => remove_incomplete(&folder),
             }
-            Ok(())
         })
         .await
     }

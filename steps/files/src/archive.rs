@@ -9,7 +9,7 @@ use std::path::Path;
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Checkpoint, MigrationStep, Receipt, Standing, StepContext,
-    StepError, StepErrorKind, StepKind, Use, Verdict, async_trait, register_step,
+    StepError, StepErrorKind, StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,10 @@ impl StepKind for FileArchive {
 use = "file.archive"
 with = { files = ["logs/*.jsonl"], into = "archive/pre-2.0" }
 "#;
+    const FAULTS: Faults = Faults {
+        apply: &[fault::ARCHIVE_INTENDED, fault::ARCHIVE_MOVED],
+        rollback: &[fault::ARCHIVE_RETURNED, fault::ARCHIVE_EMPTIED],
+    };
     type Config = ArchiveConfig;
 
     fn build(config: ArchiveConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
@@ -147,6 +151,7 @@ impl MigrationStep for FileArchive {
             return Ok(Applied::AlreadyApplied(receipt));
         }
         cx.intend(&receipt).await?;
+        fault::point(fault::ARCHIVE_INTENDED);
         let inner = cx.clone();
         let (count, total) = (cx.blocking(move || Ok((job.move_all(&inner, &made.moved)?, made.moved.len()))).await)?;
         Ok(match count {

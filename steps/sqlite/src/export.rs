@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use cutover_core::disk::{self, PARTIAL_SUFFIX, io_error};
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Layer, MigrationStep, Receipt, Standing, StepContext, StepError,
-    StepKind, Use, Verdict, async_trait, register_step,
+    StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,8 @@ impl StepKind for Export {
     const LAYERS: &'static [Layer] = Layer::ALL;
     const EXAMPLE: &'static str =
         "id = \"dump\"\nuse = \"sqlite.export\"\ntarget = \"app\"\nwith = { into = \"backups/app.sql\" }\n";
+    const FAULTS: Faults =
+        Faults { apply: &[fault::EXPORT_WRITTEN, fault::EXPORT_NAMED], rollback: &[fault::EXPORT_KEPT] };
     type Config = ExportConfig;
 
     fn build(config: ExportConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
@@ -124,7 +126,7 @@ impl MigrationStep for Export {
             Present::Nothing | Present::Broken(_) => None,
         };
         let (path, first) = (self.path(cx)?, Self::first_line(cx));
-        let partial = PathBuf::from(format!("{}{PARTIAL_SUFFIX}", path.display()));
+        let partial = partial(&path);
         let written = partial.clone();
         if let Some(folder) = path.parent() {
             disk::private_dir(folder)?;
@@ -141,6 +143,7 @@ impl MigrationStep for Export {
                 Ok((rows, bytes, blake3))
             })
             .await?;
+        fault::point(fault::EXPORT_WRITTEN);
         let receipt =
             Receipt::of(&Made { path: self.into.clone(), blake3: blake3.clone() })?.with_rows(rows).with_bytes(bytes);
         if before.as_ref() == Some(&blake3) {
@@ -149,6 +152,7 @@ impl MigrationStep for Export {
         }
         fs::rename(&partial, &path).map_err(|e| io_error("cannot rename", &partial, e))?;
         disk::sync_parent(&path)?;
+        fault::point(fault::EXPORT_NAMED);
         Ok(Applied::Changed(receipt))
     }
 
@@ -162,6 +166,8 @@ impl MigrationStep for Export {
     }
 
     async fn rollback(&self, cx: &StepContext, _receipt: Option<&Receipt>) -> Result<(), StepError> {
+        // What a crash left of an export that never got its name.
+        let _ = fs::remove_file(partial(&self.path(cx)?));
         match self.present(cx).await? {
             Present::Nothing | Present::Foreign => Ok(()),
             Present::Ours(_) | Present::Broken(_) => {
@@ -169,12 +175,18 @@ impl MigrationStep for Export {
                 let aside = free_aside(&path);
                 fs::rename(&path, &aside).map_err(|e| io_error("cannot rename", &path, e))?;
                 disk::sync_parent(&path)?;
+                fault::point(fault::EXPORT_KEPT);
                 let shown = aside.strip_prefix(cx.root()).unwrap_or(&aside);
                 cx.note(&format!("the export is kept as `{}`", shown.display()));
                 Ok(())
             }
         }
     }
+}
+
+/// Where an export is written before it gets its name.
+fn partial(path: &Path) -> PathBuf {
+    PathBuf::from(format!("{}{PARTIAL_SUFFIX}", path.display()))
 }
 
 /// The first free name of `app.sql.rolled-back`, `app.sql.rolled-back.2` and so on.

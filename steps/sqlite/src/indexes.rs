@@ -4,7 +4,7 @@
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Layer, MigrationStep, Receipt, Standing, StepContext, StepError,
-    StepKind, Use, Verdict, async_trait, register_step,
+    StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
 };
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -47,6 +47,7 @@ impl StepKind for Indexes {
     const LAYERS: &'static [Layer] = &[Layer::Storage];
     const EXAMPLE: &'static str = "id = \"conversation-indexes\"\nuse = \"sqlite.indexes\"\ntarget = \"tier1\"\n\
         with = { create = [\"CREATE INDEX idx_recent ON conversations(archived, start_time DESC)\"] }\n";
+    const FAULTS: Faults = crate::target::CHANGED;
     type Config = IndexesConfig;
 
     fn build(config: IndexesConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {

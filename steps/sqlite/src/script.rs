@@ -6,7 +6,7 @@
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Layer, MigrationStep, Receipt, Reversal, Standing, StepContext,
-    StepError, StepKind, Use, Verdict, async_trait, register_step,
+    StepError, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
 };
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -59,6 +59,7 @@ impl StepKind for Script {
     const SUMMARY: &'static str = "run an SQL script in one transaction";
     const LAYERS: &'static [Layer] = Layer::ALL;
     const EXAMPLE: &'static str = "id = \"tags\"\nuse = \"sqlite.script\"\ntarget = \"app\"\nwith = { up = \"sql/tags.sql\", down = \"sql/tags.down.sql\" }\n";
+    const FAULTS: Faults = crate::target::CHANGED;
     type Config = ScriptConfig;
 
     fn build(config: ScriptConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {

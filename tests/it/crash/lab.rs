@@ -1,10 +1,12 @@
 //! One small plan on its system: commands with and without a kill, the system set aside and put back, what it looks like.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use cutover_core::disk::PARTIAL_SUFFIX;
 use cutover_tests::{Tree, run};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
@@ -37,12 +39,16 @@ impl<'a> Lab<'a> {
     }
 
     /// Runs a command, killed at `kill` if it gets there: its exit code, none when it was killed.
-    pub(super) fn run(&mut self, (command, args): Line, kill: Option<Kill>) -> Option<i32> {
+    pub(super) fn run(&mut self, line: Line, kill: Option<Kill>) -> Option<i32> {
+        self.run_with(line, kill.map(Kill::failpoints).as_deref())
+    }
+
+    /// The same, with what `FAILPOINTS` is to be.
+    pub(super) fn run_with(&mut self, (command, args): Line, points: Option<&str>) -> Option<i32> {
         let mut child = self.system.command(command, args);
         // One step at a time: then a kill is always at the same place.
         child.args(["--jobs", "1"]);
-        let points = kill.map(Kill::failpoints);
-        if let Some(points) = &points {
+        if let Some(points) = points {
             child.env("FAILPOINTS", points);
         }
         let ran = run(&mut child);
@@ -139,6 +145,29 @@ impl<'a> Lab<'a> {
             lines.push(format!("the database is\n{}instead of\n{}", now.rows, expected.rows));
         }
         self.nothing(&lines)
+    }
+
+    /// The state of each step, and whether the ledger of its target has it.
+    pub(super) fn states(&self) -> Result<BTreeMap<String, (String, bool)>, String> {
+        let ran = self.system.cutover("status", &["--format", "json"]);
+        let status: serde_json::Value =
+            serde_json::from_str(&ran.stdout).map_err(|_| format!("status says: {}", self.system.seen(&ran)))?;
+        let of = |step: &serde_json::Value| {
+            let text = |key: &str| step[key].as_str().unwrap().to_owned();
+            (text("id"), (text("state"), step["in-ledger"] == true))
+        };
+        Ok(status["steps"].as_array().unwrap().iter().map(of).collect())
+    }
+
+    /// What interrupted writing may have left lying about, outside of the state folder.
+    pub(super) fn left_over(&self) -> Vec<String> {
+        let left = |path: &&str| !path.starts_with(".cutover") && path.ends_with(PARTIAL_SUFFIX);
+        Tree::of(&self.system.root()).paths().filter(left).map(str::to_owned).collect()
+    }
+
+    /// How many files there are under `path` in the root whose names begin so.
+    pub(super) fn count(&self, beginning: &str) -> usize {
+        Tree::of(&self.system.root()).paths().filter(|path| path.starts_with(beginning)).count()
     }
 
     /// Journal, ledger and system say the same of each step; of steps without a ledger too, if all is looked at. None is

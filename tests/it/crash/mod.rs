@@ -3,11 +3,14 @@
 //! - `single`: one kill, then the same command again.
 //! - `double`: two kills in two commands, then the way out. `plans` holds what it runs, `lab` runs it and looks at what
 //!   came of it, `choice` says which combinations are met.
+//! - `points`: one kill at each point of each step kind; `kinds` holds the plans.
 
 mod choice;
 mod double;
+mod kinds;
 mod lab;
 mod plans;
+mod points;
 mod single;
 
 /// The failpoints of one write of the journal, in the order in which they are passed.

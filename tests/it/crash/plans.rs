@@ -20,6 +20,7 @@ pub(super) struct Small {
     /// The exit code of an undisturbed apply.
     pub(super) ends: i32,
     text: String,
+    filler: bool,
     /// The steps that leave something to look at.
     pub(super) proofs: Vec<(&'static str, Proof)>,
 }
@@ -43,7 +44,15 @@ const OTHER: &[(&str, &str)] = &[
 ];
 
 const BEFORE: &str = "CREATE TABLE orders (id INTEGER PRIMARY KEY, n INTEGER NOT NULL);
-    INSERT INTO orders VALUES (1, 10), (2, 20), (3, 30), (4, 40), (5, 50);";
+    INSERT INTO orders VALUES (1, 10), (2, 20), (3, 30), (4, 40), (5, 50);
+    CREATE TABLE colours (id INTEGER PRIMARY KEY, name TEXT);
+    INSERT INTO colours VALUES (1, 'red'), (2, 'green'), (3, 'blue');
+    CREATE TABLE copies (id INTEGER PRIMARY KEY, name TEXT);";
+
+/// More than SQLite keeps in memory of a transaction: half of it reaches the file before the whole does.
+const FILLER: &str = "CREATE TABLE filler (id INTEGER PRIMARY KEY, x TEXT);
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+    INSERT INTO filler SELECT i, printf('%.4000c', 'x') FROM n;";
 
 /// The step `fail` fails as long as this file is not in the root.
 pub(super) const MENDED: &str = "mended";
@@ -71,7 +80,7 @@ impl Small {
         all
     }
 
-    fn new(name: &str, head: &str, phases: &[&[String]]) -> Self {
+    pub(super) fn new(name: &str, head: &str, phases: &[&[String]]) -> Self {
         let mut text = format!(
             "name = \"{name}\"\n{head}\n\
              [targets.app]\nkind = \"sqlite\"\npath = \"app.db\"\n\
@@ -92,7 +101,12 @@ impl Small {
             ("archive", Proof::File("old/logs/a.jsonl")),
         ];
         let proofs = looked_at.into_iter().filter(|(id, _)| text.contains(&format!("id = \"{id}\"\n"))).collect();
-        Self { name: name.to_owned(), ends: 0, text, proofs }
+        Self { name: name.to_owned(), ends: 0, text, filler: false, proofs }
+    }
+
+    /// With a database that is larger than SQLite's cache.
+    pub(super) fn with_filler(self, filler: bool) -> Self {
+        Self { filler, ..self }
     }
 
     fn ending(self, ends: i32) -> Self {
@@ -112,7 +126,8 @@ impl Small {
     /// The system that it migrates, as it is before.
     pub(super) fn system(&self, wal: bool) -> System {
         let mode = if wal { "PRAGMA journal_mode = WAL;" } else { "" };
-        let system = System::in_folder(folder_in_memory(), &format!("{mode} {BEFORE}"), &self.text);
+        let filler = if self.filler { FILLER } else { "" };
+        let system = System::in_folder(folder_in_memory(), &format!("{mode} {BEFORE} {filler}"), &self.text);
         for (name, up, down) in SCRIPTS {
             system.write(&format!("{name}.sql"), &format!("CREATE TABLE {name} (x);\nUPDATE orders SET {up};\n"));
             system.write(&format!("{name}.down.sql"), &format!("UPDATE orders SET {down};\nDROP TABLE {name};\n"));
@@ -125,15 +140,16 @@ impl Small {
         for name in ["logs/a.jsonl", "logs/b.jsonl"] {
             system.write_root(name, name);
         }
+        std::os::unix::fs::symlink("a.jsonl", system.root().join("logs/latest")).unwrap();
         system
     }
 }
 
-fn step(id: &str, rest: &str) -> String {
+pub(super) fn step(id: &str, rest: &str) -> String {
     format!("\n[[phase.step]]\nid = \"{id}\"\n{rest}\n")
 }
 
-fn script(id: &str, more: &str) -> String {
+pub(super) fn script(id: &str, more: &str) -> String {
     step(
         id,
         &format!(
@@ -143,11 +159,11 @@ fn script(id: &str, more: &str) -> String {
 }
 
 /// Undone by restoring.
-fn one_way(id: &str, more: &str) -> String {
+pub(super) fn one_way(id: &str, more: &str) -> String {
     step(id, &format!("use = \"sqlite.script\"\ntarget = \"app\"\n{more}\nwith = {{ up = \"{id}.sql\" }}"))
 }
 
-fn copy() -> String {
+pub(super) fn copy() -> String {
     step("copy", "use = \"target.snapshot\"\nwith = { targets = [\"app\"], into = \"backups\" }")
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use cutover_core::disk::private_dir;
-use cutover_core::{StepContext, StepError};
+use cutover_core::{StepContext, StepError, fault};
 
 use super::set::{SetMember, SnapshotSet, digest_of};
 
@@ -26,6 +26,7 @@ pub(super) async fn cut(
         let place = into.clone();
         cx.blocking(move || private_dir(&place).map(drop)).await?;
         let manifest = cx.any_target(name)?.snapshot(cx, &into).await?;
+        fault::point(fault::SNAPSHOT_TAKEN);
         snapshots.insert(name.clone(), SetMember { blake3: digest_of(&manifest), manifest });
     }
     let after = counters(cx, targets).await?;

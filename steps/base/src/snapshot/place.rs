@@ -1,10 +1,11 @@
 //! The folder of a set: what may be there before, and what becomes of it.
 
 use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use cutover_core::StepError;
 use cutover_core::disk::{PRIVATE_FILE, io_error, private_dir, sync_parent, write_atomic};
+use cutover_core::{StepError, fault};
 
 use super::set::{MANIFEST, SnapshotSet};
 
@@ -36,13 +37,19 @@ pub(super) fn make_place(folder: &Path) -> Result<Option<String>, StepError> {
     match occupied(folder)? {
         // Whole, whether or not the marker was still to go when a crash came.
         Some(set) => aside = Some(set_aside(folder, set)?),
-        None if folder.exists() => {
-            fs::remove_dir_all(folder).map_err(|e| io_error("cannot remove the incomplete set", folder, e))?;
+        None => {
+            remove_incomplete(folder)?;
+            if folder.exists() {
+                fs::remove_dir(folder).map_err(|e| io_error("cannot remove", folder, e))?;
+            }
         }
-        None => {}
     }
     private_dir(folder)?;
-    write_atomic(&folder.join(INCOMPLETE), b"", PRIVATE_FILE)?;
+    // In place: a folder with another file and without the mark would be taken for somebody else's.
+    let mark = folder.join(INCOMPLETE);
+    let made = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE_FILE).open(&mark);
+    made.and_then(|file| file.sync_all()).map_err(|e| io_error("cannot make", &mark, e))?;
+    sync_parent(&mark)?;
     Ok(aside)
 }
 
@@ -58,6 +65,27 @@ pub(super) fn earlier_sets(folder: &Path) -> Result<Vec<PathBuf>, StepError> {
         }
     }
     Ok(sets)
+}
+
+/// Removes a set that is marked as incomplete. The marker goes last: without it, what a crash leaves would be taken for
+/// somebody else's.
+pub(super) fn remove_incomplete(folder: &Path) -> Result<(), StepError> {
+    let marker = folder.join(INCOMPLETE);
+    if !marker.exists() {
+        return Ok(());
+    }
+    let failed = |e| io_error("cannot remove the incomplete set", folder, e);
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path == marker {
+            continue;
+        }
+        let is_folder = path.symlink_metadata().map_err(failed)?.is_dir();
+        if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.map_err(failed)?;
+    }
+    fault::point(fault::SNAPSHOT_EMPTIED);
+    fs::remove_file(&marker).and_then(|()| fs::remove_dir(folder)).map_err(failed)?;
+    sync_parent(folder)
 }
 
 /// Renames a complete set to `<into>-<taken_at>`, and corrects where its manifest says it lies.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cutover_core::disk::{hash_file, inside, io_error, sync_parent};
-use cutover_core::{StepContext, StepError, blake3_hex};
+use cutover_core::{StepContext, StepError, blake3_hex, fault};
 
 use super::{Made, Moved};
 use crate::dir::DirConfig;
@@ -134,6 +134,7 @@ impl Job {
                         .with_help("stop the program that writes it, then run again"));
                 }
             }
+            fault::point(fault::ARCHIVE_MOVED);
         }
         Ok(None)
     }
@@ -182,7 +183,9 @@ impl Job {
             } else {
                 move_file(&there, &home)?;
             }
+            fault::point(fault::ARCHIVE_RETURNED);
         }
+        fault::point(fault::ARCHIVE_EMPTIED);
         for folder in made.folders.iter().rev() {
             // Not empty, or gone: not ours to remove any more.
             let _ = fs::remove_dir(self.home(folder)?);

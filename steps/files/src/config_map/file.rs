@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use cutover_core::StepError;
-use cutover_core::disk::{inside, io_error, sync_parent, write_atomic};
+use cutover_core::disk::{inside, io_error, remove_partial, sync_parent, write_atomic};
+use cutover_core::{StepError, fault};
 
 use super::Made;
 use crate::images::Image;
@@ -25,10 +25,12 @@ pub(super) fn present(path: &Path) -> Result<Option<(Vec<u8>, u32)>, StepError> 
 /// Puts back what was before, unless somebody else has written the file since.
 pub(super) fn put_back(folder: &Path, scratch: &Path, made: &Made) -> Result<(), StepError> {
     let path = inside(folder, &made.path, true)?;
+    remove_partial(&path)?;
     let now = present(&path)?;
     let hash = now.as_ref().map(|(bytes, _)| Image::of(bytes, 0).blake3);
     if hash.as_ref() == made.before.as_ref().map(|image| &image.blake3) {
-        return Ok(());
+        // Nothing was written, or a crash came when it was put back already.
+        return remove_folders(folder, made);
     }
     if hash.as_ref() != Some(&made.after.blake3) {
         let error = StepError::failed(format!("`{}` was changed by somebody else since this step wrote it", made.path));
@@ -48,6 +50,12 @@ pub(super) fn put_back(folder: &Path, scratch: &Path, made: &Made) -> Result<(),
             sync_parent(&path)?;
         }
     }
+    fault::point(fault::CONFIG_PUT_BACK);
+    remove_folders(folder, made)
+}
+
+/// Removes the folders that were made for the file.
+fn remove_folders(folder: &Path, made: &Made) -> Result<(), StepError> {
     for made in made.folders.iter().rev() {
         // Not empty, or gone: not ours to remove any more.
         let _ = fs::remove_dir(inside(folder, made, false)?);

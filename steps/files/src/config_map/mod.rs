@@ -17,7 +17,7 @@ use std::path::Path;
 use cutover_core::disk::{inside, io_error, write_atomic};
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, MigrationStep, Receipt, Standing, StepContext, StepError,
-    StepKind, Use, Verdict, async_trait, register_step,
+    StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -65,6 +65,10 @@ impl StepKind for ConfigMap {
 use = "config.map"
 with = { from = "app.json", to = "app.json", map = [{ from = "db.path", to = "database.path" }], set = { version = "2.0" }, defaults = { "database.timeout" = 30 }, keep = ["name"], drop = [{ key = "debug", why = "it is a command line option now" }] }
 "#;
+    const FAULTS: Faults = Faults {
+        apply: &[fault::CONFIG_KEPT, fault::CONFIG_INTENDED, fault::DISK_PARTIAL, fault::CONFIG_WRITTEN],
+        rollback: &[fault::CONFIG_PUT_BACK],
+    };
     type Config = MapConfig;
 
     fn build(config: MapConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
@@ -148,7 +152,11 @@ impl MigrationStep for ConfigMap {
         if let Some(intent) = self.finished_intent(cx).await? {
             return Ok(Applied::AlreadyApplied(intent));
         }
-        let Some(work) = self.look(cx).await? else { return Ok(Applied::AlreadyApplied(Receipt::nothing())) };
+        let Some(mut work) = self.look(cx).await? else { return Ok(Applied::AlreadyApplied(Receipt::nothing())) };
+        // Those of an interrupted try are there already, and are still ours.
+        work.folders.extend(intent(cx)?.into_iter().flat_map(|made| made.folders));
+        work.folders.sort();
+        work.folders.dedup();
         let made = Made {
             version: VERSION,
             path: self.to.0.clone(),
@@ -165,7 +173,9 @@ impl MigrationStep for ConfigMap {
             _ => Ok(()),
         })
         .await?;
+        fault::point(fault::CONFIG_KEPT);
         cx.intend(&receipt).await?;
+        fault::point(fault::CONFIG_INTENDED);
         cx.blocking(move || {
             // Somebody may have written while the intent was made durable.
             let now = present(&work.path)?.map(|(bytes, mode)| Image::of(&bytes, mode));
@@ -179,6 +189,7 @@ impl MigrationStep for ConfigMap {
             write_atomic(&work.path, &work.after, work.mode)
         })
         .await?;
+        fault::point(fault::CONFIG_WRITTEN);
         Ok(Applied::Changed(receipt))
     }
 
@@ -216,12 +227,17 @@ impl MigrationStep for ConfigMap {
 impl ConfigMap {
     /// The receipt of an interrupted try whose file is written already.
     async fn finished_intent(&self, cx: &StepContext) -> Result<Option<Receipt>, StepError> {
-        let Some(intent) = cx.info().intent.clone().filter(|r| !r.body.is_null()) else { return Ok(None) };
-        let (made, folder) = (intent.read::<Made>()?, self.base.folder(cx)?);
+        let (Some(made), Some(intent)) = (intent(cx)?, cx.info().intent.clone()) else { return Ok(None) };
+        let folder = self.base.folder(cx)?;
         let there =
             cx.blocking(move || Ok(present(&inside(&folder, &made.path, true)?)?.zip(Some(made.after)))).await?;
         Ok(there.is_some_and(|((bytes, _), after)| Image::of(&bytes, after.mode) == after).then_some(intent))
     }
+}
+
+/// What an interrupted try was about to make.
+fn intent(cx: &StepContext) -> Result<Option<Made>, StepError> {
+    cx.info().intent.as_ref().filter(|r| !r.body.is_null()).map(Receipt::read::<Made>).transpose()
 }
 
 #[cfg(test)]

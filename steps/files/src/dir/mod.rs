@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use cutover_core::disk::{hash_file, inside};
 use cutover_core::{
     Assessment, BuildError, Depth, Fingerprint, PartPrint, RestoreOptions, Restored, SnapshotManifest, StepContext,
-    StepError, Target, TargetKind, TargetSpec, async_trait, blake3_hex, register_target,
+    StepError, Target, TargetKind, TargetSpec, async_trait, blake3_hex, fault, fault::Faults, register_target,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -60,6 +60,10 @@ path = "."
 with = { include = ["app.config.json", "logs/*.jsonl"], exclude = ["logs/today.jsonl"] }
 "#;
     const FACTS: &'static [&'static str] = &["file:PATH"];
+    const FAULTS: Faults = Faults {
+        apply: &[fault::DIR_SNAPSHOT_FILE, fault::DIR_SNAPSHOT_INDEXED],
+        rollback: &[fault::DIR_RESTORE_MOVED, fault::DIR_RESTORE_ASIDE, fault::DISK_PARTIAL, fault::DIR_RESTORE_FILE],
+    };
     type Config = DirConfig;
 
     fn claims(config: &DirConfig, spec: &TargetSpec) -> Vec<String> {

@@ -7,8 +7,10 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use cutover_core::disk::{copy_file, hash_file, inside, io_error, private_dir, sync_parent, write_atomic};
-use cutover_core::{RestoreOptions, Restored, SnapshotManifest, StepContext, StepError};
+use cutover_core::disk::{
+    copy_file, hash_file, inside, io_error, partial_name, private_dir, sync_parent, write_atomic,
+};
+use cutover_core::{RestoreOptions, Restored, SnapshotManifest, StepContext, StepError, fault};
 
 use super::moving::move_file;
 use super::snapshot::{FILES, print, prove, read_index};
@@ -55,6 +57,7 @@ pub(super) fn restore(
     for entry in &appeared {
         let path = inside(folder, &entry.path, false)?;
         move_file(&path, &free(&options.aside.join(&entry.path)))?;
+        fault::point(fault::DIR_RESTORE_MOVED);
     }
     let now: BTreeMap<&str, &Entry> = present.iter().map(|e| (e.path.as_str(), e)).collect();
     let hashes: BTreeMap<&str, &str> = from.files.iter().map(|f| (f.path.as_str(), f.blake3.as_str())).collect();
@@ -68,11 +71,13 @@ pub(super) fn restore(
                 continue;
             }
             keep_aside(&path, there, &options.aside)?;
+            fault::point(fault::DIR_RESTORE_ASIDE);
         }
         if is_folder(&path) {
             remove_folders(&path)?;
         }
         put(&path, entry, &from.folder)?;
+        fault::point(fault::DIR_RESTORE_FILE);
     }
     let lost = match foreign.len() {
         0 => BTreeMap::new(),
@@ -165,10 +170,13 @@ fn put(path: &Path, entry: &Entry, snapshot: &Path) -> Result<(), StepError> {
             write_atomic(path, &bytes, entry.mode)
         }
         Kind::Link { to } => {
-            let partial = path.with_extension("cutover-link");
+            let partial = partial_name(path)?;
             let _ = fs::remove_file(&partial);
             symlink(to, &partial)
-                .and_then(|()| fs::rename(&partial, path))
+                .and_then(|()| {
+                    fault::point(fault::DISK_PARTIAL);
+                    fs::rename(&partial, path)
+                })
                 .map_err(|e| io_error("cannot write", path, e))?;
             sync_parent(path)
         }

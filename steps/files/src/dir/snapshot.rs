@@ -9,7 +9,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use cutover_core::disk::{PRIVATE_FILE, copy_file, hash_file, io_error, private_dir, sync_dir, write_atomic};
-use cutover_core::{SnapshotFile, SnapshotManifest, StepContext, StepError, blake3_hex};
+use cutover_core::{SnapshotFile, SnapshotManifest, StepContext, StepError, blake3_hex, fault};
 use serde::{Deserialize, Serialize};
 
 use super::walk::{Entry, Kind};
@@ -45,6 +45,7 @@ pub(super) fn take(
         kept.push(SnapshotFile { path: format!("{FILES}/{}", entry.path), bytes, blake3 });
         done += bytes;
         cx.progress(done, Some(total), "bytes");
+        fault::point(fault::DIR_SNAPSHOT_FILE);
     }
     for above in folders {
         sync_dir(&above)?;
@@ -54,6 +55,7 @@ pub(super) fn take(
         .map_err(|e| StepError::internal("an index could not be written as JSON").caused_by(e))?;
     write_atomic(&into.join(INDEX), &index, PRIVATE_FILE)?;
     read_index(into)?;
+    fault::point(fault::DIR_SNAPSHOT_INDEXED);
     kept.push(SnapshotFile { path: INDEX.to_owned(), bytes: index.len() as u64, blake3: blake3_hex(&index) });
     Ok(kept)
 }

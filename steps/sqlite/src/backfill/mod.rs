@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Checkpoint, Layer, MigrationStep, Receipt, Standing,
-    StepContext, StepError, StepKind, Use, Verdict, async_trait, register_step,
+    StepContext, StepError, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
 };
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -81,6 +81,7 @@ impl StepKind for Backfill {
         with = { into = \"actions\", key = \"source_id\", unique = [\"session_id\", \"turn\"], \
         rows = \"SELECT id AS source_id, session_id, turn FROM messages\" }\n";
     const TUNING: &'static [&'static str] = &["batch", "seconds"];
+    const FAULTS: Faults = crate::target::BATCHED;
     type Config = BackfillConfig;
 
     fn build(config: BackfillConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Checkpoint, MigrationStep, Receipt, Standing, StepContext,
-    StepError, StepKind, Target as _, Use, Verdict, async_trait, register_step,
+    StepError, StepKind, Target as _, Use, Verdict, async_trait, fault, fault::Faults, register_step,
 };
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,7 @@ impl StepKind for Check {
     const SUMMARY: &'static str = "check schema, values, integrity and speed, without writing";
     const EXAMPLE: &'static str = "id = \"schema-is-there\"\nuse = \"sqlite.check\"\ntarget = \"tier1\"\n\
         with = { tables = { conversations = [\"conversation_id\"] }, integrity = true }\n";
+    const FAULTS: Faults = Faults { apply: &[fault::CHECK_LOOKED], rollback: &[] };
     type Config = CheckConfig;
 
     fn build(config: CheckConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
@@ -200,6 +201,7 @@ impl MigrationStep for Check {
         let Some(Looked { found, notes, failures }) = self.look(cx).await? else {
             return Ok(Applied::Stopped(Checkpoint { at: "the check begins anew".to_owned() }));
         };
+        fault::point(fault::CHECK_LOOKED);
         if failures.is_empty() {
             return Ok(Applied::Changed(Receipt { notes, ..Receipt::of(&found)? }));
         }

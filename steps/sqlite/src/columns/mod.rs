@@ -5,7 +5,7 @@
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Layer, MigrationStep, Receipt, Standing, StepContext, StepError,
-    StepKind, Use, Verdict, async_trait, register_step,
+    StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
 };
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -56,6 +56,7 @@ impl StepKind for Columns {
     const LAYERS: &'static [Layer] = &[Layer::Storage];
     const EXAMPLE: &'static str = "id = \"conversation-columns\"\nuse = \"sqlite.columns\"\ntarget = \"tier1\"\n\
         with = { table = \"conversations\", add = [\"archived INTEGER DEFAULT 0\"] }\n";
+    const FAULTS: Faults = crate::target::CHANGED;
     type Config = ColumnsConfig;
 
     fn build(config: ColumnsConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {

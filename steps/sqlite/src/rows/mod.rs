@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Layer, MigrationStep, Receipt, Standing, StepContext, StepError,
-    StepKind, Use, Verdict, async_trait, register_step,
+    StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -57,6 +57,7 @@ impl StepKind for Rows {
     const LAYERS: &'static [Layer] = &[Layer::Storage];
     const EXAMPLE: &'static str = "id = \"register-plugins\"\nuse = \"sqlite.rows\"\ntarget = \"tier1\"\n\
         with = { table = \"plugins\", key = [\"plugin_id\"], rows = [{ plugin_id = \"cleanup\", name = \"Cleanup\" }] }\n";
+    const FAULTS: Faults = crate::target::CHANGED;
     type Config = RowsConfig;
 
     fn build(config: RowsConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {

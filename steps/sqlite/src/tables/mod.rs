@@ -5,7 +5,7 @@
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Layer, MigrationStep, Receipt, Standing, StepContext, StepError,
-    StepKind, Use, Verdict, async_trait, register_step,
+    StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
 };
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -54,6 +54,7 @@ impl StepKind for Tables {
     const LAYERS: &'static [Layer] = &[Layer::Storage];
     const EXAMPLE: &'static str = "id = \"plugin-tables\"\nuse = \"sqlite.tables\"\ntarget = \"tier1\"\n\
         with = { create = [\"CREATE TABLE plugins (plugin_id TEXT PRIMARY KEY, name TEXT NOT NULL)\"] }\n";
+    const FAULTS: Faults = crate::target::CHANGED;
     type Config = TablesConfig;
 
     fn build(config: TablesConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use cutover_core::{
     Assessment, BuildError, Depth, Fingerprint, Ledger, LedgerEntry, Receipt, RestoreOptions, Restored,
-    SnapshotManifest, StepContext, StepError, StepInfo, Target, TargetKind, TargetSpec, async_trait, register_target,
+    SnapshotManifest, StepContext, StepError, StepInfo, Target, TargetKind, TargetSpec, async_trait, fault,
+    fault::Faults, register_target,
 };
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -48,6 +49,38 @@ pub(crate) use dump::database as dump_database;
 use recorder::Recorder;
 use session::{ForeignKeys, Session};
 
+/// The points of a step that writes by one change and is undone by one reversal.
+pub(crate) const CHANGED: Faults = Faults {
+    apply: &[
+        fault::SQLITE_CHANGE_BEGUN,
+        fault::SQLITE_CHANGE_MADE,
+        fault::SQLITE_CHANGE_RECORDED,
+        fault::SQLITE_COMMIT,
+        fault::SQLITE_COMMITTED,
+    ],
+    rollback: &[
+        fault::SQLITE_REVERSE_BEGUN,
+        fault::SQLITE_REVERSE_MADE,
+        fault::SQLITE_REVERSE_RECORDED,
+        fault::SQLITE_COMMIT,
+        fault::SQLITE_COMMITTED,
+    ],
+};
+
+/// The points of a step that writes by batches before its change.
+pub(crate) const BATCHED: Faults = Faults {
+    apply: &[
+        fault::SQLITE_BATCH_BEGUN,
+        fault::SQLITE_BATCH_MADE,
+        fault::SQLITE_COMMIT,
+        fault::SQLITE_COMMITTED,
+        fault::SQLITE_CHANGE_BEGUN,
+        fault::SQLITE_CHANGE_MADE,
+        fault::SQLITE_CHANGE_RECORDED,
+    ],
+    rollback: CHANGED.rollback,
+};
+
 /// A SQLite database of a plan.
 #[derive(Debug)]
 pub struct SqliteTarget {
@@ -68,6 +101,18 @@ impl TargetKind for SqliteTarget {
     const EXAMPLE: &'static str = "kind = \"sqlite\"\npath = \"data/app.db\"\nledger = \"cutover_ledger\"\n";
     const FACTS: &'static [&'static str] =
         &["table:NAME", "column:TABLE.NAME", "index:NAME", "trigger:NAME", "view:NAME", "empty"];
+    const FAULTS: Faults = Faults {
+        apply: &[fault::SQLITE_COPY_MADE, fault::SQLITE_COPY_NAMED, fault::SQLITE_COPY_DESCRIBED],
+        rollback: &[
+            fault::SQLITE_COPY_MADE,
+            fault::SQLITE_COPY_NAMED,
+            fault::SQLITE_RESTORE_ASIDE,
+            fault::SQLITE_RESTORE_EXPORTED,
+            fault::SQLITE_RESTORE_HALF,
+            fault::SQLITE_RESTORE_COPIED,
+            fault::SQLITE_RESTORED,
+        ],
+    };
     type Config = SqliteConfig;
 
     fn build(_config: SqliteConfig, spec: &TargetSpec, path: PathBuf) -> Result<Self, BuildError> {
@@ -113,8 +158,11 @@ impl SqliteTarget {
     {
         let recorder = self.recorder(cx);
         self.transaction(cx, ForeignKeys::On, move |conn, at| {
+            fault::point(fault::SQLITE_CHANGE_BEGUN);
             let receipt = recorded(recorder, conn, at, || work(conn))?;
+            fault::point(fault::SQLITE_CHANGE_MADE);
             bookkeeping::record(conn, &at.ledger, &at.step, at.now, bookkeeping::Outcome::Success(&receipt))?;
+            fault::point(fault::SQLITE_CHANGE_RECORDED);
             Ok(receipt)
         })
         .await
@@ -132,9 +180,13 @@ impl SqliteTarget {
             return Ok(());
         }
         self.transaction(cx, ForeignKeys::Off, move |conn, at| {
+            fault::point(fault::SQLITE_REVERSE_BEGUN);
             work(conn)?;
+            fault::point(fault::SQLITE_REVERSE_MADE);
             bookkeeping::clear_cursor(conn, &at.step)?;
-            bookkeeping::erase(conn, &at.ledger, &at.step).map(|_| ())
+            bookkeeping::erase(conn, &at.ledger, &at.step)?;
+            fault::point(fault::SQLITE_REVERSE_RECORDED);
+            Ok(())
         })
         .await
     }
@@ -147,7 +199,13 @@ impl SqliteTarget {
         F: FnOnce(&Connection) -> Result<T, StepError> + Send + 'static,
     {
         let recorder = self.recorder(cx);
-        self.transaction(cx, ForeignKeys::On, move |conn, at| recorded(recorder, conn, at, || work(conn))).await
+        self.transaction(cx, ForeignKeys::On, move |conn, at| {
+            fault::point(fault::SQLITE_BATCH_BEGUN);
+            let value = recorded(recorder, conn, at, || work(conn))?;
+            fault::point(fault::SQLITE_BATCH_MADE);
+            Ok(value)
+        })
+        .await
     }
 
     /// The ledger's own row of this step (what a crash left), if any.

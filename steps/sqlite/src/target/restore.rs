@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use cutover_core::disk::{self, io_error};
-use cutover_core::{Depth, RestoreOptions, Restored, SnapshotManifest, StepError, StepInfo};
+use cutover_core::{Depth, RestoreOptions, Restored, SnapshotManifest, StepError, StepInfo, fault};
 use rusqlite::Connection;
 
 use super::bookkeeping;
@@ -43,6 +43,7 @@ pub(crate) fn restore(
     let name = snapshot::free_name(&options.aside, path);
     let before = session.change_counter_of_writer()?;
     let aside = session.exclusive(|conn| Ok(snapshot::copy(conn, &options.aside, &name)?.0))?;
+    fault::point(fault::SQLITE_RESTORE_ASIDE);
     let comparison = Comparison::of_copy(&aside, &older, &session.ledger)?;
     let bystanders = comparison.bystanders(&step.plan, options)?;
     if !bystanders.is_empty() && !options.accept_loss {
@@ -50,6 +51,7 @@ pub(crate) fn restore(
     }
     let known = comparison.known(target, &step.plan, options)?;
     let lost = Lost::export(&comparison, &known, &aside, from)?;
+    fault::point(fault::SQLITE_RESTORE_EXPORTED);
     if !lost.is_empty() && !options.accept_loss {
         return Err(lost.refusal(path));
     }
@@ -61,12 +63,14 @@ pub(crate) fn restore(
         let snapshot = connect::open_immutable(&older).map_err(|e| sqlite_error(e, "while opening the snapshot"))?;
         let scratch = options.aside.join(format!("resized{}", disk::PARTIAL_SUFFIX));
         snapshot::put_back(&snapshot, conn, &scratch, &format!("while restoring `{}`", path.display()))?;
+        fault::point(fault::SQLITE_RESTORE_COPIED);
         prove_restored(conn, session, from)
     })?;
     session.transaction(ForeignKeys::On, |conn| {
         bookkeeping::create(conn, &session.ledger)?;
         bookkeeping::check_epoch(conn, step.epoch)
     })?;
+    fault::point(fault::SQLITE_RESTORED);
     Ok((Restored { aside, lost: lost.rows }, lost.objects))
 }
 

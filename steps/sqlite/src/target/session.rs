@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use cutover_core::StepError;
+use cutover_core::{StepError, fault};
 use rusqlite::Connection;
 
 use super::connect;
@@ -95,12 +95,15 @@ impl Session {
         let result = bracket(conn, "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", |conn| {
             let result = work(conn);
             self.recorder.release(conn)?;
-            result
+            let value = result?;
+            fault::point(fault::SQLITE_COMMIT);
+            Ok(value)
         });
         if keys == ForeignKeys::Off {
             set_foreign_keys(conn, ForeignKeys::On)?;
         }
         if result.is_ok() {
+            fault::point(fault::SQLITE_COMMITTED);
             connect::checkpoint_on_close(conn)?;
         }
         result
@@ -177,7 +180,9 @@ impl Session {
         }
         let conn = self.group_connection(slot.as_ref())?;
         self.recorder.release(conn)?;
+        fault::point(fault::SQLITE_COMMIT);
         run(conn, "COMMIT")?;
+        fault::point(fault::SQLITE_COMMITTED);
         self.group.store(false, Ordering::SeqCst);
         connect::checkpoint_on_close(conn)
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cutover_core::disk::{self, PARTIAL_SUFFIX, io_error};
-use cutover_core::{Depth, SnapshotFile, SnapshotManifest, StepError, StepErrorKind};
+use cutover_core::{Depth, SnapshotFile, SnapshotManifest, StepError, StepErrorKind, fault};
 use jiff::Timestamp;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
@@ -44,6 +44,7 @@ pub(crate) fn take(
     let text = serde_json::to_vec_pretty(&manifest)
         .map_err(|e| StepError::internal("a manifest could not be written as JSON").caused_by(e))?;
     disk::write_once(&folder.join(format!("{name}.manifest.json")), &text)?;
+    fault::point(fault::SQLITE_COPY_DESCRIBED);
     Ok(manifest)
 }
 
@@ -93,18 +94,37 @@ pub(crate) fn copy(conn: &Connection, folder: &Path, name: &str) -> Result<(Path
     checked?;
     let (bytes, blake3) =
         hashed.unwrap_or_else(|_| Err(StepError::internal("hashing the copy ended without a result")))?;
+    fault::point(fault::SQLITE_COPY_MADE);
     fs::rename(&partial, &file).map_err(|e| io_error("cannot rename", &partial, e))?;
     disk::sync_parent(&file)?;
+    fault::point(fault::SQLITE_COPY_NAMED);
     Ok((file, bytes, blake3))
 }
 
 /// Every page of `from` into `to`, in one step.
 pub(crate) fn transfer(from: &Connection, to: &mut Connection, doing: &str) -> Result<(), StepError> {
-    let until = Instant::now() + BUSY_TIMEOUT;
     let backup = Backup::new(from, to).map_err(|e| sqlite_error(e, doing))?;
+    step(&backup, -1, doing)
+}
+
+/// The same in two steps, for a `from` that nobody writes. `to` is locked from the first step on.
+fn transfer_in_halves(from: &Connection, to: &mut Connection, doing: &str) -> Result<(), StepError> {
+    let failed = |e| sqlite_error(e, doing);
+    let pages: i32 = from.pragma_query_value(None, "page_count", |row| row.get(0)).map_err(failed)?;
+    let backup = Backup::new(from, to).map_err(failed)?;
+    if pages > 1 {
+        step(&backup, pages / 2, doing)?;
+        fault::point(fault::SQLITE_RESTORE_HALF);
+    }
+    step(&backup, -1, doing)
+}
+
+/// The next `pages` of a backup; waits for locks of others.
+fn step(backup: &Backup<'_, '_>, pages: i32, doing: &str) -> Result<(), StepError> {
+    let until = Instant::now() + BUSY_TIMEOUT;
     loop {
-        match backup.step(-1).map_err(|e| sqlite_error(e, doing))? {
-            StepResult::Done => return Ok(()),
+        match backup.step(pages).map_err(|e| sqlite_error(e, doing))? {
+            StepResult::Done | StepResult::More => return Ok(()),
             StepResult::Busy | StepResult::Locked if Instant::now() > until => {
                 return Err(StepError::new(
                     StepErrorKind::Busy,
@@ -128,12 +148,12 @@ pub(crate) fn put_back(from: &Connection, to: &mut Connection, scratch: &Path, d
     let log: String = to.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(failed)?;
     let (old, new) = (size(from).map_err(failed)?, size(to).map_err(failed)?);
     if !log.eq_ignore_ascii_case("wal") || old == new {
-        return transfer(from, to, doing);
+        return transfer_in_halves(from, to, doing);
     }
     // What a crash left there goes first.
     let _ = fs::remove_dir_all(scratch);
     disk::private_dir(scratch)?;
-    let result = resized(from, new, scratch, doing).and_then(|resized| transfer(&resized, to, doing));
+    let result = resized(from, new, scratch, doing).and_then(|resized| transfer_in_halves(&resized, to, doing));
     let _ = fs::remove_dir_all(scratch);
     result
 }

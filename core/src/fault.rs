@@ -1,0 +1,189 @@
+//! Failpoints: places where a test kills this process. Absent from every build without the feature `failpoints`.
+//!
+//! `FAILPOINTS='sqlite.commit=3*off->return'` ends the process by SIGKILL when it passes there for the fourth time.
+//!
+//! Owns the list of all points of this workspace. A step crate from elsewhere names points of its own, each beginning
+//! with its kind (`acme.touch:made`), calls [`point`] there and declares them ([`Faults`]).
+
+/// A place where the process may die, by its name.
+#[inline]
+pub fn point(name: &str) {
+    #[cfg(feature = "failpoints")]
+    fail::eval(name, |_| {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    });
+    #[cfg(not(feature = "failpoints"))]
+    let _ = name;
+}
+
+/// Reads `FAILPOINTS` for the life of the process.
+pub fn setup() {
+    #[cfg(feature = "failpoints")]
+    std::mem::forget(fail::FailScenario::setup());
+}
+
+/// The points that a kind passes, in the order in which it first comes to them. A test kills the program at each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Faults {
+    /// While a step is applied; while a target's snapshot is taken.
+    pub apply: &'static [&'static str],
+    /// While a step is rolled back; while a target is restored.
+    pub rollback: &'static [&'static str],
+}
+
+impl Faults {
+    /// No point at all.
+    pub const NONE: Self = Self { apply: &[], rollback: &[] };
+}
+
+/// A point of the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Point {
+    /// What `FAILPOINTS` calls it.
+    pub name: &'static str,
+    /// What has happened when it is passed, and what has not.
+    pub what: &'static str,
+}
+
+macro_rules! points {
+    ($($(#[doc = $what:literal])+ $point:ident = $name:literal;)*) => {
+        $($(#[doc = $what])+ pub const $point: &str = $name;)*
+
+        /// Every point of this workspace, in the order of the source.
+        pub const ALL: &[Point] = &[$(Point { name: $name, what: concat!($($what),+) }),*];
+    };
+}
+
+points! {
+    /// Records are about to be written to the journal; none of them is in it.
+    JOURNAL_APPEND = "journal-append";
+    /// Records are durable in the journal; nothing that follows from them has happened.
+    JOURNAL_APPENDED = "journal-appended";
+
+    /// A file is whole and durable under a partial name; it has not got its own.
+    DISK_PARTIAL = "disk.partial";
+
+    /// The transaction (or savepoint) of a change is open and its epoch is checked; none of its statements has run.
+    SQLITE_CHANGE_BEGUN = "sqlite.change-begun";
+    /// The statements of a change have run; its ledger row is not written.
+    SQLITE_CHANGE_MADE = "sqlite.change-made";
+    /// The ledger row of a change is written; nothing is committed.
+    SQLITE_CHANGE_RECORDED = "sqlite.change-recorded";
+    /// The transaction of a reversal is open and its epoch is checked; none of its statements has run.
+    SQLITE_REVERSE_BEGUN = "sqlite.reverse-begun";
+    /// The statements of a reversal have run; the ledger row is there still.
+    SQLITE_REVERSE_MADE = "sqlite.reverse-made";
+    /// The ledger row is deleted; nothing of the reversal is committed.
+    SQLITE_REVERSE_RECORDED = "sqlite.reverse-recorded";
+    /// The transaction of a batch is open; none of its statements has run.
+    SQLITE_BATCH_BEGUN = "sqlite.batch-begun";
+    /// The statements of a batch have run and its cursor is set; nothing of it is committed.
+    SQLITE_BATCH_MADE = "sqlite.batch-made";
+    /// All of a transaction is written; COMMIT has not begun.
+    SQLITE_COMMIT = "sqlite.commit";
+    /// A transaction is committed; the journal does not know it.
+    SQLITE_COMMITTED = "sqlite.committed";
+    /// A copy of the database is whole and durable under a partial name; it has not got its own.
+    SQLITE_COPY_MADE = "sqlite.copy-made";
+    /// A copy of the database has its name; a snapshot's manifest is not written.
+    SQLITE_COPY_NAMED = "sqlite.copy-named";
+    /// The manifest of a snapshot is written; the step that took it does not know it.
+    SQLITE_COPY_DESCRIBED = "sqlite.copy-described";
+    /// The state before a restore is set aside; what others wrote is not looked for, the database is as it was.
+    SQLITE_RESTORE_ASIDE = "sqlite.restore-aside";
+    /// What others wrote is counted and exported; the database is as it was.
+    SQLITE_RESTORE_EXPORTED = "sqlite.restore-exported";
+    /// Half of the snapshot's pages are in the database's open transaction.
+    SQLITE_RESTORE_HALF = "sqlite.restore-half";
+    /// The database is what the snapshot was, its epoch and ledger too.
+    SQLITE_RESTORE_COPIED = "sqlite.restore-copied";
+    /// The epoch is written back into the restored database; the journal does not know of the restore.
+    SQLITE_RESTORED = "sqlite.restored";
+    /// The whole export is durable under a partial name; it has not got its own.
+    EXPORT_WRITTEN = "sqlite.export:written";
+    /// The export has its name; the journal does not know it.
+    EXPORT_NAMED = "sqlite.export:named";
+    /// On the way back the export has got its other name.
+    EXPORT_KEPT = "sqlite.export:kept";
+    /// All that a check asks for was looked at; nothing says so yet.
+    CHECK_LOOKED = "sqlite.check:looked";
+
+    /// A file of a folder's snapshot is copied; the next one and the index are not.
+    DIR_SNAPSHOT_FILE = "dir.snapshot-file";
+    /// All files and the index of a folder's snapshot are written; the step that took it does not know it.
+    DIR_SNAPSHOT_INDEXED = "dir.snapshot-indexed";
+    /// A file that appeared since the snapshot is moved aside; nothing is put back.
+    DIR_RESTORE_MOVED = "dir.restore-moved";
+    /// The present content of a file is kept aside; what the snapshot holds of it is not put back.
+    DIR_RESTORE_ASIDE = "dir.restore-aside";
+    /// A file is put back; the next one is not.
+    DIR_RESTORE_FILE = "dir.restore-file";
+
+    /// The survey is done and the intent is durable; the report is not written.
+    ASSESS_INTENDED = "target.assess:intended";
+    /// The report is written; the journal does not know it.
+    ASSESS_WRITTEN = "target.assess:written";
+    /// On the way back the report is removed; the folders that were made for it are not.
+    ASSESS_REMOVED = "target.assess:removed";
+    /// The intent of a set of snapshots is durable; its folder is not made.
+    SNAPSHOT_INTENDED = "target.snapshot:intended";
+    /// An incomplete set is removed all but the mark that says so.
+    SNAPSHOT_EMPTIED = "target.snapshot:emptied";
+    /// The set's folder is there with the mark that it is incomplete; it holds no snapshot.
+    SNAPSHOT_PLACED = "target.snapshot:placed";
+    /// The snapshot of a target is taken; the next one and the set's manifest are not.
+    SNAPSHOT_TAKEN = "target.snapshot:taken";
+    /// The set's manifest is written; the mark that it is incomplete is there still.
+    SNAPSHOT_DESCRIBED = "target.snapshot:described";
+    /// The set is complete; the journal does not know it.
+    SNAPSHOT_COMPLETE = "target.snapshot:complete";
+    /// On the way back the set is marked as rolled back, and kept.
+    SNAPSHOT_MARKED = "target.snapshot:marked";
+    /// The intent of a command is durable; that it begins is not.
+    COMMAND_INTENDED = "command.run:intended";
+    /// That the command begins is durable; it is not started.
+    COMMAND_STARTED = "command.run:started";
+    /// The command has ended; nothing says so.
+    COMMAND_ENDED = "command.run:ended";
+    /// That the command ended well is durable in the step's folder; the journal does not know it.
+    COMMAND_RECORDED = "command.run:recorded";
+    /// The command of the way back is about to be started.
+    COMMAND_UNDO = "command.run:undo";
+    /// The command of the way back has ended; nothing says so.
+    COMMAND_UNDO_ENDED = "command.run:undo-ended";
+    /// That the command is undone is durable in the step's folder; the journal does not know it.
+    COMMAND_UNDO_RECORDED = "command.run:undo-recorded";
+
+    /// What the configuration file was is kept; there is no intent.
+    CONFIG_KEPT = "config.map:kept";
+    /// The intent is durable; the configuration file is as it was.
+    CONFIG_INTENDED = "config.map:intended";
+    /// The configuration file is written; the journal does not know it.
+    CONFIG_WRITTEN = "config.map:written";
+    /// On the way back the configuration file is as it was; folders made for it are there still.
+    CONFIG_PUT_BACK = "config.map:put-back";
+    /// The intent is durable; no file is set aside.
+    ARCHIVE_INTENDED = "file.archive:intended";
+    /// A file is set aside; the next one is not.
+    ARCHIVE_MOVED = "file.archive:moved";
+    /// On the way back a file is where it was; the next one is not.
+    ARCHIVE_RETURNED = "file.archive:returned";
+    /// On the way back all files are where they were; the folders that were made are there still.
+    ARCHIVE_EMPTIED = "file.archive:emptied";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ALL;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn each_point_has_a_name_of_its_own_and_a_sentence() {
+        let names: BTreeSet<&str> = ALL.iter().map(|p| p.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        for point in ALL {
+            assert!(point.what.trim().ends_with('.'), "{} has no sentence", point.name);
+            assert!(!point.name.contains(['=', ';', '/', ' ']), "`{}` cannot be written in FAILPOINTS", point.name);
+        }
+    }
+}

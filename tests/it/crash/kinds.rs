@@ -1,0 +1,138 @@
+//! For each registered kind a small plan that applies a step of it, and undoes it.
+//!
+//! Owns which step of which kind is applied among which others. A kind that is not named here joins with its example.
+
+use cutover_core::fault::Faults;
+
+use super::plans::{Small, copy, one_way, script, step};
+
+/// How the plan around the step is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Axes {
+    pub(super) wal: bool,
+    /// Each step is a transaction of its own.
+    pub(super) alone: bool,
+    /// A neighbour is undone by restoring.
+    pub(super) restored: bool,
+}
+
+impl Axes {
+    /// All of them; of the first four, as of the last four, each two show every pair of values of two axes.
+    pub(super) const ALL: [Self; 8] = [
+        Self::of(false, false, false),
+        Self::of(true, true, false),
+        Self::of(true, false, true),
+        Self::of(false, true, true),
+        Self::of(true, true, true),
+        Self::of(false, false, true),
+        Self::of(false, true, false),
+        Self::of(true, false, false),
+    ];
+
+    const fn of(wal: bool, alone: bool, restored: bool) -> Self {
+        Self { wal, alone, restored }
+    }
+
+    /// As a part of a path.
+    pub(super) fn name(self) -> String {
+        let word = |yes: bool, one: &'static str, other: &'static str| if yes { one } else { other };
+        format!(
+            "{}/{}/{}",
+            word(self.wal, "wal", "delete"),
+            word(self.alone, "alone", "grouped"),
+            word(self.restored, "restored", "inverse")
+        )
+    }
+}
+
+/// A kind of step or target, and where in its plan it is met.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
+    pub(super) kind: &'static str,
+    example: &'static str,
+    pub(super) faults: Faults,
+    /// The step in which the points of the way there are passed.
+    pub(super) forth: &'static str,
+    /// The step in which those of the way back are passed.
+    pub(super) back: &'static str,
+}
+
+impl Row {
+    /// All that is registered.
+    pub(super) fn all() -> Vec<Self> {
+        let registry = cutover_runner::registry().unwrap();
+        let steps = registry.steps().map(|s| Self {
+            kind: s.kind,
+            example: s.example,
+            faults: s.faults,
+            forth: "k",
+            back: "k",
+        });
+        // A target's snapshot is taken by one step, and put back when another is undone.
+        let targets = registry.targets().map(|t| Self {
+            kind: t.kind,
+            example: t.example,
+            faults: t.faults,
+            forth: "copy",
+            back: if t.kind == "sqlite" { "b" } else { "k" },
+        });
+        steps.chain(targets).collect()
+    }
+
+    /// The plan: `a`; then the step `k`, and `b` and `c` on top of it.
+    pub(super) fn plan(&self, axes: Axes) -> Small {
+        let is_target = ["sqlite", "dir"].contains(&self.kind);
+        let alone = if axes.alone { "atomic = false" } else { "" };
+        let restored = axes.restored || is_target;
+        let unit = if restored { format!("{alone}\nunit = \"u\"") } else { alone.to_owned() };
+        let copies = copy().replace("[\"app\"]", "[\"app\", \"files\"]");
+        let first = if restored { vec![script("a", ""), copies] } else { vec![script("a", "")] };
+        let b = if restored { one_way("b", &unit) } else { script("b", alone) };
+        let second: Vec<String> = self.step(&unit).into_iter().chain([b, script("c", alone)]).collect();
+        Small::new(self.kind, "", &[&first, &second]).with_filler(self.kind == "sqlite")
+    }
+
+    /// The step `k`; none where a target is what is met, and its neighbours use it.
+    fn step(&self, more: &str) -> Option<String> {
+        let on_app = |with: &str| format!("use = \"{}\"\ntarget = \"app\"\n{more}\nwith = {{ {with} }}", self.kind);
+        let on_all = |with: &str| format!("use = \"{}\"\n{more}\nwith = {{ {with} }}", self.kind);
+        let rest = match self.kind {
+            "sqlite" => return None,
+            "dir" => format!(
+                "use = \"command.run\"\n{more}\nwith.restore = \"files\"\n\
+                 with.apply = [\"sh\", \"-c\", \
+                 \"echo more >> settings.json; rm -f logs/b.jsonl logs/latest; echo new > logs/c.jsonl\"]\n\
+                 with.verify = [\"test\", \"-e\", \"logs/c.jsonl\"]"
+            ),
+            "command.run" => format!(
+                "use = \"command.run\"\n{more}\n\
+                 with.apply = [\"sh\", \"-c\", \"if [ -e made ]; then echo twice >> runs; fi; touch made\"]\n\
+                 with.verify = [\"test\", \"-e\", \"made\"]\nwith.rollback = [\"rm\", \"-f\", \"made\"]"
+            ),
+            "config.map" => on_all(
+                "from = \"settings.json\", to = \"new/settings.json\", set = { version = 2 }, keep = [\"name\"], \
+                 drop = [{ key = \"old\", why = \"nobody reads it\" }]",
+            ),
+            "file.archive" => on_all("files = [\"logs/*.jsonl\"], into = \"old\""),
+            "target.assess" => on_all("targets = [\"app\", \"more\"], into = \"backups/assess\""),
+            "target.snapshot" => on_all("targets = [\"app\", \"more\", \"files\"], into = \"backups/k\""),
+            "sqlite.backfill" => on_app(
+                "into = \"copies\", key = \"id\", key-stored = true, batch = 2, rows = \"SELECT id, name FROM colours\"",
+            ),
+            "sqlite.check" => on_app("tables = { orders = [\"id\"] }, integrity = true"),
+            "sqlite.columns" => on_app("table = \"colours\", add = [\"shade TEXT DEFAULT 'dark'\", \"n INTEGER\"]"),
+            "sqlite.export" => on_app("into = \"backups/k.sql\""),
+            "sqlite.indexes" => on_app("create = [\"CREATE INDEX by_name ON colours(name)\"]"),
+            "sqlite.rows" => on_app(
+                "table = \"colours\", key = [\"id\"], rows = [{ id = 8, name = \"x\" }, { id = 9, name = \"y\" }]",
+            ),
+            "sqlite.script" => on_app("up = \"d.sql\", down = \"d.down.sql\""),
+            "sqlite.tables" => on_app("create = [\"CREATE TABLE shelves (id INTEGER PRIMARY KEY, n INTEGER)\"]"),
+            _ => {
+                let rest: Vec<&str> = self.example.lines().filter(|line| !line.starts_with("id = ")).collect();
+                rest.join("\n").replace("\"main\"", "\"app\"").replace("\"tier1\"", "\"app\"")
+            }
+        };
+        Some(step("k", &rest))
+    }
+}
