@@ -62,6 +62,7 @@ with = { targets = ["main"], into = "backups/pre-migration" }
         apply: &[
             fault::SNAPSHOT_INTENDED,
             fault::DISK_PARTIAL,
+            fault::SNAPSHOT_EMPTIED,
             fault::SNAPSHOT_PLACED,
             fault::SNAPSHOT_TAKEN,
             fault::SNAPSHOT_DESCRIBED,

@@ -33,6 +33,11 @@ impl Choice {
         self.all
     }
 
+    /// Whether something is asked for by name: it need not be a combination of every test.
+    pub(super) fn by_name(&self) -> bool {
+        self.name.is_some()
+    }
+
     /// Whether `name`, or something below it, may be met.
     pub(super) fn allows(&self, name: &str) -> bool {
         let same = |(wanted, part): (&str, &str)| wanted == "*" || wanted == part;

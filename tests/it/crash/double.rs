@@ -85,8 +85,7 @@ fn two_kills_in_two_commands_always_leave_a_way_out() {
     let Met { combinations, kills, failures } = met.into_inner().unwrap();
     let seed = choice.seed();
     println!("{combinations} combinations, CUTOVER_SEED={seed}");
-    assert!(combinations > 0, "no combination is called so");
-    assert!(kills > 0, "the kill never came: `cargo test --workspace` builds the program with its failpoints");
+    assert!(kills > 0 || choice.by_name(), "the kill never came: `just faults` builds the program with its failpoints");
     let lines: Vec<_> = failures.iter().map(Failure::line).collect();
     let shown: Vec<_> = failures.iter().take(SHOWN).map(Failure::whole).collect();
     assert!(
@@ -129,7 +128,7 @@ impl Failure {
 
     fn whole(&self) -> String {
         let Self { name, why, trail } = self;
-        format!("== {name}\n{why}\n-- again: CUTOVER_FAULT={name} cargo test --workspace --test it two_kills\n{trail}")
+        format!("== {name}\n{why}\n-- again: just faults FAULT={name}\n{trail}")
     }
 }
 

@@ -92,6 +92,11 @@ impl Row {
         Small::new(self.kind, "", &[&first, &second]).with_filler(self.kind == "sqlite")
     }
 
+    /// What an earlier try left in the system, so that every point is passed.
+    pub(super) fn left_before(&self) -> &'static [&'static str] {
+        if self.kind == "target.snapshot" { &["kept/k/incomplete", "kept/k/app/half"] } else { &[] }
+    }
+
     /// The step `k`; none where a target is what is met, and its neighbours use it.
     fn step(&self, more: &str) -> Option<String> {
         let on_app = |with: &str| format!("use = \"{}\"\ntarget = \"app\"\n{more}\nwith = {{ {with} }}", self.kind);
@@ -114,14 +119,14 @@ impl Row {
                  drop = [{ key = \"old\", why = \"nobody reads it\" }]",
             ),
             "file.archive" => on_all("files = [\"logs/*.jsonl\"], into = \"old\""),
-            "target.assess" => on_all("targets = [\"app\", \"more\"], into = \"backups/assess\""),
-            "target.snapshot" => on_all("targets = [\"app\", \"more\", \"files\"], into = \"backups/k\""),
+            "target.assess" => on_all("targets = [\"app\", \"more\"], into = \"kept/assess\""),
+            "target.snapshot" => on_all("targets = [\"app\", \"more\", \"files\"], into = \"kept/k\""),
             "sqlite.backfill" => on_app(
                 "into = \"copies\", key = \"id\", key-stored = true, batch = 2, rows = \"SELECT id, name FROM colours\"",
             ),
             "sqlite.check" => on_app("tables = { orders = [\"id\"] }, integrity = true"),
             "sqlite.columns" => on_app("table = \"colours\", add = [\"shade TEXT DEFAULT 'dark'\", \"n INTEGER\"]"),
-            "sqlite.export" => on_app("into = \"backups/k.sql\""),
+            "sqlite.export" => on_app("into = \"kept/k.sql\""),
             "sqlite.indexes" => on_app("create = [\"CREATE INDEX by_name ON colours(name)\"]"),
             "sqlite.rows" => on_app(
                 "table = \"colours\", key = [\"id\"], rows = [{ id = 8, name = \"x\" }, { id = 9, name = \"y\" }]",

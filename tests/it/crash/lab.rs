@@ -130,7 +130,7 @@ impl<'a> Lab<'a> {
     pub(super) fn world(&self) -> World {
         let root = self.system.root();
         let ours = |path: &str| {
-            [".cutover", "backups", "app.db", "more.db", MENDED].iter().any(|ours| path.starts_with(ours))
+            [".cutover", "backups", "kept", "app.db", "more.db", MENDED].iter().any(|ours| path.starts_with(ours))
                 || path.ends_with(".cutover-lock")
         };
         let rows = ["app.db", "more.db"].map(|db| rows(&root.join(db))).concat();
@@ -145,6 +145,11 @@ impl<'a> Lab<'a> {
             lines.push(format!("the database is\n{}instead of\n{}", now.rows, expected.rows));
         }
         self.nothing(&lines)
+    }
+
+    /// Puts an empty file there.
+    pub(super) fn leave(&self, path: &str) {
+        self.system.write_root(path, "");
     }
 
     /// The state of each step, and whether the ledger of its target has it.

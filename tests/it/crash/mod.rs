@@ -3,7 +3,8 @@
 //! - `single`: one kill, then the same command again.
 //! - `double`: two kills in two commands, then the way out. `plans` holds what it runs, `lab` runs it and looks at what
 //!   came of it, `choice` says which combinations are met.
-//! - `points`: one kill at each point of each step kind; `kinds` holds the plans.
+//! - `points`: one kill at each point of each step kind; `kinds` holds the plans, `ways` what must
+//!   come of them.
 
 mod choice;
 mod double;
@@ -12,6 +13,7 @@ mod lab;
 mod plans;
 mod points;
 mod single;
+mod ways;
 
 /// The failpoints of one write of the journal, in the order in which they are passed.
 const POINTS: &[&str] = &["journal-append", "journal-appended"];
