@@ -160,11 +160,12 @@ impl Stage<'_> {
     }
 
     fn options(&self) -> RunOptions {
-        let mut options = RunOptions::default();
-        options.jobs = self.asked.jobs;
-        options.to.clone_from(&self.asked.to);
-        options.command = "cutover rehearse".to_owned();
-        options
+        RunOptions {
+            jobs: self.asked.jobs,
+            to: self.asked.to.clone(),
+            command: "cutover rehearse".to_owned(),
+            ..RunOptions::default()
+        }
     }
 
     async fn apply(&self) -> Result<(f64, Outcome)> {

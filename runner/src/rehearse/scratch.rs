@@ -37,7 +37,7 @@ impl Scratch {
                 .with_help("name a folder that is empty or not there yet"));
         }
         private_dir(&folder)?;
-        fs::write(folder.join(MARK), b"").map_err(|e| failed(&folder, e))?;
+        fs::write(folder.join(MARK), b"").map_err(|e| failed(&folder, &e))?;
         Ok(Self { folder, keep, binds: BTreeMap::new() })
     }
 
@@ -113,7 +113,7 @@ impl Drop for Scratch {
 const MARK: &str = ".cutover-scratch";
 
 fn remove(folder: &Path) -> Result<()> {
-    if folder.join(MARK).exists() { fs::remove_dir_all(folder).map_err(|e| failed(folder, e)) } else { Ok(()) }
+    if folder.join(MARK).exists() { fs::remove_dir_all(folder).map_err(|e| failed(folder, &e)) } else { Ok(()) }
 }
 
 fn is_lock(path: &Path) -> bool {
@@ -124,7 +124,7 @@ fn is_lock(path: &Path) -> bool {
 fn copy_tree(from: &Path, to: &Path, skipped: &dyn Fn(&Path) -> bool, cx: &StepContext) -> Result<()> {
     let mut entries: Vec<_> = fs::read_dir(from)
         .and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>())
-        .map_err(|e| failed(from, e))?;
+        .map_err(|e| failed(from, &e))?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let path = entry.path();
@@ -135,19 +135,19 @@ fn copy_tree(from: &Path, to: &Path, skipped: &dyn Fn(&Path) -> bool, cx: &StepC
             return Err(RunnerError::new(Exit::Interrupted, "stopped while copying; nothing was changed"));
         }
         let copy = to.join(entry.file_name());
-        let kind = entry.file_type().map_err(|e| failed(&path, e))?;
+        let kind = entry.file_type().map_err(|e| failed(&path, &e))?;
         if kind.is_dir() {
             private_dir(&copy)?;
             copy_tree(&path, &copy, skipped, cx)?;
-            let mode = entry.metadata().map_err(|e| failed(&path, e))?.permissions();
-            fs::set_permissions(&copy, mode).map_err(|e| failed(&copy, e))?;
+            let mode = entry.metadata().map_err(|e| failed(&path, &e))?.permissions();
+            fs::set_permissions(&copy, mode).map_err(|e| failed(&copy, &e))?;
         } else if copy.symlink_metadata().is_ok() {
             // A target's own copy is consistent; this one would not be.
         } else if kind.is_symlink() {
-            let to = fs::read_link(&path).map_err(|e| failed(&path, e))?;
-            symlink(to, &copy).map_err(|e| failed(&copy, e))?;
+            let to = fs::read_link(&path).map_err(|e| failed(&path, &e))?;
+            symlink(to, &copy).map_err(|e| failed(&copy, &e))?;
         } else if kind.is_file() {
-            copy_file(&path, &copy).map_err(|e| failed(&path, e))?;
+            copy_file(&path, &copy).map_err(|e| failed(&path, &e))?;
         }
     }
     Ok(())
@@ -167,8 +167,8 @@ fn bytes_of(folder: &Path) -> Result<u64> {
     let mut bytes = 0;
     let mut open = vec![folder.to_owned()];
     while let Some(folder) = open.pop() {
-        for entry in fs::read_dir(&folder).map_err(|e| failed(&folder, e))? {
-            let entry = entry.map_err(|e| failed(&folder, e))?;
+        for entry in fs::read_dir(&folder).map_err(|e| failed(&folder, &e))? {
+            let entry = entry.map_err(|e| failed(&folder, &e))?;
             // A step may remove a file while it is looked at.
             let Ok(found) = entry.metadata() else { continue };
             if found.is_dir() {
@@ -181,7 +181,7 @@ fn bytes_of(folder: &Path) -> Result<u64> {
     Ok(bytes)
 }
 
-fn failed(path: &Path, error: std::io::Error) -> RunnerError {
+fn failed(path: &Path, error: &std::io::Error) -> RunnerError {
     RunnerError::new(Exit::NoTarget, format!("cannot copy for the rehearsal: `{}`: {error}", path.display()))
         .with_help("the real system was only read; `--scratch DIR` names another place for the copy")
 }
