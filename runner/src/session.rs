@@ -11,7 +11,9 @@ use cutover_core::journal::{PlanState, RunCommand, StoredStep, StoredTarget};
 use cutover_core::plan::{
     CompileErrors, CompileInput, FolderFiles, Plan, StoredFiles, compile, compile_to_look, resolve_env,
 };
-use cutover_core::{BuildContext, ConfigSource, Host, MigrationStep, Registry, StepContext, StepInfo, Targets};
+use cutover_core::{
+    BuildContext, ConfigSource, Host, MigrationStep, Registry, StepContext, StepInfo, TargetSeen, Targets,
+};
 use serde_json::Value;
 
 use crate::error::{Result, RunnerError};
@@ -137,8 +139,8 @@ impl Session {
         let applied = state.steps.values().filter(|r| r.state.may_have_effects());
         let gone: BTreeMap<String, StoredTarget> = applied
             .flat_map(|r| &r.stored.targets)
-            .filter(|(name, _)| !self.plan.targets.contains_key(*name))
-            .map(|(name, target)| (name.clone(), target.clone()))
+            .filter(|t| !self.plan.targets.contains_key(&t.spec.name))
+            .map(|t| (t.spec.name.clone(), t.clone()))
             .collect();
         if gone.is_empty() {
             return Ok(self);
@@ -157,6 +159,16 @@ impl Session {
             Some(journal) => Ok((journal.state(&self.plan.name)?, journal.max_epoch())),
             None => Ok((PlanState::default(), 0)),
         }
+    }
+
+    /// What the targets were at the end of the last run that changed any, by name; nothing when that is not known.
+    pub(crate) fn seen(&self, state: &PlanState) -> BTreeMap<String, TargetSeen> {
+        let read = || {
+            let journal = Journal::open_read(&self.state_dir).ok()??;
+            let document = journal.object(state.seen.as_ref()?).ok()??;
+            serde_json::from_slice(&document).ok()
+        };
+        read().unwrap_or_default()
     }
 
     /// A context for `info` with the services of `host`.
@@ -200,7 +212,7 @@ impl Session {
                 .with_help("set that variable as it was when the step was applied")
         })?;
         let mut specs = self.plan.targets.clone();
-        specs.extend(stored.targets.iter().map(|(name, target)| (name.clone(), target.spec.clone())));
+        specs.extend(stored.targets.iter().map(|t| (t.spec.name.clone(), t.spec.clone())));
         let cx = BuildContext::new(&stored.id, stored.target.as_deref(), &specs, &stored.vars, &files);
         (descriptor.build)(ConfigSource::Json(&config), &cx).map_err(|e| {
             RunnerError::new(Exit::Stuck, format!("step `{}` cannot be rebuilt as it was applied: {e}", stored.id))

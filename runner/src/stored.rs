@@ -28,7 +28,7 @@ pub(crate) fn stored(
         objects.insert(hash, Arc::clone(bytes));
     }
     let uses = step.step.uses();
-    let targets = uses.iter().filter_map(|u| Some((u.target.clone(), session.stored_target(&u.target)?))).collect();
+    let targets = uses.iter().filter_map(|u| session.stored_target(&u.target)).collect();
     let stored = StoredStep {
         id: step.id.clone(),
         kind: step.kind.clone(),

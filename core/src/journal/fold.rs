@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{Entry, IllegalTransition, Record, Resolution, RunCommand, StepState, StoredStep, StoredTarget};
-use crate::{Receipt, TargetSeen};
+use crate::Receipt;
 
 /// What a journal says of one plan.
 #[derive(Debug, Clone, Default)]
@@ -17,8 +17,8 @@ pub struct PlanState {
     pub run: Option<RunState>,
     /// The unwinding that has begun and not come to its end, if there is one. Nothing goes forward before it has.
     pub unwinding: Option<OpenUnwinding>,
-    /// What the targets were at the end of the last run that changed any, by name.
-    pub seen: BTreeMap<String, TargetSeen>,
+    /// BLAKE3 of the object that says what the targets were at the end of the last run that changed any.
+    pub seen: Option<String>,
     /// Number of the last record that was folded.
     pub last_seq: u64,
 }
@@ -126,9 +126,9 @@ impl PlanState {
                     run: entry.run.clone(),
                 });
             }
-            Record::RunFinished { outcome, targets } => {
-                if !targets.is_empty() {
-                    self.seen.clone_from(targets);
+            Record::RunFinished { outcome, seen } => {
+                if seen.is_some() {
+                    self.seen.clone_from(seen);
                 }
                 if let Some(run) = &mut self.run {
                     run.outcome = Some(outcome.clone());
@@ -303,7 +303,7 @@ impl StepRecord {
 
     /// The target that counts as unchanged.
     pub fn known_target(&self, name: &str) -> Option<&StoredTarget> {
-        self.known().targets.get(name)
+        self.known().targets.iter().find(|t| t.spec.name == name)
     }
 
     fn known(&self) -> &StoredStep {

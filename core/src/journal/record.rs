@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Receipt, Reversal, TargetSeen, TargetSpec, Use};
+use crate::{Receipt, Reversal, TargetSpec, Use};
 
 /// One record as stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -210,9 +210,9 @@ pub enum Record {
     RunFinished {
         /// How: the kebab-case name of an outcome.
         outcome: String,
-        /// What its targets were then, by name; of a run that changed any.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-        targets: BTreeMap<String, TargetSeen>,
+        /// BLAKE3 of the object that says what its targets were then; of a run that changed any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seen: Option<String>,
     },
 }
 
@@ -264,9 +264,9 @@ pub struct StoredStep {
     /// The targets that it touches.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uses: Vec<Use>,
-    /// What those targets were, by name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub targets: BTreeMap<String, StoredTarget>,
+    /// What those targets were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<StoredTarget>,
     /// Steps of the same targets that were applied before it although the plan has them after it: it was put in later.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overtaken: Vec<String>,

@@ -85,7 +85,7 @@ struct Foreign {
 
 async fn foreign(session: &Session, cx: &StepContext, state: &PlanState) -> Foreign {
     let mut found = Foreign::default();
-    for (name, then) in &state.seen {
+    for (name, then) in &session.seen(state) {
         let Some(target) = session.targets.get(name) else { continue };
         match TargetSeen::of(&**target, cx).await {
             Ok(now) => {

@@ -57,9 +57,15 @@ pub(crate) struct Drifts(pub Vec<Drift>);
 /// change freely; steps may be added anywhere.
 pub(crate) fn drift(session: &Session, state: &PlanState, rows: &LedgerRows) -> Drifts {
     let mut found = estranged(session, state, rows);
-    found.0.extend(changed(&session.plan, state));
-    found.0.extend(moved(&session.plan, state));
+    found.0.extend(altered(session, state).0);
     found
+}
+
+/// The part of it that asks no ledger: steps that changed, disappeared or moved.
+pub(crate) fn altered(session: &Session, state: &PlanState) -> Drifts {
+    let mut found = changed(&session.plan, state);
+    found.extend(moved(&session.plan, state));
+    Drifts(found)
 }
 
 fn changed(plan: &Plan, state: &PlanState) -> Vec<Drift> {

@@ -32,6 +32,7 @@ use crate::report::Emitter;
 use crate::secrets::Secrets;
 use crate::session::Session;
 
+use drift::altered;
 pub(crate) use drift::{drift, estranged};
 pub(crate) use preflight::{Look, Preview, check_targets, preview};
 pub(crate) use reconcile::{LedgerRows, ledger_rows, reconcile, reconciled};
@@ -159,7 +160,7 @@ async fn nothing_to_do(
     if !reconcile(session, &state, &rows).is_empty() {
         return Ok(false);
     }
-    drift(session, &state, &rows).into_error(session)?;
+    altered(session, &state).into_error(session)?;
     Ok(wanted.iter().all(|id| matches!(state.state_of(id), StepState::Applied | StepState::Skipped)))
 }
 

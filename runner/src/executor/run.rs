@@ -188,12 +188,16 @@ impl<'a> Run<'a> {
     /// Ends the run: the outcome is journalled (if the run wrote at all) and told.
     pub(crate) async fn finish(&self, outcome: Outcome, next: Option<String>) -> Result<Report> {
         if self.recorder.wrote() {
-            let targets = match self.command {
-                RunCommand::Administer => BTreeMap::new(),
-                RunCommand::Apply | RunCommand::Rollback => self.seen().await,
-            };
+            let mut objects = Objects::new();
+            let mut seen = None;
+            if self.command != RunCommand::Administer {
+                let document: Arc<[u8]> = serde_json::to_vec(&self.seen().await).unwrap_or_default().into();
+                let hash = cutover_core::blake3_hex(&document);
+                objects.insert(hash.clone(), document);
+                seen = Some(hash);
+            }
             let outcome = outcome_name(outcome).to_owned();
-            self.record(vec![Record::RunFinished { outcome, targets }]).await?;
+            self.record_with(vec![Record::RunFinished { outcome, seen }], objects).await?;
         }
         let cx = self.context_of(StepInfo::default());
         for target in self.session.targets.values() {

@@ -40,7 +40,8 @@ impl Run<'_> {
 
     /// `apply` has the plan's targets only; `rollback` makes those that the plan had, too.
     fn refuse_missing_targets(&self, state: &PlanState, steps: &[String]) -> Result<()> {
-        let used = |id: &String| state.steps.get(id).into_iter().flat_map(|r| r.stored.targets.keys());
+        let used =
+            |id: &String| state.steps.get(id).into_iter().flat_map(|r| r.stored.targets.iter().map(|t| &t.spec.name));
         let Some(gone) = steps.iter().flat_map(used).find(|name| !self.session.targets.contains_key(*name)) else {
             return Ok(());
         };

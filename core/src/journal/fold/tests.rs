@@ -27,7 +27,7 @@ fn record(n: u8, step: String) -> Record {
         11 => Record::StepLost { step, why: String::new() },
         12 => Record::SkipsForgotten { steps: vec![step] },
         13 => unwind(&[&step]),
-        _ => Record::RunFinished { outcome: "done".into(), targets: BTreeMap::new() },
+        _ => Record::RunFinished { outcome: "done".into(), seen: None },
     }
 }
 
@@ -60,7 +60,7 @@ fn folded(records: impl IntoIterator<Item = (&'static str, Record)>) -> PlanStat
 
 #[test]
 fn an_interrupted_unwinding_stays_open_whatever_runs_come_between_and_ends_with_the_run_that_finishes_it() {
-    let finished = |outcome: &str| Record::RunFinished { outcome: outcome.into(), targets: BTreeMap::new() };
+    let finished = |outcome: &str| Record::RunFinished { outcome: outcome.into(), seen: None };
     let begun =
         [("r1", run_started()), ("r1", record(1, "a".into())), ("r1", record(3, "a".into())), ("r1", unwind(&["a"]))];
     let open = |more: Vec<(&'static str, Record)>| folded(begun.iter().cloned().chain(more)).unwinding.is_some();
