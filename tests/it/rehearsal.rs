@@ -119,6 +119,41 @@ fn programs_that_reach_outside_are_not_run_and_are_listed_and_a_stand_in_is_run(
 }
 
 #[test]
+fn a_link_into_the_root_leads_into_the_copy() {
+    let step = "[[phase.step]]\nid = \"write\"\nuse = \"command.run\"\nwith = { apply = [\"sh\", \"-c\", \"echo new > link\"], rollback = [\"sh\", \"-c\", \"echo old > link\"], contained = true }\n";
+    let system = System::new("", &format!("name = \"links\"\n[[phase]]\nname = \"p\"\nlayer = \"storage\"\n{step}"));
+    let root = system.root().canonicalize().unwrap();
+    fs::write(root.join("real"), "old\n").unwrap();
+    std::os::unix::fs::symlink(root.join("real"), root.join("link")).unwrap();
+    system.cutover("rehearse", &["--keep"]).expect_code(0);
+    assert_eq!(fs::read_to_string(root.join("real")).unwrap(), "old\n");
+    assert_eq!(fs::read_to_string(root.join(".cutover/scratch/root/real")).unwrap(), "new\n");
+}
+
+const SECRET: &str = r#"
+name = "secrets"
+[targets.app]
+kind = "sqlite"
+path = "app.db"
+[[phase]]
+name = "p"
+layer = "storage"
+[[phase.step]]
+id = "keys"
+use = "command.run"
+with = { apply = ["sqlite3", "app.db", "UPDATE orders SET note = '${env.S3CRET}' WHERE id = 1"], rollback = ["true"], contained = true, writes = ["app"] }
+"#;
+
+#[test]
+fn a_row_that_differs_does_not_show_the_plans_secret() {
+    let system = System::new(ORDERS, SECRET);
+    let ran = run(system.command("rehearse", &[]).env("S3CRET", "hunter2-canary"));
+    assert_eq!(ran.code, Some(100), "{}", ran.stderr);
+    assert!(ran.stdout.contains("not in the original: id=1, note=\"***\""), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("hunter2-canary"));
+}
+
+#[test]
 fn a_run_that_has_not_ended_is_not_rehearsed() {
     let system = System::new(ORDERS, "");
     scripts(&system, 3, 1, "on-failure = \"pause\"");

@@ -40,6 +40,17 @@ fn what_others_did_to_the_structure_is_drift_and_told_from_what_the_plan_made() 
 }
 
 #[test]
+fn what_an_interrupted_run_of_ours_did_is_not_taken_for_the_work_of_others() {
+    let system = applied();
+    scripts(&system, 4, 2, "");
+    let mut killed = system.command("apply", &[]);
+    cutover_tests::run(killed.env("FAILPOINTS", "journal-appended=1*off->return"));
+    assert_eq!(system.ask("SELECT count(*) FROM sqlite_master WHERE name = 't2'"), "1", "the kill came too early");
+    let said = system.cutover("verify", &[]).stdout;
+    assert!(!said.contains("changed by others"), "{said}");
+}
+
+#[test]
 fn a_ledger_that_says_otherwise_than_the_journal_is_drift() {
     let system = applied();
     system.ask("DROP TABLE t1; DELETE FROM cutover_ledger WHERE step = 's1'");

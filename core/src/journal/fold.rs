@@ -17,7 +17,8 @@ pub struct PlanState {
     pub run: Option<RunState>,
     /// The unwinding that has begun and not come to its end, if there is one. Nothing goes forward before it has.
     pub unwinding: Option<OpenUnwinding>,
-    /// BLAKE3 of the object that says what the targets were at the end of the last run that changed any.
+    /// BLAKE3 of the object that says what the targets were at the end of the last run that changed any; none
+    /// when something began since.
     pub seen: Option<String>,
     /// Number of the last record that was folded.
     pub last_seq: u64,
@@ -224,6 +225,10 @@ impl PlanState {
                 s.applied_seq = 0;
                 s.message = Some(why.clone());
             })?,
+        }
+        // What began since has changed the targets: what they were is not known before the run ends.
+        if matches!(record, Record::StepStarted { .. } | Record::GroupStarted { .. } | Record::RollbackStarted { .. }) {
+            self.seen = None;
         }
         self.last_seq = entry.seq;
         Ok(())

@@ -64,9 +64,11 @@ fn left_running(folder: &Path) -> Option<(String, String)> {
                 let step = mark.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
                 return Some((step, std::fs::read_to_string(&mark).unwrap_or_default()));
             }
-            _ => {
+            Ok(Ok(())) => {
                 let _ = std::fs::remove_file(&mark);
             }
+            // What cannot be looked at says nothing, and stays.
+            Ok(Err(TryLockError::Error(_))) | Err(_) => {}
         }
     }
     None

@@ -24,6 +24,7 @@ use crate::executor::{self, RunOptions, reader_context, survey_context};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::report::Emitter;
+use crate::secrets::Secrets;
 use crate::session::Session;
 
 /// How to rehearse.
@@ -78,6 +79,9 @@ pub(crate) async fn rehearse(
     let mut stage = Stage { session, emitter: &emitter, stop, asked, scratch: &scratch, figures, failures: Vec::new() };
     stage.run().await?;
     let Stage { mut figures, failures, .. } = stage;
+    // Rows of the copy are shown where they differ: a plan may have put a secret there.
+    let secrets = Secrets::new(&session.plan.secrets);
+    let failures: Vec<String> = failures.into_iter().map(|line| secrets.mask(&line)).collect();
     figures.space = figures.space.saturating_sub(figures.bytes);
     let mut proof = None;
     if failures.is_empty() {
@@ -123,9 +127,9 @@ impl Stage<'_> {
         tell(self.emitter, "apply");
         let (seconds, outcome) = self.apply().await?;
         self.figures.apply = seconds;
-        self.note_space()?;
+        self.note_space();
         self.take_steps(&was)?;
-        if !self.expect("apply", outcome) {
+        if !self.ended_well("apply", outcome) {
             return Ok(());
         }
         tell(self.emitter, "verify");
@@ -137,8 +141,8 @@ impl Stage<'_> {
         tell(self.emitter, "rollback");
         let (seconds, outcome) = self.rollback(&was).await?;
         self.figures.rollback = seconds;
-        self.note_space()?;
-        if !self.expect("rollback", outcome) {
+        self.note_space();
+        if !self.ended_well("rollback", outcome) {
             return Ok(());
         }
         tell(self.emitter, "comparing with the original");
@@ -148,7 +152,7 @@ impl Stage<'_> {
         tell(self.emitter, "apply again");
         let (seconds, outcome) = self.apply().await?;
         self.figures.again = seconds;
-        if self.expect("the second apply", outcome) {
+        if self.ended_well("the second apply", outcome) {
             let lines = self.verify().await?;
             self.failures.extend(lines.into_iter().map(|l| format!("after the second apply: {l}")));
         }
@@ -235,7 +239,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn expect(&mut self, what: &str, outcome: Outcome) -> bool {
+    fn ended_well(&mut self, what: &str, outcome: Outcome) -> bool {
         let well = matches!(outcome, Outcome::Done | Outcome::NothingToDo);
         if !well {
             self.failures
@@ -244,9 +248,8 @@ impl Stage<'_> {
         well
     }
 
-    fn note_space(&mut self) -> Result<()> {
-        self.figures.space = self.figures.space.max(self.scratch.bytes()?);
-        Ok(())
+    fn note_space(&mut self) {
+        self.figures.space = self.figures.space.max(self.scratch.bytes());
     }
 
     /// What each step came to, and which were left out.

@@ -13,6 +13,7 @@ use cutover_core::disk::private_dir;
 use crate::error::{Result, RunnerError};
 use crate::exit::Exit;
 use crate::journal::Journal;
+use crate::prune::bytes;
 use crate::recorder::journal_error;
 use crate::session::{Place, Session, real_path};
 
@@ -82,21 +83,21 @@ impl Scratch {
         let copied: BTreeSet<PathBuf> = session.targets.values().flat_map(|t| t.files()).collect();
         let state = real_path(&session.state_dir).unwrap_or_else(|_| session.state_dir.clone());
         let own = real_path(&self.folder).unwrap_or_else(|_| self.folder.clone());
-        let skipped = move |path: &Path| path == state || path == own || copied.contains(path) || is_lock(path);
-        let (from, to) = (session.root.clone(), root);
-        let inner = cx.clone();
-        cx.blocking(move || Ok(copy_tree(&from, &to, &skipped, &inner))).await??;
+        let mut left_out = copied;
+        left_out.extend([state, own]);
+        let copying = Copying { root: session.root.clone(), copy: root, left_out, cx: cx.clone() };
+        cx.blocking(move || Ok(copying.tree(&copying.root, &copying.copy))).await??;
         let state = self.folder.join("state");
         private_dir(&state)?;
         if let Some(journal) = Journal::open_read(&session.state_dir).map_err(journal_error)? {
             journal.copy_to(&state).map_err(journal_error)?;
         }
-        bytes_of(&self.folder)
+        Ok(self.bytes())
     }
 
-    /// Bytes on disk now.
-    pub(super) fn bytes(&self) -> Result<u64> {
-        bytes_of(&self.folder)
+    /// Bytes of it now.
+    pub(super) fn bytes(&self) -> u64 {
+        bytes(&self.folder)
     }
 }
 
@@ -120,37 +121,56 @@ fn is_lock(path: &Path) -> bool {
     path.file_name().is_some_and(|n| n.to_string_lossy().ends_with(".cutover-lock"))
 }
 
-/// Copies files, folders and links that are not there yet. Sockets, pipes and devices are left out.
-fn copy_tree(from: &Path, to: &Path, skipped: &dyn Fn(&Path) -> bool, cx: &StepContext) -> Result<()> {
-    let mut entries: Vec<_> = fs::read_dir(from)
-        .and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>())
-        .map_err(|e| failed(from, &e))?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        if skipped(&path) {
-            continue;
+/// The copying of a root.
+struct Copying {
+    root: PathBuf,
+    copy: PathBuf,
+    left_out: BTreeSet<PathBuf>,
+    cx: StepContext,
+}
+
+impl Copying {
+    /// Copies files, folders and links that are not there yet. Sockets, pipes and devices are left out.
+    fn tree(&self, from: &Path, to: &Path) -> Result<()> {
+        let mut entries: Vec<_> = fs::read_dir(from)
+            .and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>())
+            .map_err(|e| failed(from, &e))?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let path = entry.path();
+            if self.left_out.contains(&path) || is_lock(&path) {
+                continue;
+            }
+            if self.cx.stop_requested() {
+                return Err(RunnerError::new(Exit::Interrupted, "stopped while copying; nothing was changed"));
+            }
+            let copy = to.join(entry.file_name());
+            let kind = entry.file_type().map_err(|e| failed(&path, &e))?;
+            if kind.is_dir() {
+                private_dir(&copy)?;
+                self.tree(&path, &copy)?;
+                let mode = entry.metadata().map_err(|e| failed(&path, &e))?.permissions();
+                fs::set_permissions(&copy, mode).map_err(|e| failed(&copy, &e))?;
+            } else if copy.symlink_metadata().is_ok() {
+                // A target's own copy is consistent; this one would not be.
+            } else if kind.is_symlink() {
+                let end = fs::read_link(&path).map_err(|e| failed(&path, &e))?;
+                symlink(self.end_of_link(end), &copy).map_err(|e| failed(&copy, &e))?;
+            } else if kind.is_file() {
+                copy_file(&path, &copy).map_err(|e| failed(&path, &e))?;
+            }
         }
-        if cx.stop_requested() {
-            return Err(RunnerError::new(Exit::Interrupted, "stopped while copying; nothing was changed"));
-        }
-        let copy = to.join(entry.file_name());
-        let kind = entry.file_type().map_err(|e| failed(&path, &e))?;
-        if kind.is_dir() {
-            private_dir(&copy)?;
-            copy_tree(&path, &copy, skipped, cx)?;
-            let mode = entry.metadata().map_err(|e| failed(&path, &e))?.permissions();
-            fs::set_permissions(&copy, mode).map_err(|e| failed(&copy, &e))?;
-        } else if copy.symlink_metadata().is_ok() {
-            // A target's own copy is consistent; this one would not be.
-        } else if kind.is_symlink() {
-            let to = fs::read_link(&path).map_err(|e| failed(&path, &e))?;
-            symlink(to, &copy).map_err(|e| failed(&copy, &e))?;
-        } else if kind.is_file() {
-            copy_file(&path, &copy).map_err(|e| failed(&path, &e))?;
+        Ok(())
+    }
+
+    /// Where a copied link leads: what led into the root by its whole path leads into the copy, or a program of the
+    /// rehearsal would write to the real system through it.
+    fn end_of_link(&self, end: PathBuf) -> PathBuf {
+        match end.strip_prefix(&self.root) {
+            Ok(inside) => self.copy.join(inside),
+            Err(_) => end,
         }
     }
-    Ok(())
 }
 
 /// A copy that shares its blocks where the file system can, else a plain one.
@@ -161,24 +181,6 @@ fn copy_file(from: &Path, to: &Path) -> std::io::Result<()> {
         std::io::copy(&mut &source, &mut &target)?;
     }
     fs::set_permissions(to, source.metadata()?.permissions())
-}
-
-fn bytes_of(folder: &Path) -> Result<u64> {
-    let mut bytes = 0;
-    let mut open = vec![folder.to_owned()];
-    while let Some(folder) = open.pop() {
-        for entry in fs::read_dir(&folder).map_err(|e| failed(&folder, &e))? {
-            let entry = entry.map_err(|e| failed(&folder, &e))?;
-            // A step may remove a file while it is looked at.
-            let Ok(found) = entry.metadata() else { continue };
-            if found.is_dir() {
-                open.push(entry.path());
-            } else {
-                bytes += found.len();
-            }
-        }
-    }
-    Ok(bytes)
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> RunnerError {
