@@ -47,7 +47,7 @@ pub(crate) async fn run(place: Place, keep: usize, options: RunOptions, yes: boo
 
 fn say(out: &Out, session: &Session, found: &[Leftover], deleted: bool) {
     let all: u64 = found.iter().map(|l| l.bytes).sum();
-    let place = |l: &Leftover| l.path.strip_prefix(&session.root).unwrap_or(&l.path).display().to_string();
+    let place = |l: &Leftover| session.shown(&l.path);
     if out.format == Format::Json {
         let list: Vec<_> =
             found.iter().map(|l| json!({ "path": place(l), "what": l.what, "bytes": l.bytes })).collect();

@@ -102,12 +102,7 @@ pub async fn apply(session: &Session, emitter: Arc<Emitter>, stop: Stop, options
     let wanted = wanted_steps(session, options.to.as_deref())?;
     // Without locks and without writing: is there anything to do at all?
     if !options.take_over && nothing_to_do(session, &emitter, &stop, &wanted).await? {
-        let survey = survey_context(session, &emitter, &stop);
-        for target in session.targets.values() {
-            target.close(&survey).await?;
-        }
-        emitter.emit(EventKind::RunFinished { outcome: Outcome::NothingToDo, next: None });
-        return Ok(Report { outcome: Outcome::NothingToDo, next: None });
+        return nothing(session, &emitter, &stop).await;
     }
     preflight::check_targets(session, &survey_context(session, &emitter, &stop)).await?;
     let (run, _locks) = Run::open(session, emitter, stop, options, RunCommand::Apply).await?;
@@ -142,6 +137,16 @@ fn refuse_stuck(session: &Session, state: &PlanState) -> Result<()> {
         format!("step `{id}` is stuck: its rollback failed: {why}; nothing was changed"),
     )
     .with_help(format!("`{explain}` says where things stand; mend the cause, then `{rollback}`")))
+}
+
+/// The end of a run that found nothing to do: it took no lock and left no trace.
+async fn nothing(session: &Session, emitter: &Arc<Emitter>, stop: &Stop) -> Result<Report> {
+    let survey = survey_context(session, emitter, stop);
+    for target in session.targets.values() {
+        target.close(&survey).await?;
+    }
+    emitter.emit(EventKind::RunFinished { outcome: Outcome::NothingToDo, next: None });
+    Ok(Report { outcome: Outcome::NothingToDo, next: None })
 }
 
 async fn nothing_to_do(

@@ -44,7 +44,7 @@ pub(crate) async fn check_targets(session: &Session, cx: &StepContext) -> Result
                     errors.push(
                         StepError::unavailable(format!(
                             "target `{name}` (`{}`) cannot be written: {no}",
-                            shown(session, target.path())
+                            session.shown(target.path())
                         ))
                         .with_help("make it writable, or bind the target to a copy with `--bind`"),
                     );
@@ -60,10 +60,6 @@ pub(crate) async fn check_targets(session: &Session, cx: &StepContext) -> Result
     let mut error = RunnerError::new(exit, format!("{}; nothing was changed", text.join("; ")));
     error.help = help;
     Err(error)
-}
-
-fn shown(session: &Session, path: &std::path::Path) -> String {
-    path.strip_prefix(&session.root).unwrap_or(path).display().to_string()
 }
 
 /// Whether a condition holds, and if not, why in words.

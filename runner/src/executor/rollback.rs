@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use cutover_core::Outcome;
 use cutover_core::journal::RunCommand;
-use cutover_core::{EventKind, Outcome};
 
 use super::selection::{Point, Selection, selection};
-use super::{Report, Run, RunOptions, ledger_rows, preflight, reconcile, survey_context};
+use super::{Report, Run, RunOptions, ledger_rows, nothing, preflight, reconcile, survey_context};
 use crate::error::{Result, RunnerError};
 use crate::exit::Exit;
 use crate::host::Stop;
@@ -36,7 +36,7 @@ pub async fn rollback(
         && selection(session, &state, point)?.finds_nothing()
         && reconcile(session, &state, &ledger_rows(session, &survey).await?).is_empty()
     {
-        return nothing(session, &emitter, &stop, Outcome::NothingToDo).await;
+        return nothing(session, &emitter, &stop).await;
     }
     let (run, _locks) = Run::open(session, Arc::clone(&emitter), stop.clone(), options, RunCommand::Rollback).await?;
     run.reconcile().await?;
@@ -63,13 +63,4 @@ pub async fn rollback(
     }
     run.announce("rollback", open.is_some());
     run.unwind(found, false).await
-}
-
-async fn nothing(session: &Session, emitter: &Arc<Emitter>, stop: &Stop, outcome: Outcome) -> Result<Report> {
-    let survey = survey_context(session, emitter, stop);
-    for target in session.targets.values() {
-        target.close(&survey).await?;
-    }
-    emitter.emit(EventKind::RunFinished { outcome, next: None });
-    Ok(Report { outcome, next: None })
 }

@@ -15,7 +15,7 @@ use super::selection::{Selection, after_failure};
 use super::{Report, Run};
 use crate::error::{Result, RunnerError};
 use crate::exit::Exit;
-use crate::session::{Session, needs_env};
+use crate::session::needs_env;
 use crate::style::count;
 
 impl Run<'_> {
@@ -214,10 +214,7 @@ impl Run<'_> {
         let options =
             RestoreOptions { aside, accept_loss: self.options.accept_loss, undone: self.undone_with(&cx.info().id) };
         let restored = holder.restore(cx, &manifest, &options).await?;
-        cx.note(&format!(
-            "restored from the snapshot; the state before is in {}",
-            shown(self.session, &restored.aside)
-        ));
+        cx.note(&format!("restored from the snapshot; the state before is in {}", self.session.shown(&restored.aside)));
         for (table, rows) in &restored.lost {
             let rows = count(usize::try_from(*rows).unwrap_or(usize::MAX), "row");
             cx.note(&format!("{rows} of {table}, written since the snapshot, set aside there"));
@@ -233,10 +230,6 @@ impl Run<'_> {
             open.chain([id]).map(|id| (id.to_owned(), made(id))).collect()
         })
     }
-}
-
-fn shown(session: &Session, path: &std::path::Path) -> String {
-    path.strip_prefix(&session.root).unwrap_or(path).display().to_string()
 }
 
 /// The newest snapshot of `target` that an applied step took before record `before` (0: any).

@@ -1,11 +1,18 @@
 //! Commands as they are printed for a person, who pastes them into a shell.
 
+use std::path::Path;
+
 use cutover_core::shell_word;
 
 use super::Session;
 use crate::executor::RunOptions;
 
 impl Session {
+    /// A path as people see it: relative to the root where it lies inside.
+    pub(crate) fn shown(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
+    }
+
     /// How the operator would call `command` on this plan.
     pub fn command_line(&self, command: &str) -> String {
         let mut words = vec![self.plan_file.display().to_string()];

@@ -10,6 +10,7 @@ use std::sync::Mutex;
 
 use super::Kill;
 use super::choice::Choice;
+use super::failure::Failure;
 use super::lab::{Lab, Line, World};
 use super::plans::Small;
 use crate::system::folder_in_memory;
@@ -110,25 +111,6 @@ impl Met {
         self.combinations += other.combinations;
         self.kills += other.kills;
         self.failures.extend(other.failures);
-    }
-}
-
-/// A combination that left no way out.
-#[derive(Debug)]
-struct Failure {
-    name: String,
-    why: String,
-    trail: String,
-}
-
-impl Failure {
-    fn line(&self) -> String {
-        format!("  {}: {}", self.name, self.why.lines().next().unwrap_or_default())
-    }
-
-    fn whole(&self) -> String {
-        let Self { name, why, trail } = self;
-        format!("== {name}\n{why}\n-- again: just faults FAULT={name}\n{trail}")
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod choice;
 mod double;
+mod failure;
 mod kinds;
 mod lab;
 mod plans;

@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use cutover_core::fault;
 
 use super::choice::Choice;
+use super::failure::Failure;
 use super::kinds::{Axes, Row};
 use super::ways::{Ready, Way};
 use crate::system::folder_in_memory;
@@ -107,24 +108,6 @@ impl Met {
         self.points += other.points;
         self.kills += other.kills;
         self.failures.extend(other.failures);
-    }
-}
-
-#[derive(Debug)]
-struct Failure {
-    name: String,
-    why: String,
-    trail: String,
-}
-
-impl Failure {
-    fn line(&self) -> String {
-        format!("  {}: {}", self.name, self.why.lines().next().unwrap_or_default())
-    }
-
-    fn whole(&self) -> String {
-        let Self { name, why, trail } = self;
-        format!("== {name}\n{why}\n-- again: just faults FAULT={name}\n{trail}")
     }
 }
 
