@@ -37,16 +37,14 @@ generated:
 deny:
     .ci/deny
 
-# Kills at failpoints and between records: a sample that a seed draws. `just faults SEED=7` draws it again, `just faults
+# The fault matrix: a sample that a seed draws, and its table. `just faults SEED=7` draws it again, `just faults
 # FAULT=NAME` meets one combination, or all below a name.
 faults *settings:
-    cargo build --quiet -p cutover-runner --features failpoints
-    env {{ prepend('CUTOVER_', settings) }} cargo test --quiet -p cutover-tests --test it crash:: -- --nocapture
+    .ci/faults {{ settings }}
 
-# The same for every combination: hours.
+# Every combination: hours.
 faults-all:
-    cargo build --quiet -p cutover-runner --features failpoints
-    CUTOVER_KILLS=all cargo test --quiet -p cutover-tests --test it crash:: -- --nocapture
+    .ci/faults KILLS=all
 
 # Cutover beside sqitch, refinery, dbmate, diesel, Alembic and yoyo: one table.
 bench-peers *options:

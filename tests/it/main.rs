@@ -3,10 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on ends there")]
 
 mod cortex;
-mod crash;
 mod crowd;
 mod drift;
 mod failure;
+mod faults;
 mod invalid_plans;
 mod locking;
 mod looking;

@@ -8,11 +8,12 @@ use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
 
+use super::super::choice::Choice;
+use super::super::failure::Failure;
+use super::super::lab::{Lab, Line, World};
+use super::super::plans::Small;
+use super::super::tally::Tally;
 use super::Kill;
-use super::choice::Choice;
-use super::failure::Failure;
-use super::lab::{Lab, Line, World};
-use super::plans::Small;
 use crate::system::folder_in_memory;
 
 const APPLY: Line = ("apply", &[]);
@@ -64,8 +65,6 @@ const PACE: usize = 6;
 const SECOND_KILLS: usize = 20;
 /// No command here is as long as this.
 const KILLS: usize = 500;
-/// How many failures are told in full.
-const SHOWN: usize = 3;
 /// Stories at once: they wait for the disk more than they compute.
 const WORKERS: usize = 4;
 
@@ -74,7 +73,7 @@ fn two_kills_in_two_commands_always_leave_a_way_out() {
     let choice = Choice::of_environment();
     let plans = Small::all();
     let queue = Mutex::new(Story::all(&plans, &choice).into_iter());
-    let met = Mutex::new(Met::default());
+    let met = Mutex::new(Tally::default());
     let worker = || {
         loop {
             let Some(story) = queue.lock().unwrap().next() else { break };
@@ -83,35 +82,7 @@ fn two_kills_in_two_commands_always_leave_a_way_out() {
         }
     };
     std::thread::scope(|scope| (0..WORKERS).for_each(|_| drop(scope.spawn(worker))));
-    let Met { combinations, kills, failures } = met.into_inner().unwrap();
-    let seed = choice.seed();
-    println!("{combinations} combinations, CUTOVER_SEED={seed}");
-    assert!(kills > 0 || choice.by_name(), "the kill never came: `just faults` builds the program with its failpoints");
-    let lines: Vec<_> = failures.iter().map(Failure::line).collect();
-    let shown: Vec<_> = failures.iter().take(SHOWN).map(Failure::whole).collect();
-    assert!(
-        failures.is_empty(),
-        "{}\n\n{} of {combinations} combinations failed (CUTOVER_SEED={seed}):\n{}",
-        shown.join("\n\n"),
-        failures.len(),
-        lines.join("\n")
-    );
-}
-
-/// What came of it.
-#[derive(Debug, Default)]
-struct Met {
-    combinations: usize,
-    kills: usize,
-    failures: Vec<Failure>,
-}
-
-impl Met {
-    fn add(&mut self, other: Met) {
-        self.combinations += other.combinations;
-        self.kills += other.kills;
-        self.failures.extend(other.failures);
-    }
+    met.into_inner().unwrap().end("A", "two kills -9 in two commands", &choice);
 }
 
 /// A plan on a system, and the command that is killed first.
@@ -157,8 +128,8 @@ impl<'a> Story<'a> {
     }
 
     /// The first command, killed wherever it is chosen to be, and all that follows from each.
-    fn tell(&self, choice: &Choice) -> Met {
-        let mut met = Met::default();
+    fn tell(&self, choice: &Choice) -> Tally {
+        let mut met = Tally::default();
         let mut lab = Lab::new(self.small, self.wal);
         let folder = folder_in_memory();
         let (ready, killed) = (folder.path().join("ready"), folder.path().join("killed"));
@@ -186,8 +157,8 @@ impl<'a> Story<'a> {
                 continue;
             }
             lab.put_back(&ready, &trail);
-            let over = lab.run(self.first, Some(Kill(kill))).is_some();
-            met.kills += usize::from(!over);
+            let over = lab.run_with(self.first, &Kill(kill).fault()).is_some();
+            met.faults += usize::from(!over);
             if let Err(why) = lab.look() {
                 met.failures.push(Failure { name: name.clone(), why, trail: lab.trail().to_owned() });
             }
@@ -202,14 +173,14 @@ impl<'a> Story<'a> {
     }
 
     fn undisturbed(&self, lab: &mut Lab<'_>, ends: i32) -> Forward {
-        let code = lab.run(APPLY, None);
+        let code = lab.run(APPLY);
         assert_eq!(code, Some(ends), "{} undisturbed:\n{}", self.name, lab.trail());
         Forward { ends, world: lab.world() }
     }
 
     /// From one first kill: the second commands that are chosen, killed wherever they are chosen to be.
-    fn go_on(&self, choice: &Choice, name: &str, lab: &mut Lab<'_>, killed: &Path, worlds: &Worlds) -> Met {
-        let mut met = Met::default();
+    fn go_on(&self, choice: &Choice, name: &str, lab: &mut Lab<'_>, killed: &Path, worlds: &Worlds) -> Tally {
+        let mut met = Tally::default();
         let trail = lab.trail().to_owned();
         let second: Vec<_> = SECOND.iter().filter(|s| s.1 != Between::Mended || worlds.mended.is_some()).collect();
         let drawn = choice.draw(name, second.len());
@@ -224,12 +195,11 @@ impl<'a> Story<'a> {
                 }
                 lab.put_back(killed, &trail);
                 lab.meanwhile(*between);
-                met.combinations += 1;
-                let mut code = lab.run(*line, Some(Kill(kill)));
+                let mut code = lab.run_with(*line, &Kill(kill).fault());
                 let over = code.is_some();
                 if !over {
-                    met.kills += 1;
-                    code = lab.run(*line, None);
+                    met.faults += 1;
+                    code = lab.run(*line);
                 }
                 // What no ledger knows is lost with the journal: then only the database is looked at.
                 let whole = matches!(between, Between::Nothing | Between::Mended) || self.small.ledger_knows_all();
@@ -240,9 +210,8 @@ impl<'a> Story<'a> {
                     whole,
                     unwinding: self.applied_before || self.small.ends == 100,
                 };
-                if let Err(why) = way.out(lab, *line, code) {
-                    met.failures.push(Failure { name, why, trail: lab.trail().to_owned() });
-                }
+                let result = way.out(lab, *line, code);
+                met.way_out(&name, result, lab.trail());
                 if over {
                     break;
                 }

@@ -11,12 +11,57 @@ use cutover_tests::{Tree, run};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 
-use super::Kill;
 use super::plans::{MENDED, Proof, Small};
 use crate::system::System;
 
 /// A command and its options.
 pub(super) type Line = (&'static str, &'static [&'static str]);
+
+/// What goes wrong while a command runs.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Fault {
+    /// A program that runs ours, with its options.
+    pub(super) under: Vec<String>,
+    pub(super) env: Vec<(String, String)>,
+}
+
+impl Fault {
+    /// The program kills itself when it passes `point` after `passages` passages.
+    pub(super) fn kill(point: &str, passages: usize) -> Self {
+        Self::env("FAILPOINTS", &format!("{point}={passages}*off->return"))
+    }
+
+    /// A variable of the environment makes it go wrong.
+    pub(super) fn env(name: &str, value: &str) -> Self {
+        Self { env: vec![(name.to_owned(), value.to_owned())], ..Self::default() }
+    }
+
+    /// What stands before the command in a shell.
+    fn prefix(&self) -> String {
+        let env = self.env.iter().map(|(name, value)| format!("{name}='{value}' "));
+        env.chain(self.under.iter().map(|part| format!("{part} "))).collect()
+    }
+
+    /// The command with this going wrong.
+    fn command(&self, command: Command) -> Command {
+        let mut whole = match self.under.split_first() {
+            None => command,
+            Some((program, options)) => {
+                let mut under = Command::new(program);
+                under.args(options).arg(command.get_program()).args(command.get_args());
+                for (name, value) in command.get_envs() {
+                    match value {
+                        Some(value) => under.env(name, value),
+                        None => under.env_remove(name),
+                    };
+                }
+                under
+            }
+        };
+        whole.envs(self.env.iter().map(|(name, value)| (name, value)));
+        whole
+    }
+}
 
 /// What of a system is the user's: it must be as it was, or as it should be.
 #[derive(Debug)]
@@ -38,28 +83,25 @@ impl<'a> Lab<'a> {
         Self { small, system: small.system(wal), trail: String::new() }
     }
 
-    /// Runs a command, killed at `kill` if it gets there: its exit code, none when it was killed.
-    pub(super) fn run(&mut self, line: Line, kill: Option<Kill>) -> Option<i32> {
-        self.run_with(line, kill.map(Kill::failpoints).as_deref())
+    /// Runs a command, undisturbed: its exit code.
+    pub(super) fn run(&mut self, line: Line) -> Option<i32> {
+        self.run_with(line, &Fault::default())
     }
 
-    /// The same, with what `FAILPOINTS` is to be.
-    pub(super) fn run_with(&mut self, (command, args): Line, points: Option<&str>) -> Option<i32> {
+    /// Runs a command while that goes wrong: its exit code, none when it was killed.
+    pub(super) fn run_with(&mut self, (command, args): Line, fault: &Fault) -> Option<i32> {
         let mut child = self.system.command(command, args);
-        // One step at a time: then a kill is always at the same place.
+        // One step at a time: then a fault is always at the same place.
         child.args(["--jobs", "1"]);
-        if let Some(points) = points {
-            child.env("FAILPOINTS", points);
-        }
-        let ran = run(&mut child);
-        let points = points.map(|points| format!("FAILPOINTS='{points}' ")).unwrap_or_default();
-        let _ = writeln!(self.trail, "$ {points}cutover {command} {}\n{}", args.join(" "), self.system.seen(&ran));
+        let ran = run(&mut fault.command(child));
+        let line = format!("{}cutover {command} {}", fault.prefix(), args.join(" "));
+        let _ = writeln!(self.trail, "$ {line}\n{}", self.system.seen(&ran));
         ran.code
     }
 
     /// Runs a command that must end with `expected`.
     pub(super) fn expect(&mut self, line: Line, expected: i32) -> Result<(), String> {
-        match self.run(line, None) {
+        match self.run(line) {
             Some(code) if code == expected => Ok(()),
             code => Err(format!("`{}` ended with {code:?} instead of {expected}", line.0)),
         }

@@ -9,17 +9,17 @@ use std::sync::Mutex;
 
 use cutover_core::fault;
 
-use super::choice::Choice;
-use super::failure::Failure;
-use super::kinds::{Axes, Row};
-use super::ways::{Ready, Way};
+use super::super::choice::Choice;
+use super::super::failure::Failure;
+use super::super::kinds::{Axes, Row};
+use super::super::lab::Fault;
+use super::super::tally::Tally;
+use super::super::ways::{Ready, Way};
 use crate::system::folder_in_memory;
 
 /// No point is passed as often in one command.
 const PASSAGES: usize = 100;
 const WORKERS: usize = 4;
-/// How many failures are told in full.
-const SHOWN: usize = 3;
 
 #[test]
 fn every_point_of_the_list_is_declared_and_every_kind_declares_some() {
@@ -72,7 +72,7 @@ fn a_kill_at_any_point_of_any_kind_leaves_both_ways_open() {
     let choice = Choice::of_environment();
     let rows = Row::all();
     let queue = Mutex::new(rows.iter());
-    let met = Mutex::new(Met::default());
+    let met = Mutex::new(Tally::default());
     let worker = || {
         loop {
             let Some(row) = queue.lock().unwrap().next() else { break };
@@ -81,34 +81,7 @@ fn a_kill_at_any_point_of_any_kind_leaves_both_ways_open() {
         }
     };
     std::thread::scope(|scope| (0..WORKERS).for_each(|_| drop(scope.spawn(worker))));
-    let Met { points, kills, failures } = met.into_inner().unwrap();
-    let seed = choice.seed();
-    println!("{points} points met, {kills} kills, CUTOVER_SEED={seed}");
-    assert!(kills > 0 || choice.by_name(), "the kill never came: `just faults` builds the program with its failpoints");
-    let shown: Vec<_> = failures.iter().take(SHOWN).map(Failure::whole).collect();
-    let lines: Vec<_> = failures.iter().map(Failure::line).collect();
-    assert!(
-        failures.is_empty(),
-        "{}\n\n{} failures (CUTOVER_SEED={seed}):\n{}",
-        shown.join("\n\n"),
-        failures.len(),
-        lines.join("\n")
-    );
-}
-
-#[derive(Debug, Default)]
-struct Met {
-    points: usize,
-    kills: usize,
-    failures: Vec<Failure>,
-}
-
-impl Met {
-    fn add(&mut self, other: Met) {
-        self.points += other.points;
-        self.kills += other.kills;
-        self.failures.extend(other.failures);
-    }
+    met.into_inner().unwrap().end("A", "kill -9 at each point of each kind", &choice);
 }
 
 /// One kind and all of its points.
@@ -117,15 +90,15 @@ struct Story<'a> {
     row: &'a Row,
     choice: &'a Choice,
     ready: BTreeMap<String, Ready>,
-    met: Met,
+    met: Tally,
 }
 
 impl<'a> Story<'a> {
     fn new(row: &'a Row, choice: &'a Choice) -> Self {
-        Self { row, choice, ready: BTreeMap::new(), met: Met::default() }
+        Self { row, choice, ready: BTreeMap::new(), met: Tally::default() }
     }
 
-    fn tell(mut self) -> Met {
+    fn tell(mut self) -> Tally {
         let first = self.choice.draw(self.row.kind, Axes::ALL.len());
         for way in Way::ALL {
             for (i, point) in way.points(self.row).iter().enumerate() {
@@ -140,7 +113,6 @@ impl<'a> Story<'a> {
                     asked = true;
                     met |= self.meet(&name, axes, way, point);
                 }
-                self.met.points += usize::from(met);
                 if asked && !met && self.met.failures.is_empty() {
                     let why = "the kind declares this point and never passes it".to_owned();
                     let name = format!("{}/*/*/*/{}/{point}", self.row.kind, way.line().0);
@@ -172,10 +144,10 @@ impl<'a> Story<'a> {
                 continue;
             }
             ready.put_back(&format!("{way:?}"), "");
-            if ready.lab.run_with(way.line(), Some(&format!("{point}={passage}*off->return"))).is_some() {
+            if ready.lab.run_with(way.line(), &Fault::kill(point, passage)).is_some() {
                 break;
             }
-            self.met.kills += 1;
+            self.met.faults += 1;
             let inside = ready.lab.states().map(|states| states.get(step).is_some_and(|(state, _)| way.met(state)));
             if inside == Ok(false) && !self.choice.all() {
                 continue;
@@ -185,16 +157,11 @@ impl<'a> Story<'a> {
             let killed = folder_in_memory();
             let kept = killed.path().join("root");
             ready.lab.keep(&kept);
-            let mut failed = |ready: &Ready, result: Result<(), String>| {
-                if let Err(why) = result {
-                    self.met.failures.push(Failure { name: name.clone(), why, trail: ready.lab.trail().to_owned() });
-                }
-            };
             let result = inside.map(drop).and_then(|()| ready.lab.look()).and_then(|()| ready.goes_on(way, self.row));
-            failed(ready, result);
+            self.met.way_out(&name, result, ready.lab.trail());
             ready.lab.put_back(&kept, &trail);
             let result = ready.turns_round(way, self.row);
-            failed(ready, result);
+            self.met.way_out(&name, result, ready.lab.trail());
             if !self.choice.all() {
                 break;
             }

@@ -137,7 +137,7 @@ impl Ready {
         match way {
             Way::Forth => self.back()?,
             // It ends the rollback first, and says so.
-            Way::Back => match self.lab.run(APPLY, None) {
+            Way::Back => match self.lab.run(APPLY) {
                 Some(0 | 100) => {}
                 code => return Err(format!("`apply` ended with {code:?}")),
             },

@@ -1,0 +1,16 @@
+//! The fault matrix: whatever goes wrong, the same command again ends, and so does the way back; nothing is lost.
+//!
+//! The real program runs as a child process, on small plans that hold every registered kind.
+//!
+//! - Apparatus: `plans` and `kinds` (what is run), `lab` (runs it and looks at what came of it), `ways` (what must come
+//!   of a plan of a kind), `choice` (which combinations are met, and again which), `failure` and `tally` (how it is told).
+//! - Parts: one module each. A part ends with its line in the table (`just faults` prints it).
+
+mod choice;
+mod failure;
+mod kills;
+mod kinds;
+mod lab;
+mod plans;
+mod tally;
+mod ways;
