@@ -107,6 +107,19 @@ needs = ["substituted"]
 "#;
 
 #[test]
+fn what_was_applied_once_and_taken_back_is_rehearsed_as_if_it_were_new() {
+    let system = System::new(ORDERS, "");
+    scripts(&system, 3, 1, "");
+    system.cutover("apply", &[]).expect_code(0);
+    system.cutover("rollback", &["--to", "s0", "--yes"]).expect_code(0);
+    let said = system.cutover("rehearse", &[]).expect_code(0).stdout;
+    assert!(said.contains("s1") && said.contains("s2") && !said.contains("s0"), "{said}");
+    system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
+    let said = system.cutover("rehearse", &[]).expect_code(0).stdout;
+    assert!(said.contains("s0") && said.contains("s1") && said.contains("s2"), "{said}");
+}
+
+#[test]
 fn programs_that_reach_outside_are_not_run_and_are_listed_and_a_stand_in_is_run() {
     let system = System::new("", "");
     let out = system.file("out").display().to_string();

@@ -185,7 +185,7 @@ impl Stage<'_> {
         let began = Instant::now();
         let mut options = self.options();
         options.except =
-            Some(was.steps.iter().filter(|(_, r)| r.state != StepState::Pending).map(|(id, _)| id.clone()).collect());
+            Some(was.steps.iter().filter(|(_, r)| r.state == StepState::Applied).map(|(id, _)| id.clone()).collect());
         let report =
             executor::rollback(&session, Arc::clone(self.emitter), self.stop.clone(), options, |_| Ok(true)).await?;
         Ok((began.elapsed().as_secs_f64(), report.outcome))
