@@ -46,6 +46,10 @@ faults *settings:
 faults-all:
     .ci/faults KILLS=all
 
+# That many kills at random times: `just faults-random 10000`.
+faults-random kills:
+    .ci/faults RANDOM_KILLS={{ kills }}
+
 # Cutover beside sqitch, refinery, dbmate, diesel, Alembic and yoyo: one table.
 bench-peers *options:
     tests/bench/run {{ options }}

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use cutover_runner::demo;
 use cutover_tests::{Ran, run, sqlite3};
 use tempfile::TempDir;
 
@@ -38,6 +39,14 @@ impl System {
         fs::create_dir_all(system.file("")).unwrap();
         sqlite3(system.db(), sql);
         system.write("plan.toml", plan);
+        system
+    }
+
+    /// The demo system of a plan inside the program, with that plan.
+    pub(crate) fn of_demo(folder: TempDir, plan: &str, shape: &str) -> Self {
+        let system = Self { folder };
+        demo::build(plan, shape, &system.root()).unwrap_or_else(|e| panic!("cannot build shape {shape}: {e}"));
+        demo::write_plan(plan, &system.file("")).unwrap_or_else(|e| panic!("cannot write the plan: {e}"));
         system
     }
 

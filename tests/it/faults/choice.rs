@@ -33,6 +33,11 @@ impl Choice {
         self.all
     }
 
+    /// What is asked for by name.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// Whether something is asked for by name: it need not be a combination of every test.
     pub(super) fn by_name(&self) -> bool {
         self.name.is_some()

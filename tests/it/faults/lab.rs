@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use cutover_core::disk::PARTIAL_SUFFIX;
 use cutover_tests::{Tree, run};
@@ -29,6 +30,16 @@ impl Fault {
     /// The program kills itself when it passes `point` after `passages` passages.
     pub(super) fn kill(point: &str, passages: usize) -> Self {
         Self::env("FAILPOINTS", &format!("{point}={passages}*off->return"))
+    }
+
+    /// How a command ends that was killed by `kill_after`.
+    pub(super) const KILLED_BY_OTHERS: Option<i32> = Some(137);
+
+    /// Another program kills it after that time.
+    pub(super) fn kill_after(time: Duration) -> Self {
+        let time = format!("{:.4}", time.as_secs_f64());
+        let under = ["timeout", "--foreground", "--signal=KILL", &time].map(str::to_owned).to_vec();
+        Self { under, ..Self::default() }
     }
 
     /// A variable of the environment makes it go wrong.
@@ -75,12 +86,19 @@ pub(super) struct World {
 pub(super) struct Lab<'a> {
     small: &'a Small,
     system: System,
+    jobs: usize,
     trail: String,
 }
 
 impl<'a> Lab<'a> {
     pub(super) fn new(small: &'a Small, wal: bool) -> Self {
-        Self { small, system: small.system(wal), trail: String::new() }
+        // One step at a time: then a fault is always at the same place.
+        Self { small, system: small.system(wal), jobs: 1, trail: String::new() }
+    }
+
+    /// From now on up to `jobs` steps at once.
+    pub(super) fn with_jobs(&mut self, jobs: usize) {
+        self.jobs = jobs;
     }
 
     /// Runs a command, undisturbed: its exit code.
@@ -91,10 +109,9 @@ impl<'a> Lab<'a> {
     /// Runs a command while that goes wrong: its exit code, none when it was killed.
     pub(super) fn run_with(&mut self, (command, args): Line, fault: &Fault) -> Option<i32> {
         let mut child = self.system.command(command, args);
-        // One step at a time: then a fault is always at the same place.
-        child.args(["--jobs", "1"]);
+        child.arg("--jobs").arg(self.jobs.to_string());
         let ran = run(&mut fault.command(child));
-        let line = format!("{}cutover {command} {}", fault.prefix(), args.join(" "));
+        let line = format!("{}cutover {command} {} --jobs {}", fault.prefix(), args.join(" "), self.jobs);
         let _ = writeln!(self.trail, "$ {line}\n{}", self.system.seen(&ran));
         ran.code
     }
@@ -175,7 +192,7 @@ impl<'a> Lab<'a> {
             [".cutover", "backups", "kept", "app.db", "more.db", MENDED].iter().any(|ours| path.starts_with(ours))
                 || path.ends_with(".cutover-lock")
         };
-        let rows = ["app.db", "more.db"].map(|db| rows(&root.join(db))).concat();
+        let rows = self.small.databases().iter().map(|db| rows(&root.join(db))).collect();
         World { rows, files: Tree::of(&root).filter(|path| !ours(path)) }
     }
 
@@ -192,6 +209,16 @@ impl<'a> Lab<'a> {
     /// Puts an empty file there.
     pub(super) fn leave(&self, path: &str) {
         self.system.write_root(path, "");
+    }
+
+    /// Whether a transaction of a database without a log was open when its program was killed.
+    pub(super) fn has_hot_journal(&self) -> bool {
+        Tree::of(&self.system.root()).paths().any(|path| path.ends_with(".db-journal"))
+    }
+
+    /// Whether the last command said that.
+    pub(super) fn last_said(&self, text: &str) -> bool {
+        self.trail.rsplit("\n$ ").next().is_some_and(|last| last.contains(text))
     }
 
     /// The state of each step, and whether the ledger of its target has it.
@@ -286,7 +313,8 @@ fn table_exists(db: &Path, name: &str) -> bool {
 fn rows(db: &Path) -> String {
     let db = open(db);
     let objects = "SELECT type, name, sql FROM sqlite_schema
-        WHERE tbl_name NOT GLOB 'cutover_*' AND name NOT GLOB 'sqlite_*' ORDER BY name";
+        WHERE tbl_name NOT GLOB 'cutover_*' AND tbl_name NOT GLOB 'migrations*' AND name NOT GLOB 'sqlite_*'
+        ORDER BY name";
     let mut objects = db.prepare(objects).unwrap();
     let objects = objects.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
     let mut found = String::new();

@@ -4,6 +4,13 @@ use cutover_tests::sqlite3;
 
 use crate::system::{System, folder_in_memory};
 
+/// The databases of every plan but a demo's.
+const DATABASES: &[&str] = &["app.db", "more.db"];
+
+/// Those of a CORTEX brain.
+const TIERS: &[&str] =
+    &["cortex-brain/tier1/conversations.db", "cortex-brain/tier2/knowledge_graph.db", "cortex-brain/tier3/context.db"];
+
 /// What is there exactly as long as a step is applied.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Proof {
@@ -21,6 +28,8 @@ pub(super) struct Small {
     pub(super) ends: i32,
     text: String,
     filler: bool,
+    /// The plan inside the program that it is, on its demo system.
+    demo: Option<&'static str>,
     /// The steps that leave something to look at.
     pub(super) proofs: Vec<(&'static str, Proof)>,
 }
@@ -41,6 +50,11 @@ const OTHER: &[(&str, &str)] = &[
     ("more.down.sql", "UPDATE orders SET n = n - 7;\n"),
     ("again.sql", "UPDATE orders SET n = n * 2;\n"),
     ("again.down.sql", "UPDATE orders SET n = n / 2;\n"),
+    (
+        "large.sql",
+        "CREATE TABLE more_filler AS SELECT * FROM filler;\nUPDATE filler SET x = x || 'y';\nCREATE INDEX i ON filler(x);\n",
+    ),
+    ("large.down.sql", "DROP INDEX i;\nUPDATE filler SET x = substr(x, 1, 4000);\nDROP TABLE more_filler;\n"),
 ];
 
 const BEFORE: &str = "CREATE TABLE orders (id INTEGER PRIMARY KEY, n INTEGER NOT NULL);
@@ -101,7 +115,28 @@ impl Small {
             ("archive", Proof::File("old/logs/a.jsonl")),
         ];
         let proofs = looked_at.into_iter().filter(|(id, _)| text.contains(&format!("id = \"{id}\"\n"))).collect();
-        Self { name: name.to_owned(), ends: 0, text, filler: false, proofs }
+        Self { name: name.to_owned(), ends: 0, text, filler: false, demo: None, proofs }
+    }
+
+    /// The plan for CORTEX brains, which is not small.
+    pub(super) fn cortex() -> Self {
+        let (name, text) = ("cortex".to_owned(), String::new());
+        Self { name, ends: 0, text, filler: false, demo: Some("cortex-2.0"), proofs: Vec::new() }
+    }
+
+    /// One transaction that rewrites more than SQLite keeps in memory.
+    pub(super) fn large() -> Self {
+        Self::new("large", "", &[&[script("a", ""), script("large", ""), script("b", "")]]).with_filler(true)
+    }
+
+    /// The databases that are looked at.
+    pub(super) fn databases(&self) -> &'static [&'static str] {
+        if self.demo.is_some() { TIERS } else { DATABASES }
+    }
+
+    /// Whether what an apply makes is the same each time, but for bookkeeping: a brain is told the time.
+    pub(super) fn always_the_same(&self) -> bool {
+        self.demo.is_none()
     }
 
     /// With a database that is larger than SQLite's cache.
@@ -118,6 +153,11 @@ impl Small {
         !["command.run", "file.archive", "config.map", "target.snapshot"].iter().any(|kind| self.text.contains(kind))
     }
 
+    /// Whether programs run that are not ours.
+    pub(super) fn runs_commands(&self) -> bool {
+        self.text.contains("command.run")
+    }
+
     /// Whether `MENDED` makes an apply end well.
     pub(super) fn can_be_mended(&self) -> bool {
         self.text.contains(MENDED)
@@ -125,6 +165,9 @@ impl Small {
 
     /// The system that it migrates, as it is before.
     pub(super) fn system(&self, wal: bool) -> System {
+        if let Some(demo) = self.demo {
+            return System::of_demo(folder_in_memory(), demo, "a");
+        }
         let mode = if wal { "PRAGMA journal_mode = WAL;" } else { "" };
         let filler = if self.filler { FILLER } else { "" };
         let system = System::in_folder(folder_in_memory(), &format!("{mode} {BEFORE} {filler}"), &self.text);

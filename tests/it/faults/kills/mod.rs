@@ -3,9 +3,11 @@
 //! - `single`: one kill, then the same command again.
 //! - `double`: two kills in two commands, then the way out.
 //! - `points`: one kill at each point of each step kind.
+//! - `random`: kills at any time, whatever is under way.
 
 mod double;
 mod points;
+mod random;
 mod single;
 
 use super::lab::Fault;
