@@ -42,7 +42,8 @@ deny:
 faults *settings:
     .ci/faults {{ settings }}
 
-# Every combination: hours.
+# Every combination of the matrix, of two kills in two commands three times the sample: an hour or more. (`.ci/faults
+# KILLS=pairs` meets every pair of kills: weeks.)
 faults-all:
     .ci/faults KILLS=all
 

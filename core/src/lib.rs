@@ -9,6 +9,7 @@
 //! (its persistent name and its typed configuration) and [`register_step!`].
 
 mod context;
+mod difference;
 mod digest;
 pub mod disk;
 mod docs;
@@ -30,6 +31,7 @@ pub use async_trait::async_trait;
 pub use inventory;
 
 pub use context::{Host, Progress, StepContext, StepInfo, Targets};
+pub use difference::{Difference, differences};
 pub use digest::{blake3_hex, canonical_json, token_digest};
 pub use docs::{Field, step_fields, step_markdown, steps_markdown, target_fields, target_markdown};
 pub use error::{StepError, StepErrorKind};

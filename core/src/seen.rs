@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Depth, StepContext, StepError, Target};
+use crate::{Depth, Difference, StepContext, StepError, Target, differences};
 
 /// As much of a digest as tells two definitions apart.
 const DIGITS: usize = 16;
@@ -30,20 +30,15 @@ impl TargetSeen {
 
     /// What was done to the structure between `self` and `now`, a line each.
     pub fn structure_since(&self, now: &Self) -> Vec<String> {
-        let gone = self.schema.iter().filter_map(|(name, digest)| match now.schema.get(name) {
-            None => Some(format!("{name} is gone")),
-            Some(other) => (other != digest).then(|| format!("{name} is another one")),
-        });
-        let new = now.schema.keys().filter(|name| !self.schema.contains_key(*name));
-        gone.chain(new.map(|name| format!("{name} is new"))).collect()
+        differences(&self.schema, &now.schema).map(|(name, how)| format!("{name} {how}")).collect()
     }
 
     /// Where rows came or went between `self` and `now`, a line each.
     pub fn rows_since(&self, now: &Self) -> Vec<String> {
-        let differs = |(part, then): (&String, &u64)| {
-            let is = now.counts.get(part)?;
-            (is != then).then(|| format!("{part}: {then} then, {is} now"))
+        let told = |(part, how)| match how {
+            Difference::Other { was, is } => Some(format!("{part}: {was} then, {is} now")),
+            Difference::Gone | Difference::New => None,
         };
-        self.counts.iter().filter_map(differs).collect()
+        differences(&self.counts, &now.counts).filter_map(told).collect()
     }
 }

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Receipt, StepContext, StepError};
+use crate::{Difference, Receipt, StepContext, StepError, differences};
 
 /// A thing that holds state: a database, a key-value store, a folder.
 ///
@@ -229,34 +229,24 @@ impl Fingerprint {
         crate::blake3_hex(crate::canonical_json(&serde_json::json!([self.kind, self.schema, self.content])).as_bytes())
     }
 
-    /// What differs from `other`, one line per object: "table plugins: only in the first".
-    pub fn differences(&self, other: &Self) -> Vec<String> {
-        let mut lines = Vec::new();
-        compare(&self.schema, &other.schema, "definition", &mut lines);
-        if let (Some(a), Some(b)) = (&self.content, &other.content) {
-            for name in a.keys().chain(b.keys().filter(|k| !a.contains_key(*k))) {
-                match (a.get(name), b.get(name)) {
-                    (Some(x), Some(y)) if x != y => {
-                        lines.push(format!("{name}: content differs ({} and {} entries)", x.count, y.count));
-                    }
-                    (Some(_), None) => lines.push(format!("{name}: content only in the first")),
-                    (None, Some(_)) => lines.push(format!("{name}: content only in the second")),
-                    _ => {}
+    /// What is otherwise in `now`, one line per object: "table plugins is gone", "table orders: 5 entries then, 6 now".
+    pub fn changes(&self, now: &Self) -> Vec<String> {
+        let mut lines: Vec<String> =
+            differences(&self.schema, &now.schema).map(|(name, how)| format!("{name} {how}")).collect();
+        if let (Some(was), Some(is)) = (&self.content, &now.content) {
+            lines.extend(differences(was, is).filter_map(|(name, how)| match how {
+                Difference::Other { was, is } if was.count != is.count => {
+                    Some(format!("{name}: {} entries then, {} now", was.count, is.count))
                 }
-            }
+                Difference::Other { is, .. } => {
+                    Some(format!("{name}: content changed ({} entries then and now)", is.count))
+                }
+                // The structure says so already, if the part is one that has any.
+                _ if self.schema.contains_key(name) || now.schema.contains_key(name) => None,
+                how => Some(format!("content of {name} {how}")),
+            }));
         }
         lines
-    }
-}
-
-fn compare(a: &BTreeMap<String, String>, b: &BTreeMap<String, String>, what: &str, lines: &mut Vec<String>) {
-    for name in a.keys().chain(b.keys().filter(|k| !a.contains_key(*k))) {
-        match (a.get(name), b.get(name)) {
-            (Some(x), Some(y)) if x != y => lines.push(format!("{name}: {what} differs")),
-            (Some(_), None) => lines.push(format!("{name}: only in the first")),
-            (None, Some(_)) => lines.push(format!("{name}: only in the second")),
-            _ => {}
-        }
     }
 }
 

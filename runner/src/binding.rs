@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cutover_core::{Depth, Fingerprint, StepContext};
+use cutover_core::{Depth, Difference, Fingerprint, StepContext, differences};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -66,12 +66,12 @@ impl Binding {
         if self.plan != now.plan {
             lines.push(format!("the plan was `{}`, and is `{}`", self.plan, now.plan));
         }
-        compare(&self.steps, &now.steps, &mut |id, how| match (id, how) {
-            ("", _) => {}
-            (id, How::Gone) => lines.push(format!("step `{id}` is no longer in the plan")),
-            (id, How::New) => lines.push(format!("step `{id}` is new in the plan")),
-            (id, How::Other) => lines.push(format!("step `{id}` changed")),
-        });
+        let steps = differences(&self.steps, &now.steps).filter(|(id, _)| !id.is_empty());
+        lines.extend(steps.map(|(id, how)| match how {
+            Difference::Gone => format!("step `{id}` is no longer in the plan"),
+            Difference::New => format!("step `{id}` is new in the plan"),
+            Difference::Other { .. } => format!("step `{id}` changed"),
+        }));
         if lines.is_empty() && self.steps.get("") != now.steps.get("") {
             lines.push("the order of the plan's steps, what they need or their units changed".to_owned());
         }
@@ -80,23 +80,12 @@ impl Binding {
                 lines.push(format!("target `{name}` is no longer in the plan"));
                 continue;
             };
-            compare(&was.ledger, &is.ledger, &mut |id, how| {
-                lines.push(match how {
-                    How::Gone => format!("{name}: the ledger no longer has step `{id}`"),
-                    How::New => format!("{name}: the ledger has step `{id}` now"),
-                    How::Other => format!("{name}: the ledger has another step `{id}` now"),
-                });
-            });
-            let (was, is) = (&was.fingerprint, &is.fingerprint);
-            compare(&was.schema, &is.schema, &mut |object, how| lines.push(format!("{name}: {object} {how}")));
-            if let (Some(was), Some(is)) = (&was.content, &is.content) {
-                for (part, is) in is {
-                    if let Some(was) = was.get(part).filter(|was| *was != is) {
-                        let (a, b) = (was.count, is.count);
-                        lines.push(format!("{name}: {part}: its content changed ({a} entries then, {b} now)"));
-                    }
-                }
-            }
+            lines.extend(differences(&was.ledger, &is.ledger).map(|(id, how)| match how {
+                Difference::Gone => format!("{name}: the ledger no longer has step `{id}`"),
+                Difference::New => format!("{name}: the ledger has step `{id}` now"),
+                Difference::Other { .. } => format!("{name}: the ledger has another step `{id}` now"),
+            }));
+            lines.extend(was.fingerprint.changes(&is.fingerprint).into_iter().map(|line| format!("{name}: {line}")));
         }
         lines.extend(
             now.targets
@@ -106,33 +95,4 @@ impl Binding {
         );
         lines
     }
-}
-
-/// How an entry differs.
-#[derive(Debug, Clone, Copy)]
-enum How {
-    Gone,
-    New,
-    Other,
-}
-
-impl std::fmt::Display for How {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Gone => "is gone",
-            Self::New => "is new",
-            Self::Other => "changed",
-        })
-    }
-}
-
-fn compare(was: &BTreeMap<String, String>, is: &BTreeMap<String, String>, tell: &mut dyn FnMut(&str, How)) {
-    for (id, digest) in was {
-        match is.get(id) {
-            None => tell(id, How::Gone),
-            Some(other) if other != digest => tell(id, How::Other),
-            Some(_) => {}
-        }
-    }
-    is.keys().filter(|id| !was.contains_key(*id)).for_each(|id| tell(id, How::New));
 }

@@ -42,7 +42,7 @@ fn a_rollback_that_leaves_something_fails_the_rehearsal_and_table_and_rows_are_n
     let before = without_state(&system);
     let ran = system.cutover("rehearse", &[]).expect_code(100);
     for said in [
-        "after the rollback: app: table orders: content differs",
+        "after the rollback: app: table orders: content changed (2 entries then and now)",
         "table orders: only in the original: id=2, note=\"two\"",
         "table orders: not in the original: id=2, note=\"TWO\"",
     ] {

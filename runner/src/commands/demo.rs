@@ -108,7 +108,7 @@ fn compare(before: &BTreeMap<String, Fingerprint>, after: &BTreeMap<String, Fing
         let mark = if same { out.style.good("equal") } else { out.style.bad("DIFFERENT") };
         let (a, b) = (first.digest(), second.digest());
         out.print(&format!("  {name:8} {} {} {mark}\n", &a[..16], &b[..16]));
-        for line in first.differences(second) {
+        for line in first.changes(second) {
             out.print(&format!("           {line}\n"));
         }
     }

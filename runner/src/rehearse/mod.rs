@@ -228,7 +228,7 @@ impl Stage<'_> {
         let cx = survey_context(&session, self.emitter, self.stop);
         for (name, was) in before {
             let Some(is) = after.get(name).filter(|is| *is != was) else { continue };
-            let lines = was.differences(is);
+            let lines = was.changes(is);
             self.failures.extend(lines.into_iter().map(|l| format!("after the rollback: {name}: {l}")));
             if let (Some(real), Some(copy)) = (self.session.targets.get(name), session.targets.get(name)) {
                 let rows = copy.differing(&cx, real.path()).await?;

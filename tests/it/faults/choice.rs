@@ -3,12 +3,13 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Read from the environment: `CUTOVER_KILLS=all`, `CUTOVER_SEED=N`, `CUTOVER_FAULT=NAME`.
+/// Read from the environment: `CUTOVER_KILLS=all`, `CUTOVER_KILLS=pairs`, `CUTOVER_SEED=N`, `CUTOVER_FAULT=NAME`.
 ///
 /// A combination's name is a path; to ask for the beginning of one is to ask for everything below it. `*` is any part.
 #[derive(Debug)]
 pub(super) struct Choice {
     all: bool,
+    pairs: bool,
     seed: u64,
     name: Option<String>,
 }
@@ -17,10 +18,12 @@ impl Choice {
     pub(super) fn of_environment() -> Self {
         let var = |name: &str| std::env::var(name).ok();
         let name = var("CUTOVER_FAULT");
-        let all = name.is_some() || var("CUTOVER_KILLS").is_some_and(|kills| kills == "all");
+        let kills = var("CUTOVER_KILLS").unwrap_or_default();
+        let pairs = name.is_some() || kills == "pairs";
+        let all = pairs || kills == "all";
         let seed = var("CUTOVER_SEED").map(|seed| seed.parse().expect("CUTOVER_SEED is a number"));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        Self { all, seed: seed.unwrap_or(now.as_secs()), name }
+        Self { all, pairs, seed: seed.unwrap_or(now.as_secs()), name }
     }
 
     /// What decides about the sample.
@@ -36,6 +39,11 @@ impl Choice {
     /// What is asked for by name.
     pub(super) fn name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    /// Whether every pair of two faults is wanted: weeks, unless the name says which.
+    pub(super) fn pairs(&self) -> bool {
+        self.pairs
     }
 
     /// Whether something is asked for by name: it need not be a combination of every test.

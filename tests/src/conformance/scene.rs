@@ -27,7 +27,7 @@ impl Marks {
             if let Some(now) = later.prints.get(name)
                 && now != print
             {
-                let found = print.differences(now);
+                let found = print.changes(now);
                 let found = if found.is_empty() { vec!["differs".to_owned()] } else { found };
                 lines.extend(found.into_iter().map(|line| format!("target `{name}`: {line}")));
             }

@@ -74,7 +74,7 @@ fn a_crash_after_any_batch_goes_on_to_the_same_rows_or_back_to_none() {
         let last = opened(&with(ROWS, ", batch = 6"), root.path());
         last.rollback("it", None).expect("rolls back without a receipt");
         let after = last.fingerprints().expect("fingerprints");
-        assert_eq!(before["brain"].differences(&after["brain"]), Vec::<String>::new(), "after {stop} batches");
+        assert_eq!(before["brain"].changes(&after["brain"]), Vec::<String>::new(), "after {stop} batches");
         let counter = ask(root.path(), "SELECT seq FROM sqlite_sequence WHERE name = 'actions'");
         assert_eq!(counter, "1", "the counter is as before, after {stop} batches");
     }
@@ -182,7 +182,7 @@ fn keys_of_every_type_and_both_infinities_are_each_filled_in_once() {
     assert_eq!(ask(root.path(), "SELECT count(*) || ' ' || count(DISTINCT v) FROM dst"), "20 20");
     let receipt = bench.host().receipt("it");
     bench.rollback("it", receipt.as_ref()).expect("rolls back");
-    assert_eq!(before["brain"].differences(&bench.fingerprints().expect("fingerprints")["brain"]), [""; 0]);
+    assert_eq!(before["brain"].changes(&bench.fingerprints().expect("fingerprints")["brain"]), [""; 0]);
 }
 
 #[test]

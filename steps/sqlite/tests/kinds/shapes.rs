@@ -63,6 +63,6 @@ proptest! {
         prop_assert_eq!(bench.verify("it").expect("verifies"), Verdict::Holds);
         bench.rollback("it", Some(&receipt)).expect("rolls back");
         let after = bench.fingerprints().expect("fingerprints");
-        prop_assert_eq!(before["brain"].differences(&after["brain"]), Vec::<String>::new());
+        prop_assert_eq!(before["brain"].changes(&after["brain"]), Vec::<String>::new());
     }
 }

@@ -59,7 +59,7 @@ fn an_export_loads_into_the_same_database() {
     let second = World::new("");
     sqlite3(second.db(), format!(".read {}", file.display()));
     let (before, after) = (world.open(1).print(), second.open(1).print());
-    assert_eq!(before.differences(&after), [""; 0]);
+    assert_eq!(before.changes(&after), [""; 0]);
     for check in [
         "PRAGMA integrity_check",
         "PRAGMA application_id",
@@ -79,7 +79,7 @@ fn an_export_loads_into_the_same_database() {
         &format!("import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript(open({file:?}, newline='').read())"),
         &third.db(),
     );
-    assert_eq!(before.differences(&third.open(1).print()), [""; 0]);
+    assert_eq!(before.changes(&third.open(1).print()), [""; 0]);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn every_kind_of_object_is_in_the_copy_and_works_there() {
     bench.apply("dump").unwrap();
     let second = World::new("");
     sqlite3(second.db(), format!(".read {}", world.folder.path().join("backups/deep/app.sql").display()));
-    assert_eq!(world.open(1).print().differences(&second.open(1).print()), [""; 0]);
+    assert_eq!(world.open(1).print().changes(&second.open(1).print()), [""; 0]);
     for check in [
         "SELECT group_concat(type || ' ' || name) FROM (SELECT * FROM sqlite_master ORDER BY type, name)",
         "SELECT group_concat(rowid || ' ' || a) FROM t ORDER BY rowid",

@@ -62,6 +62,8 @@ const SECOND: &[(&str, Between, Line)] = &[
 /// In a sample, which also meets each plan in one of the modes only: of how many first kills one is met, and below which
 /// number each is followed by one second kill.
 const PACE: usize = 6;
+/// How many times as many are met where all of the matrix is wanted, and not every pair.
+const MORE: usize = 3;
 const SECOND_KILLS: usize = 20;
 /// No command here is as long as this.
 const KILLS: usize = 500;
@@ -117,7 +119,7 @@ impl<'a> Story<'a> {
             for (first, applied_before, line) in FIRST {
                 let modes = [("delete", false), ("wal", true)];
                 let drawn = choice.draw(&format!("{}/{first}", small.name), modes.len());
-                for (_, (mode, wal)) in modes.into_iter().enumerate().filter(|(i, _)| choice.all() || *i == drawn) {
+                for (_, (mode, wal)) in modes.into_iter().enumerate().filter(|(i, _)| choice.pairs() || *i == drawn) {
                     let name = format!("{}/{mode}/{first}", small.name);
                     all.push(Story { name, small, wal, applied_before: *applied_before, first: *line });
                 }
@@ -150,7 +152,7 @@ impl<'a> Story<'a> {
         let worlds = Worlds { before, after, mended };
         let trail = lab.trail().to_owned();
 
-        let pace = if choice.all() { 1 } else { PACE };
+        let pace = if choice.pairs() { 1 } else { PACE / if choice.all() { MORE } else { 1 } };
         for kill in (choice.draw(&self.name, pace)..KILLS).step_by(pace) {
             let name = format!("{}/{kill}", self.name);
             if !choice.allows(&name) {
@@ -184,10 +186,11 @@ impl<'a> Story<'a> {
         let trail = lab.trail().to_owned();
         let second: Vec<_> = SECOND.iter().filter(|s| s.1 != Between::Mended || worlds.mended.is_some()).collect();
         let drawn = choice.draw(name, second.len());
-        for (_, (second, between, line)) in second.into_iter().enumerate().filter(|(i, _)| choice.all() || *i == drawn)
+        for (_, (second, between, line)) in
+            second.into_iter().enumerate().filter(|(i, _)| choice.pairs() || *i == drawn)
         {
             let name = format!("{name}/{second}");
-            let kills = if choice.all() { 0..KILLS } else { one(choice.draw(&name, SECOND_KILLS)) };
+            let kills = if choice.pairs() { 0..KILLS } else { one(choice.draw(&name, SECOND_KILLS)) };
             for kill in kills {
                 let name = format!("{name}/{kill}");
                 if !choice.allows(&name) {

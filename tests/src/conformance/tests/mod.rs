@@ -134,11 +134,11 @@ fn each_mistake_is_caught_by_its_rule() {
     }
     for (flaw, rule, saying) in [
         ("second-apply-rewrites", Rule::AppliesOnce, "says that all was there already, but it wrote:\n  ~ store.json"),
-        ("no-ledger-row", Rule::RollsBack, "target `store`: a: content differs"),
+        ("no-ledger-row", Rule::RollsBack, "target `store`: a: content changed"),
         ("other-digest", Rule::LedgerAgrees, "the ledger says LedgerEntry"),
         ("ledger-row-stays", Rule::AppliesAgain, "all was there already"),
         ("ledger-row-is-marked", Rule::LedgerAgrees, "still has"),
-        ("outside-the-transaction", Rule::WorksInGroup, "target `store`: a: content differs"),
+        ("outside-the-transaction", Rule::WorksInGroup, "target `store`: a: content changed"),
     ] {
         caught(&toy("put", &format!(", flaw = \"{flaw}\""), ""), rule, saying);
     }
