@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use rusqlite::ErrorCode;
+use rustix::fs::{Access, access};
 use thiserror::Error;
 
 use super::store::VERSION;
@@ -68,16 +70,35 @@ pub enum Damage {
     Transition(u64, String),
 }
 
-/// What SQLite says of the file at `path`: a file that it cannot make sense of is damaged, the rest is a failure.
+pub(super) const READ_ONLY: &str = "its header forbids to write it";
+
+/// What SQLite says of the file at `path`: either its surroundings fail, or the file makes no sense. Our own statements do,
+/// so that one which fails for another reason has met a file that was changed.
 pub(super) fn store(path: &Path, source: rusqlite::Error) -> JournalError {
-    let path = path.display().to_string();
+    let shown = path.display().to_string();
+    let plain = source.sqlite_error().is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_READONLY);
     match source.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
-            JournalError::Damaged { path, damage: Damage::File(source.to_string()) }
+        Some(ErrorCode::ReadOnly) if plain && may_write(path) => {
+            JournalError::Damaged { path: shown, damage: Damage::File(READ_ONLY.to_owned()) }
         }
-        _ if source.to_string().contains("no such table") => {
-            JournalError::Damaged { path, damage: Damage::File(source.to_string()) }
-        }
-        _ => JournalError::Store { path, source },
+        Some(
+            ErrorCode::SystemIoFailure
+            | ErrorCode::DiskFull
+            | ErrorCode::CannotOpen
+            | ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::FileLockingProtocolFailed
+            | ErrorCode::ReadOnly
+            | ErrorCode::PermissionDenied
+            | ErrorCode::OutOfMemory
+            | ErrorCode::OperationInterrupted
+            | ErrorCode::ApiMisuse,
+        ) => JournalError::Store { path: shown, source },
+        _ => JournalError::Damaged { path: shown, damage: Damage::File(source.to_string()) },
     }
+}
+
+/// Whether the system allows to write the file at `path`.
+pub(super) fn may_write(path: &Path) -> bool {
+    [Some(path), path.parent()].into_iter().flatten().all(|path| access(path, Access::WRITE_OK).is_ok())
 }

@@ -1,7 +1,8 @@
 //! The journal store: an append-only SQLite file (WAL, `synchronous = FULL`), hash-chained, with the plan files that
 //! applied steps were made of kept beside the records by content. Knows how records are kept and chained, not what they mean.
 //!
-//! Format version 1: `meta(key, value)`, `events(seq, at, run, epoch, plan, body, hash)`, `objects(hash, bytes)`.
+//! Format version 1: `meta(key, value)`, `events(seq, at, run, epoch, plan, body, hash)`, `objects(hash, bytes)`. The version
+//! stands in `meta` and in `user_version`: what only one of them says is damage, not another version.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,12 +16,14 @@ use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
 use super::chain::{GENESIS, link};
-use super::error::{Damage, JournalError, store};
+use super::error::{Damage, JournalError, READ_ONLY, may_write, store};
 use super::private::{make_private_file, make_private_folder};
 
 /// The format version that this build writes.
-pub(super) const VERSION: &str = "1";
+pub(super) const VERSION: u32 = 1;
 const FILE: &str = "journal.db";
+/// SQLITE_READONLY_ROLLBACK.
+const HOT_JOURNAL: i32 = 776;
 
 /// An open journal.
 #[derive(Debug)]
@@ -37,7 +40,7 @@ impl Journal {
         state.join(FILE)
     }
 
-    /// Opens the journal for reading; none when there is no journal yet. Writes nothing.
+    /// Opens the journal for reading; none when there is no journal yet, or nothing in it. Writes nothing.
     pub fn open_read(state: &Path) -> Result<Option<Self>, JournalError> {
         let path = Self::path_in(state);
         if !path.exists() {
@@ -45,10 +48,18 @@ impl Journal {
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags).map_err(|e| store(&path, e))?;
-        Self::checked(connection, path).map(Some)
+        match is_new(&connection) {
+            Ok(false) => Self::checked(connection, path).map(Some),
+            Ok(true) => Ok(None),
+            // Its first transaction was cut short, before it had a log: whoever writes next takes that back.
+            Err(e) if e.sqlite_error().is_some_and(|e| e.extended_code == HOT_JOURNAL) => Ok(None),
+            Err(e) => Err(store(&path, e)),
+        }
     }
 
     /// Opens the journal for writing, and makes it (file 0600, folder 0700) when there is none.
+    ///
+    /// All of it is looked at, also what no record of now needs: damage that were met later could not be set aside.
     pub fn open_write(state: &Path) -> Result<Self, JournalError> {
         make_private_folder(state)?;
         let path = Self::path_in(state);
@@ -56,20 +67,28 @@ impl Journal {
             make_private_file(&path)?;
         }
         let connection = Connection::open(&path).map_err(|e| store(&path, e))?;
+        connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(|e| store(&path, e))?;
+        let is_new = is_new(&connection).map_err(|e| store(&path, e))?;
+        if !is_new {
+            sound(&connection, &path)?;
+        }
         let setup = || -> rusqlite::Result<()> {
-            connection.busy_timeout(std::time::Duration::from_secs(10))?;
             connection.pragma_update(None, "journal_mode", "wal")?;
             connection.pragma_update(None, "synchronous", "full")?;
-            connection.execute_batch(
-                "BEGIN IMMEDIATE;
-                 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-                 CREATE TABLE IF NOT EXISTS events (
-                   seq INTEGER PRIMARY KEY, at TEXT NOT NULL, run TEXT NOT NULL, epoch INTEGER NOT NULL,
-                   plan TEXT NOT NULL, body TEXT NOT NULL, hash TEXT NOT NULL);
-                 CREATE TABLE IF NOT EXISTS objects (hash TEXT PRIMARY KEY, bytes BLOB NOT NULL) WITHOUT ROWID;",
-            )?;
-            connection.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('version', ?1)", [VERSION])?;
-            connection.execute_batch("COMMIT")
+            if is_new {
+                connection.execute_batch(&format!(
+                    "BEGIN IMMEDIATE;
+                     CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+                     CREATE TABLE IF NOT EXISTS events (
+                       seq INTEGER PRIMARY KEY, at TEXT NOT NULL, run TEXT NOT NULL, epoch INTEGER NOT NULL,
+                       plan TEXT NOT NULL, body TEXT NOT NULL, hash TEXT NOT NULL);
+                     CREATE TABLE IF NOT EXISTS objects (hash TEXT PRIMARY KEY, bytes BLOB NOT NULL) WITHOUT ROWID;
+                     INSERT OR IGNORE INTO meta (key, value) VALUES ('version', '{VERSION}');
+                     PRAGMA user_version = {VERSION};
+                     COMMIT"
+                ))?;
+            }
+            Ok(())
         };
         setup().map_err(|e| store(&path, e))?;
         Self::checked(connection, path)
@@ -87,18 +106,20 @@ impl Journal {
     }
 
     fn checked(connection: Connection, path: PathBuf) -> Result<Self, JournalError> {
-        let version: Option<String> = connection
-            .query_row("SELECT value FROM meta WHERE key = 'version'", [], |r| r.get(0))
-            .optional()
-            .map_err(|e| store(&path, e))?;
-        match version.as_deref() {
-            Some(VERSION) => {}
-            Some(found) => {
-                return Err(JournalError::Newer { path: path.display().to_string(), found: found.to_owned() });
+        let read = || -> rusqlite::Result<(Option<String>, u32)> {
+            let version = connection.query_row("SELECT value FROM meta WHERE key = 'version'", [], |r| r.get(0));
+            Ok((version.optional()?, connection.pragma_query_value(None, "user_version", |r| r.get(0))?))
+        };
+        let (version, again) = read().map_err(|e| store(&path, e))?;
+        let shown = path.display().to_string();
+        match version.as_deref().and_then(|v| v.parse::<u32>().ok()) {
+            Some(VERSION) if again == VERSION => {}
+            Some(found) if found == again && found > VERSION => {
+                return Err(JournalError::Newer { path: shown, found: found.to_string() });
             }
-            None => {
-                let damage = Damage::File("it has no format version".into());
-                return Err(JournalError::Damaged { path: path.display().to_string(), damage });
+            _ => {
+                let damage = Damage::File("its format version cannot be read".into());
+                return Err(JournalError::Damaged { path: shown, damage });
             }
         }
         let mut journal = Self { connection, path, last: (0, GENESIS.to_owned()), max_epoch: 0 };
@@ -246,7 +267,7 @@ impl Journal {
             .map_err(|e| store(&self.path, e))?;
         match bytes {
             Some(bytes) if blake3_hex(&bytes) == hash => Ok(Some(bytes.into())),
-            Some(_) => Err(self.damaged(Damage::File(format!("the stored plan file {hash} does not match its hash")))),
+            Some(_) => Err(self.damaged(Damage::File(unlike(hash)))),
             None => Ok(None),
         }
     }
@@ -255,8 +276,15 @@ impl Journal {
     pub fn set_aside(state: &Path, now: Timestamp) -> Result<PathBuf, JournalError> {
         let stamp = now.strftime("%Y%m%dT%H%M%SZ").to_string();
         let path = Self::path_in(state);
-        let aside = state.join(format!("journal.damaged-{stamp}.db"));
-        for suffix in ["", "-wal", "-shm"] {
+        let mut aside = state.join(format!("journal.damaged-{stamp}.db"));
+        for n in 2.. {
+            if !aside.exists() {
+                break;
+            }
+            aside = state.join(format!("journal.damaged-{stamp}-{n}.db"));
+        }
+        // The file itself goes last: a log without it would be deleted by whoever makes the next journal.
+        for suffix in ["-shm", "-wal", ""] {
             let from = PathBuf::from(format!("{}{suffix}", path.display()));
             let to = PathBuf::from(format!("{}{suffix}", aside.display()));
             if from.exists() {
@@ -272,5 +300,43 @@ impl Journal {
     }
 }
 
+/// Whether nothing was ever written to it.
+fn is_new(connection: &Connection) -> rusqlite::Result<bool> {
+    let tables: u32 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0))?;
+    let pages: u32 = connection.pragma_query_value(None, "page_count", |r| r.get(0))?;
+    Ok(tables == 0 && pages <= 1)
+}
+
+/// Refuses pages that SQLite finds damaged, and plan files that are not what they were; records have their chain.
+fn sound(connection: &Connection, path: &Path) -> Result<(), JournalError> {
+    let damaged = |what| JournalError::Damaged { path: path.display().to_string(), damage: Damage::File(what) };
+    let look = || -> rusqlite::Result<Option<String>> {
+        let found: String = connection.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?;
+        if found != "ok" {
+            return Ok(Some(found.replace('\n', " ")));
+        }
+        // A header may say so, of a file that may well be written: nothing could be appended.
+        if connection.is_readonly(rusqlite::MAIN_DB)? && may_write(path) {
+            return Ok(Some(READ_ONLY.to_owned()));
+        }
+        let mut objects = connection.prepare("SELECT hash, bytes FROM objects")?;
+        let mut objects = objects.query([])?;
+        while let Some(row) = objects.next()? {
+            let (hash, bytes) = (row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_blob()?);
+            if blake3_hex(bytes) != hash {
+                return Ok(Some(unlike(hash)));
+            }
+        }
+        Ok(None)
+    };
+    look().map_err(|e| store(path, e))?.map_or(Ok(()), |what| Err(damaged(what)))
+}
+
+fn unlike(hash: &str) -> String {
+    format!("the stored plan file {hash} does not match its hash")
+}
+
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod torn;

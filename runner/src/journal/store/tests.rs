@@ -52,7 +52,7 @@ fn an_older_epoch_cannot_append_after_a_newer_one() {
 fn a_newer_format_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let journal = Journal::open_write(dir.path()).unwrap();
-    journal.connection.execute("UPDATE meta SET value = '2'", []).unwrap();
+    journal.connection.execute_batch("UPDATE meta SET value = '2'; PRAGMA user_version = 2").unwrap();
     drop(journal);
     let error = Journal::open_read(dir.path()).unwrap_err().to_string();
     assert!(error.ends_with("has format version 2; this program knows up to 1"), "{error}");
@@ -64,4 +64,41 @@ fn a_file_that_is_no_database_is_damage() {
     fs::write(Journal::path_in(dir.path()), "this is not a database, and long enough to be read as one").unwrap();
     let error = Journal::open_write(dir.path()).unwrap_err();
     assert!(matches!(error, JournalError::Damaged { damage: Damage::File(_), .. }), "{error}");
+}
+
+#[test]
+fn a_second_damaged_journal_is_set_aside_beside_the_first() {
+    let dir = tempfile::tempdir().unwrap();
+    for text in ["one", "two"] {
+        fs::write(Journal::path_in(dir.path()), text).unwrap();
+        let aside = Journal::set_aside(dir.path(), Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(fs::read_to_string(aside).unwrap(), text);
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn a_journal_that_was_begun_and_not_made_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(Journal::path_in(dir.path()), "").unwrap();
+    assert!(Journal::open_read(dir.path()).unwrap().is_none());
+    append(&mut Journal::open_write(dir.path()).unwrap(), 1, &["a"]).unwrap();
+    assert!(Journal::open_read(dir.path()).unwrap().is_some());
+}
+
+#[test]
+fn a_journal_whose_making_was_cut_short_is_none() {
+    let (dir, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = Journal::path_in(dir.path());
+    let open = Connection::open(&path).unwrap();
+    open.execute_batch(
+        "PRAGMA cache_size = 1; BEGIN; CREATE TABLE meta (x); INSERT INTO meta VALUES (zeroblob(90000))",
+    )
+    .unwrap();
+    for name in ["journal.db", "journal.db-journal"] {
+        fs::copy(dir.path().join(name), killed.path().join(name)).unwrap();
+    }
+    assert!(Journal::open_read(killed.path()).unwrap().is_none());
+    append(&mut Journal::open_write(killed.path()).unwrap(), 1, &["a"]).unwrap();
+    assert!(Journal::open_read(killed.path()).unwrap().is_some());
 }

@@ -265,8 +265,11 @@ impl<'a> Ready<'a> {
         let ends = self.stage.small.ends;
         let code = self.lab.run(APPLY);
         if code != Some(ends) {
+            if code == Some(101) && self.asks_about_loss() {
+                self.settled += 1;
+                self.lab.expect(BACK_ACCEPTING, 0)?;
             // It ends the rollback that was under way, and says so.
-            if !(unwinding && code == Some(100)) {
+            } else if !(unwinding && code == Some(100)) {
                 return Err(format!("`apply` ended with {code:?} instead of {ends}"));
             }
             self.lab.expect(APPLY, ends)?;
@@ -284,8 +287,7 @@ impl<'a> Ready<'a> {
     fn back(&mut self) -> Result<(), String> {
         match self.lab.run(BACK) {
             Some(0) => {}
-            // What a command had written when it was killed counts as written by others: the message says so, and how to go on.
-            Some(101) if self.stage.small.runs_commands() && self.lab.last_said("--accept-loss") => {
+            Some(101) if self.asks_about_loss() => {
                 self.settled += 1;
                 self.lab.expect(BACK_ACCEPTING, 0)?;
             }
@@ -294,6 +296,11 @@ impl<'a> Ready<'a> {
         self.lab.agrees(true, false)?;
         self.lab.is(&self.before, self.stage.small.always_the_same())?;
         self.nothing_left()
+    }
+
+    /// What a command had written when it was killed counts as written by others: the message says so, and how to go on.
+    fn asks_about_loss(&self) -> bool {
+        self.stage.small.runs_commands() && self.lab.last_said("--accept-loss")
     }
 
     fn nothing_left(&self) -> Result<(), String> {
