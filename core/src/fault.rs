@@ -93,6 +93,8 @@ points! {
     SQLITE_RESTORE_ASIDE = "sqlite.restore-aside";
     /// What others wrote is counted and exported; the database is as it was.
     SQLITE_RESTORE_EXPORTED = "sqlite.restore-exported";
+    /// What others wrote is looked at for the last time, and none of them can commit any more; no page is copied.
+    SQLITE_RESTORE_LOCKED = "sqlite.restore-locked";
     /// Half of the snapshot's pages are in the database's open transaction.
     SQLITE_RESTORE_HALF = "sqlite.restore-half";
     /// The database is what the snapshot was, its epoch and ledger too.

@@ -11,6 +11,7 @@ mod failure;
 mod kills;
 mod kinds;
 mod lab;
+mod living;
 mod plans;
 mod tally;
 mod ways;

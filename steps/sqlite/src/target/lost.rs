@@ -67,6 +67,14 @@ impl Lost {
         Ok(lost)
     }
 
+    /// Forgets what was exported: it is looked for anew.
+    pub(crate) fn discard(self) -> Result<(), StepError> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        fs::remove_file(&self.export).map_err(|e| io_error("cannot remove", &self.export, e))
+    }
+
     /// Whether nothing is lost.
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.objects.is_empty()

@@ -28,11 +28,13 @@ mod duplicate;
 mod facts;
 mod fingerprint;
 mod heard;
+mod held;
 mod kept;
 mod keyed;
 mod known;
 mod ledger;
 mod left;
+mod look;
 mod loss;
 mod lost;
 mod objects;
@@ -108,6 +110,7 @@ impl TargetKind for SqliteTarget {
             fault::SQLITE_COPY_NAMED,
             fault::SQLITE_RESTORE_ASIDE,
             fault::SQLITE_RESTORE_EXPORTED,
+            fault::SQLITE_RESTORE_LOCKED,
             fault::SQLITE_RESTORE_HALF,
             fault::SQLITE_RESTORE_COPIED,
             fault::SQLITE_RESTORED,

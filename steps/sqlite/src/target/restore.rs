@@ -1,27 +1,28 @@
 //! Putting a snapshot back into a living database.
 //!
-//! Owns the order: prove the snapshot, set the present state aside, count and export what others wrote, then copy the
-//! snapshot's pages into the live file through SQLite. The file, its `-wal` and its `-shm` are never renamed or
+//! Owns the order: prove the snapshot, look at what it would take away, then copy its pages into the live file through
+//! SQLite. The file, its `-wal` and its `-shm` are never renamed or
 //! deleted: a program that has them open would go on writing into files that nobody reads.
 
-use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cutover_core::disk::{self, io_error};
 use cutover_core::{Depth, RestoreOptions, Restored, SnapshotManifest, StepError, StepInfo, fault};
 use rusqlite::Connection;
 
-use super::bookkeeping;
+use super::look::Looking;
 use super::loss::Comparison;
-use super::lost::Lost;
 use super::session::{ForeignKeys, Session};
-use super::{connect, fingerprint, snapshot};
+use super::{bookkeeping, connect, fingerprint, held};
 use crate::sql::sqlite_error;
 
 /// Puts the snapshot `from` back, and says which schema objects of others were lost. The epoch of `step` is stored
 /// afterwards.
+///
+/// What others wrote is looked for while they go on. Only if one of them commits before the database is locked, it is
+/// looked for once more, behind the lock.
 pub(crate) fn restore(
     session: &Session,
     target: &str,
@@ -40,38 +41,25 @@ pub(crate) fn restore(
             .map_err(|e| io_error("cannot make", path, e))?;
     }
     disk::private_dir(&options.aside)?;
-    let name = snapshot::free_name(&options.aside, path);
-    let before = session.change_counter_of_writer()?;
-    let aside = session.exclusive(|conn| Ok(snapshot::copy(conn, &options.aside, &name)?.0))?;
-    fault::point(fault::SQLITE_RESTORE_ASIDE);
-    let comparison = Comparison::of_copy(&aside, &older, &session.ledger)?;
-    let bystanders = comparison.bystanders(&step.plan, options)?;
-    if !bystanders.is_empty() && !options.accept_loss {
-        return Err(in_the_way(path, &step.plan, &bystanders));
-    }
-    let known = comparison.known(target, &step.plan, options)?;
-    let lost = Lost::export(&comparison, &known, &aside, from)?;
-    fault::point(fault::SQLITE_RESTORE_EXPORTED);
-    if !lost.is_empty() && !options.accept_loss {
-        return Err(lost.refusal(path));
-    }
-    if session.change_counter_of_writer()? != before {
-        return Err(StepError::conflict(format!("another program wrote to `{}` just now", path.display()))
-            .with_help("stop what writes to it, then run the same command again; nothing was restored"));
-    }
-    session.exclusive(|conn| {
+    // That it can be written is known before anything is set aside.
+    session.exclusive(|_| Ok(()))?;
+    let looking = Looking { session, target, step, from, older: &older, options, reader: &connect::reader(path)? };
+    let first = looking.look()?;
+    let found = session.exclusive(|conn| {
         let snapshot = connect::open_immutable(&older).map_err(|e| sqlite_error(e, "while opening the snapshot"))?;
         let scratch = options.aside.join(format!("resized{}", disk::PARTIAL_SUFFIX));
-        snapshot::put_back(&snapshot, conn, &scratch, &format!("while restoring `{}`", path.display()))?;
+        let doing = format!("while restoring `{}`", path.display());
+        let found = held::put_back(&snapshot, conn, &scratch, &doing, || looking.again(first))?;
         fault::point(fault::SQLITE_RESTORE_COPIED);
-        prove_restored(conn, session, from)
+        prove_restored(conn, session, from)?;
+        Ok(found)
     })?;
     session.transaction(ForeignKeys::On, |conn| {
         bookkeeping::create(conn, &session.ledger)?;
         bookkeeping::check_epoch(conn, step.epoch)
     })?;
     fault::point(fault::SQLITE_RESTORED);
-    Ok((Restored { aside, lost: lost.rows }, lost.objects))
+    Ok((Restored { aside: found.aside, lost: found.lost.rows }, found.lost.objects))
 }
 
 /// What is in the living database and was not in the snapshot `from`.
@@ -109,24 +97,6 @@ fn proven(from: &SnapshotManifest) -> Result<PathBuf, StepError> {
         .with_help("it was changed or damaged since; restore from another snapshot. Nothing was changed"));
     }
     Ok(path)
-}
-
-/// Steps that nobody asked to undo would be undone.
-fn in_the_way(path: &Path, mine: &str, steps: &BTreeMap<String, Vec<String>>) -> StepError {
-    let named = |steps: &[String]| steps.iter().map(|s| format!("`{s}`")).collect::<Vec<_>>().join(", ");
-    let lines: Vec<String> = steps.iter().map(|(plan, steps)| format!("{} of plan `{plan}`", named(steps))).collect();
-    let first = match steps.keys().find(|plan| *plan != mine) {
-        Some(plan) => format!("roll plan `{plan}` back first"),
-        None => "roll those steps back first".to_owned(),
-    };
-    StepError::conflict(format!(
-        "restoring `{}` would undo steps that were applied since the snapshot: {}",
-        path.display(),
-        lines.join("; ")
-    ))
-    .with_help(format!(
-        "{first}, or run again with `--accept-loss`: their rows are exported then, and lost. Nothing was changed"
-    ))
 }
 
 /// The live database now has the structure that the manifest recorded.

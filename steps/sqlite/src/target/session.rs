@@ -130,12 +130,6 @@ impl Session {
         self.read_committed(|conn| bracket(conn, "BEGIN", "COMMIT", "ROLLBACK", work))
     }
 
-    /// The same number as [`change_counter`](Self::change_counter), with the writer opened for it.
-    pub(crate) fn change_counter_of_writer(&self) -> Result<u64, StepError> {
-        self.open_writer(&mut self.lock_writer())?;
-        self.change_counter()
-    }
-
     /// A number that moves when another connection commits. Our own commits do not move it.
     pub(crate) fn change_counter(&self) -> Result<u64, StepError> {
         let writer = self.lock_writer();

@@ -107,20 +107,8 @@ pub(crate) fn transfer(from: &Connection, to: &mut Connection, doing: &str) -> R
     step(&backup, -1, doing)
 }
 
-/// The same in two steps, for a `from` that nobody writes. `to` is locked from the first step on.
-fn transfer_in_halves(from: &Connection, to: &mut Connection, doing: &str) -> Result<(), StepError> {
-    let failed = |e| sqlite_error(e, doing);
-    let pages: i32 = from.pragma_query_value(None, "page_count", |row| row.get(0)).map_err(failed)?;
-    let backup = Backup::new(from, to).map_err(failed)?;
-    if pages > 1 {
-        step(&backup, pages / 2, doing)?;
-        fault::point(fault::SQLITE_RESTORE_HALF);
-    }
-    step(&backup, -1, doing)
-}
-
 /// The next `pages` of a backup; waits for locks of others.
-fn step(backup: &Backup<'_, '_>, pages: i32, doing: &str) -> Result<(), StepError> {
+pub(crate) fn step(backup: &Backup<'_, '_>, pages: i32, doing: &str) -> Result<(), StepError> {
     let until = Instant::now() + BUSY_TIMEOUT;
     loop {
         match backup.step(pages).map_err(|e| sqlite_error(e, doing))? {
@@ -135,48 +123,6 @@ fn step(backup: &Backup<'_, '_>, pages: i32, doing: &str) -> Result<(), StepErro
             _ => std::thread::sleep(Duration::from_millis(10)),
         }
     }
-}
-
-/// The whole of the snapshot `from` into the living database `to`, as one transaction.
-///
-/// SQLite changes the page size of no database in WAL mode. Where that would be needed the snapshot is first written
-/// anew in the page size of `to`, rowids as they are, in the folder `scratch`: this works while others have the
-/// database open, and what they made of its page size stays.
-pub(crate) fn put_back(from: &Connection, to: &mut Connection, scratch: &Path, doing: &str) -> Result<(), StepError> {
-    let failed = |e| sqlite_error(e, doing);
-    let size = |conn: &Connection| conn.pragma_query_value(None, "page_size", |row| row.get::<_, i64>(0));
-    let log: String = to.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(failed)?;
-    let (old, new) = (size(from).map_err(failed)?, size(to).map_err(failed)?);
-    if !log.eq_ignore_ascii_case("wal") || old == new {
-        return transfer_in_halves(from, to, doing);
-    }
-    // What a crash left there goes first.
-    let _ = fs::remove_dir_all(scratch);
-    disk::private_dir(scratch)?;
-    let result = resized(from, new, scratch, doing).and_then(|resized| transfer_in_halves(&resized, to, doing));
-    let _ = fs::remove_dir_all(scratch);
-    result
-}
-
-/// `from` as a database in `scratch` with pages of `size` bytes. SQLite gives the pages of an immutable database no
-/// other size, so it is a copy that is written anew.
-fn resized(from: &Connection, size: i64, scratch: &Path, doing: &str) -> Result<Connection, StepError> {
-    let (same, other) = (scratch.join("same.db"), scratch.join("resized.db"));
-    let failed = |e| sqlite_error(e, &format!("{doing}: its snapshot cannot be written with pages of {size} bytes"));
-    let mut copy = Connection::open(&same).map_err(failed)?;
-    copy.execute_batch("PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE").map_err(failed)?;
-    transfer(from, &mut copy, doing)?;
-    let write = || {
-        copy.pragma_update(None, "page_size", size)?;
-        copy.execute("VACUUM main INTO ?1", [other.to_string_lossy()])?;
-        connect::open_immutable(&other)
-    };
-    write().map_err(|e| {
-        failed(e).with_help(
-            "end every program that has the database open, run `PRAGMA journal_mode = DELETE` in it, then run the \
-             same command again; nothing was restored",
-        )
-    })
 }
 
 /// The copy opens and says of itself what the original says.

@@ -44,7 +44,8 @@ impl Watch {
     }
 }
 
-fn data_version(conn: &Connection) -> Result<i64, StepError> {
+/// A number that moves when another connection than `conn` commits.
+pub(crate) fn data_version(conn: &Connection) -> Result<i64, StepError> {
     conn.prepare_cached("PRAGMA data_version")
         .and_then(|mut s| s.query_row([], |row| row.get(0)))
         .map_err(|e| sqlite_error(e, "while reading the change counter"))

@@ -122,13 +122,17 @@ fn a_damaged_snapshot_and_a_newer_format_are_refused_before_anything_is_touched(
 
 #[test]
 fn a_zero_byte_database_is_snapshotted_and_restored() {
-    let world = World::new("");
-    let opened = world.open(1);
-    let before = opened.print();
-    let manifest = snapshot(&world, &opened);
-    opened.change("one", "CREATE TABLE t(a)").unwrap();
-    restore(&world, &opened, &manifest, false).unwrap();
-    assert_eq!(before, opened.print());
+    for mode in ["wal", "delete"] {
+        let world = World::new("");
+        let opened = world.open(1);
+        let before = opened.print();
+        let manifest = snapshot(&world, &opened);
+        opened.change("one", "CREATE TABLE t(a)").unwrap();
+        world.sql(&format!("PRAGMA journal_mode={mode}"));
+        restore(&world, &opened, &manifest, false).unwrap();
+        assert_eq!(before, opened.print());
+        assert_eq!(world.sql("PRAGMA integrity_check; PRAGMA journal_mode"), format!("ok\n{mode}\n"));
+    }
 }
 
 /// What a step did, the rows as they are after it, and what only others did then: each is told apart.
