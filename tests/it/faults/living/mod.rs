@@ -110,7 +110,6 @@ impl Event {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "whoever runs the matrix wants to see how long the application waited")]
 fn a_restore_under_a_living_application_loses_no_row_and_shows_no_mixture() {
     let choice = Choice::of_environment();
     let mut stories = Vec::new();
