@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cutover_core::journal::{PlanState, Record, StepState};
 use cutover_core::plan::{Plan, PlanStep};
-use cutover_core::{EventKind, Outcome, StepContext, StepInfo, TargetSeen, Verdict};
+use cutover_core::{EventKind, Outcome, StepContext, StepErrorKind, StepInfo, TargetSeen, Verdict};
 
 use crate::cli::{Format, Out};
 use crate::error::Result;
@@ -49,7 +49,7 @@ pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
         broken += usize::from(matches!(verdict, Verdict::Broken(_)));
         emitter.emit(EventKind::StepVerified { step, verdict });
     }
-    let foreign = foreign(&session, &cx, &state).await;
+    let foreign = foreign(&session, &cx, &state).await?;
     let sound = broken == 0 && behind.is_empty() && foreign.structure.is_empty();
     if out.format == Format::Text {
         let mut text = format!("{} verified, {broken} broken\n", count(checked, "applied step"));
@@ -83,7 +83,7 @@ struct Foreign {
     rows: Vec<String>,
 }
 
-async fn foreign(session: &Session, cx: &StepContext, state: &PlanState) -> Foreign {
+async fn foreign(session: &Session, cx: &StepContext, state: &PlanState) -> Result<Foreign> {
     let mut found = Foreign::default();
     for (name, then) in &session.seen(state) {
         let Some(target) = session.targets.get(name) else { continue };
@@ -92,10 +92,12 @@ async fn foreign(session: &Session, cx: &StepContext, state: &PlanState) -> Fore
                 found.structure.extend(then.structure_since(&now).into_iter().map(|l| format!("{name}: {l}")));
                 found.rows.extend(then.rows_since(&now).into_iter().map(|l| format!("{name}: {l}")));
             }
+            // What cannot be read is not what others changed.
+            Err(error) if error.kind() == StepErrorKind::Unavailable => return Err(error.into()),
             Err(error) => found.structure.push(format!("{name}: {}", error.chain())),
         }
     }
-    found
+    Ok(found)
 }
 
 /// Where the journal has to follow the ledgers, a line each.

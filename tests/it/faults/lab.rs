@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use cutover_tests::{Tree, run};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 
+use super::damage::Damage;
 use super::plans::{MENDED, Proof, Small};
 use crate::system::System;
 
@@ -157,6 +158,38 @@ impl<'a> Lab<'a> {
             let journal = self.system.root().join(".cutover/journal.db");
             fs::write(journal, "no database any more, but long enough to be looked at as one").unwrap();
         }
+    }
+
+    /// The root.
+    pub(super) fn root(&self) -> PathBuf {
+        self.system.root()
+    }
+
+    /// How long a file of the root is.
+    pub(super) fn length(&self, path: &str) -> Option<usize> {
+        fs::metadata(self.system.root().join(path)).ok().map(|m| usize::try_from(m.len()).unwrap())
+    }
+
+    /// Damages a file of the root.
+    pub(super) fn damage(&mut self, path: &str, damage: Damage) {
+        let _ = writeln!(self.trail, "# {path} is damaged: {damage}");
+        let file = self.system.root().join(path);
+        let mut bytes = fs::read(&file).unwrap();
+        damage.of(&mut bytes);
+        fs::write(file, bytes).unwrap();
+    }
+
+    /// Every file that is not the runner's own, byte by byte.
+    pub(super) fn system_files(&self) -> Tree {
+        let ours = |path: &str| path.starts_with(".cutover") || path.ends_with(".cutover-lock");
+        Tree::of(&self.system.root()).filter(|path| !ours(path) && !path.ends_with("-shm"))
+    }
+
+    /// Runs a command that takes no jobs: its exit code.
+    pub(super) fn run_looking(&mut self, command: &str) -> Option<i32> {
+        let ran = self.system.cutover(command, &[]);
+        let _ = writeln!(self.trail, "$ cutover {command}\n{}", self.system.seen(&ran));
+        ran.code
     }
 
     /// Mends what makes a step of the plan fail, if one does.

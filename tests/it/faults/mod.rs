@@ -7,11 +7,14 @@
 //! - Parts: one module each. A part ends with its line in the table (`just faults` prints it).
 
 mod choice;
+mod damage;
 mod failure;
 mod kills;
 mod kinds;
 mod lab;
 mod living;
+mod pages;
 mod plans;
 mod tally;
+mod torn;
 mod ways;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use cutover_core::{StepError, fault};
+use cutover_core::{StepError, StepErrorKind, fault};
 use rusqlite::Connection;
 
 use super::connect;
@@ -73,7 +73,21 @@ impl Session {
             Some(conn) => conn,
             None => connect::reader(&self.path)?,
         };
-        work(slot.insert(conn))
+        work(slot.insert(conn)).map_err(|e| self.named(e))
+    }
+
+    /// The same error, naming the database if that is what is wrong.
+    fn named(&self, error: StepError) -> StepError {
+        let path = self.path.display().to_string();
+        let text = error.chain();
+        if error.kind() != StepErrorKind::Unavailable || text.contains(&path) {
+            return error;
+        }
+        let named = StepError::unavailable(format!("`{path}`: {text}"));
+        match error.help() {
+            Some(help) => named.with_help(help),
+            None => named,
+        }
     }
 
     /// Runs `work` in a transaction: a savepoint inside an open group.
