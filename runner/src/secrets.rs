@@ -2,11 +2,12 @@
 //!
 //! Owns the list of encodings. A secret is masked however short it is, as it stands and as text escapes it; hex and the
 //! inside of a longer base64 text are looked for from [`LONG`] bytes on, for less would hide what merely resembles it.
+//! A number of a JSON document is masked when it equals a secret of at least [`NUMBER`] bytes.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use cutover_core::{Receipt, Verdict};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 /// From how many bytes on a secret is looked for in hex and inside longer base64 texts.
 const LONG: usize = 8;
@@ -14,9 +15,16 @@ const LONG: usize = 8;
 /// What encoders of addresses leave as it is, beside letters and digits: RFC 3986, Python, JavaScript, forms.
 const UNCHANGED: [&[u8]; 4] = [b"-_.~", b"-_.~/", b"-_.~!'()*", b"-_.*"];
 
+/// From how many bytes on a number of a JSON document is compared with a secret: shorter ones are figures of its own.
+const NUMBER: usize = 4;
+
 /// The secrets of one run, in every form that is looked for.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Secrets(Vec<String>);
+pub(crate) struct Secrets {
+    forms: Vec<String>,
+    /// Those that a store may make a number of.
+    numbers: Vec<f64>,
+}
 
 impl Secrets {
     /// Secrets of which no form may be shown. Empty ones are left out.
@@ -43,12 +51,13 @@ impl Secrets {
         }
         forms.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         forms.dedup();
-        Self(forms)
+        let numbers = plain.iter().filter(|s| s.len() >= NUMBER).filter_map(|s| s.trim().parse().ok()).collect();
+        Self { forms, numbers }
     }
 
     /// `text` with every form of every secret replaced by `***`.
     pub(crate) fn mask(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, form| {
+        self.forms.iter().fold(text.to_owned(), |text, form| {
             if text.contains(form.as_str()) { text.replace(form.as_str(), "***") } else { text }
         })
     }
@@ -61,8 +70,16 @@ impl Secrets {
             Value::String(text) => Value::String(self.mask(&text)),
             Value::Array(items) => items.into_iter().map(|item| self.mask_json(item)).collect(),
             Value::Object(entries) => entries.into_iter().map(|(k, v)| (self.mask(&k), self.mask_json(v))).collect(),
+            Value::Number(number) if self.is_secret(&number) => Value::from("***"),
             scalar => scalar,
         }
+    }
+
+    /// Whether a number is a secret, however it is written, or a long one is part of it.
+    fn is_secret(&self, number: &Number) -> bool {
+        let digits = number.to_string();
+        let same = number.as_f64().is_some_and(|n| self.numbers.iter().any(|secret| secret.total_cmp(&n).is_eq()));
+        same || self.forms.iter().any(|form| form.len() >= LONG && digits.contains(form.as_str()))
     }
 
     /// A receipt with its notes masked: they are for people. Its body is what a rollback needs, and stays as it is.
@@ -198,6 +215,13 @@ mod tests {
                 assert!(left <= (before.len() + after.len()) * 4 / 3 + 6, "{text} as {masked}");
             }
         }
+    }
+
+    #[test]
+    fn a_secret_that_became_a_number_is_masked_and_figures_of_the_document_are_not() {
+        let secrets = Secrets::new(&["007351".to_owned(), "12.50".to_owned(), "73519284".to_owned(), "12".to_owned()]);
+        let masked = secrets.mask_json(serde_json::json!({ "n": [7351, 12.5, 73519284, 1735192840, 12, 73510, 1.5] }));
+        assert_eq!(masked, serde_json::json!({ "n": ["***", "***", "***", "***", 12, 73510, 1.5] }));
     }
 
     #[test]

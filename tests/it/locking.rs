@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::io::Read;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use crate::system::{System, scripts};
+use crate::system::System;
 
 /// A plan whose first step takes as long as the file `go` is absent.
 fn slow() -> System {
@@ -80,27 +80,6 @@ fn the_second_runner_ends_with_75_and_names_the_first() {
     fs::write(system.root().join("go"), "").unwrap();
     assert_eq!(end(first).0, Some(0));
     system.cutover("apply", &[]).expect_code(0);
-}
-
-#[test]
-fn a_frozen_runner_that_is_taken_over_can_never_write_again() {
-    let system = System::new("CREATE TABLE orders (id INTEGER PRIMARY KEY);", "");
-    scripts(&system, 2, 1, "");
-    // It falls asleep when the second step is journalled as started, and its transaction has not begun.
-    let mut slow = system.command("apply", &[]);
-    slow.env("FAILPOINTS", "journal-appended=2*off->1*sleep(1500)->off");
-    let frozen = slow.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let there = || system.ask("SELECT name FROM sqlite_master WHERE name = 'cutover_ledger'") == "cutover_ledger";
-    until("the first step", || there() && system.ask(LEDGER) == "s0");
-    std::thread::sleep(Duration::from_millis(200));
-    signal(&frozen, "-STOP");
-    system.cutover("apply", &[]).expect_code(75);
-    system.cutover("apply", &["--take-over"]).expect_code(0);
-    signal(&frozen, "-CONT");
-    let (code, text) = end(frozen);
-    assert_eq!(code, Some(75), "{text}");
-    assert!(text.contains("another runner"), "{text}");
-    assert_eq!(system.ask(LEDGER), "s0 s1");
 }
 
 const LEDGER: &str = "SELECT group_concat(step, ' ') FROM cutover_ledger";

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on ends there")]
 
 mod cortex;
-mod crowd;
 mod drift;
 mod failure;
 mod faults;
@@ -19,7 +18,6 @@ mod restoring;
 mod rollback;
 mod saved;
 mod screens;
-mod secrets;
 mod step_crate;
 mod system;
 mod verifying;

@@ -6,9 +6,12 @@
 //!   of a plan of a kind), `choice` (which combinations are met, and again which), `failure` and `tally` (how it is told).
 //! - Parts: one module each. A part ends with its line in the table (`just faults` prints it).
 
+mod canary;
 mod choice;
+mod crowd;
 mod damage;
 mod failure;
+mod frozen;
 mod kills;
 mod kinds;
 mod lab;

@@ -13,8 +13,12 @@ use cutover_core::disk::{PRIVATE_FILE, io_error};
 /// Bytes of output that are kept in memory, from its end.
 pub(super) const TAIL: usize = 64 * 1024;
 
-/// Output is masked in pieces of at least this many bytes, cut at line ends.
+/// Output is masked in pieces, once there are so many bytes of it.
 const PIECE: usize = 256 * 1024;
+
+/// So many bytes of them stay for the next piece, and more up to a line end: a secret of several lines that has not come
+/// to its end is among them.
+const KEPT: usize = 64 * 1024;
 
 /// Masks output, keeps its end and writes all of it to the log.
 pub(super) struct Sink<'a> {
@@ -38,11 +42,16 @@ impl<'a> Sink<'a> {
     pub(super) fn take(&mut self, bytes: &[u8]) -> Result<(), StepError> {
         self.pending.extend_from_slice(bytes);
         if self.pending.len() >= PIECE
-            && let Some(end) = self.pending.iter().rposition(|b| *b == b'\n')
+            && let Some(end) = self.pending[..self.pending.len() - KEPT].iter().rposition(|b| *b == b'\n')
         {
-            let rest = self.pending.split_off(end + 1);
-            self.flush()?;
-            self.pending = rest;
+            let shown = |bytes: &[u8]| (self.mask)(&String::from_utf8_lossy(bytes));
+            let (piece, rest) = self.pending.split_at(end + 1);
+            // A cut through a secret waits for more.
+            if shown(piece) + &shown(rest) == shown(&self.pending) {
+                let rest = self.pending.split_off(end + 1);
+                self.flush()?;
+                self.pending = rest;
+            }
         }
         Ok(())
     }

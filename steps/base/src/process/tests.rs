@@ -24,6 +24,25 @@ fn output_is_masked_in_the_log_and_its_end_is_kept() {
 }
 
 #[test]
+fn a_secret_of_several_lines_is_masked_where_the_output_is_cut_into_pieces() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let line = "x".repeat(99);
+    // With the secret's first line the piece is full.
+    let script = format!(
+        "yes {line} | head -n 2621; printf '%040d\\n' 0; echo begin; sleep 0.3; echo end; yes {line} | head -n 2700"
+    );
+    let argv = ["sh", "-c", &script].map(str::to_owned);
+    let timeout = Duration::from_secs(60);
+    let env = BTreeMap::new();
+    let program = Program { argv: &argv, cwd: ".".into(), env: &env, timeout, log: Some(log.clone()), running: None };
+    run(&program, &|text| text.replace("begin\nend", "***")).unwrap();
+    let whole = std::fs::read_to_string(log).unwrap();
+    assert!(whole.contains("\n***\n") && !whole.contains("begin"), "the secret was cut in two");
+    assert_eq!(whole.lines().count(), 5323);
+}
+
+#[test]
 fn a_command_over_its_time_is_ended_with_all_its_children() {
     let dir = tempfile::tempdir().unwrap();
     // The child ignores the polite signal, and holds no stream that would give it away.
