@@ -97,6 +97,10 @@ points! {
     SQLITE_RESTORE_LOCKED = "sqlite.restore-locked";
     /// Half of the snapshot's pages are in the database's open transaction.
     SQLITE_RESTORE_HALF = "sqlite.restore-half";
+    /// Where the database's pages have another size by now: a copy of the snapshot is there to be written anew.
+    SQLITE_RESIZE_COPIED = "sqlite.resize-copied";
+    /// The snapshot is written anew in pages of the database's size; the database is as it was.
+    SQLITE_RESIZED = "sqlite.resized";
     /// The database is what the snapshot was, its epoch and ledger too.
     SQLITE_RESTORE_COPIED = "sqlite.restore-copied";
     /// The epoch is written back into the restored database; the journal does not know of the restore.
@@ -110,6 +114,10 @@ points! {
     /// All that a check asks for was looked at; nothing says so yet.
     CHECK_LOOKED = "sqlite.check:looked";
 
+    /// A file that moves to another device is whole and durable there under a partial name; it has not got its own.
+    FILES_COPY_MADE = "files.copy-made";
+    /// A file that moves to another device has its name there; it is still where it was, too.
+    FILES_COPY_NAMED = "files.copy-named";
     /// A file of a folder's snapshot is copied; the next one and the index are not.
     DIR_SNAPSHOT_FILE = "dir.snapshot-file";
     /// All files and the index of a folder's snapshot are written; the step that took it does not know it.
@@ -141,12 +149,16 @@ points! {
     SNAPSHOT_COMPLETE = "target.snapshot:complete";
     /// On the way back the set is marked as rolled back, and kept.
     SNAPSHOT_MARKED = "target.snapshot:marked";
+    /// A target that the command may write is copied as it was before; there is no intent.
+    COMMAND_COPIED = "command.run:copied";
     /// The intent of a command is durable; that it begins is not.
     COMMAND_INTENDED = "command.run:intended";
     /// That the command begins is durable; it is not started.
     COMMAND_STARTED = "command.run:started";
     /// The command has ended; nothing says so.
     COMMAND_ENDED = "command.run:ended";
+    /// What the command wrote is told from the copies, which are there still; nothing says how it ended.
+    COMMAND_COMPARED = "command.run:compared";
     /// That the command ended well is durable in the step's folder; the journal does not know it.
     COMMAND_RECORDED = "command.run:recorded";
     /// The command of the way back is about to be started.

@@ -114,6 +114,16 @@ pub(crate) fn on(plan: &Path, root: &Path, subcommand: &str, args: &[&str]) -> C
     command
 }
 
+/// A command that the program printed, as a person pastes it into a shell, and agrees to a rollback.
+pub(crate) fn pasted(line: &str) -> Command {
+    let program = assert_cmd::cargo::cargo_bin("cutover");
+    let yes = if line.starts_with("cutover rollback ") { " --yes" } else { "" };
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("{}{yes}", line.replacen("cutover", &program.display().to_string(), 1)));
+    shell.env("NO_COLOR", "1").env("USER", "tester").env_remove("FAILPOINTS").stdin(Stdio::null());
+    shell
+}
+
 /// `count` scripts, each a table and an index on `app`, named s0, s1, … in phases of `per_phase`.
 pub(crate) fn scripts(system: &System, count: usize, per_phase: usize, head: &str) {
     let mut plan = format!("name = \"scripts\"\n{head}\n[targets.app]\nkind = \"sqlite\"\npath = \"app.db\"\n");

@@ -55,7 +55,14 @@ with = { apply = ["true"], changes = false, timeout = "60s" }
 "#;
     const TUNING: &'static [&'static str] = &["timeout"];
     const FAULTS: Faults = Faults {
-        apply: &[fault::COMMAND_INTENDED, fault::COMMAND_STARTED, fault::COMMAND_ENDED, fault::COMMAND_RECORDED],
+        apply: &[
+            fault::COMMAND_COPIED,
+            fault::COMMAND_INTENDED,
+            fault::COMMAND_STARTED,
+            fault::COMMAND_ENDED,
+            fault::COMMAND_COMPARED,
+            fault::COMMAND_RECORDED,
+        ],
         rollback: &[fault::COMMAND_UNDO, fault::COMMAND_UNDO_ENDED, fault::COMMAND_UNDO_RECORDED],
     };
     type Config = CommandConfig;

@@ -67,8 +67,8 @@ use = "file.archive"
 with = { files = ["logs/*.jsonl"], into = "archive/pre-2.0" }
 "#;
     const FAULTS: Faults = Faults {
-        apply: &[fault::ARCHIVE_INTENDED, fault::ARCHIVE_MOVED],
-        rollback: &[fault::ARCHIVE_RETURNED, fault::ARCHIVE_EMPTIED],
+        apply: &[fault::ARCHIVE_INTENDED, fault::FILES_COPY_MADE, fault::FILES_COPY_NAMED, fault::ARCHIVE_MOVED],
+        rollback: &[fault::FILES_COPY_MADE, fault::FILES_COPY_NAMED, fault::ARCHIVE_RETURNED, fault::ARCHIVE_EMPTIED],
     };
     type Config = ArchiveConfig;
 
@@ -138,7 +138,7 @@ impl MigrationStep for FileArchive {
             .await?;
         let (made, todo, job) = made;
         if made.moved.is_empty() {
-            return Ok(Applied::AlreadyApplied(Receipt::nothing()));
+            return Ok(Applied::AlreadyApplied(Receipt::nothing().with_note("no file matches: nothing to set aside")));
         }
         let receipt = Receipt::of(&made)?.with_bytes(made.moved.iter().map(|m| m.bytes).sum()).with_note(format!(
             "{} files set aside in {}",

@@ -2,7 +2,7 @@
 //!
 //! Owns which step of which kind is applied among which others. A kind that is not named here joins with its example.
 
-use cutover_core::fault::Faults;
+use cutover_core::fault::{self, Faults};
 
 use super::plans::{Small, copy, one_way, script, step};
 
@@ -43,6 +43,15 @@ impl Axes {
             word(self.restored, "restored", "inverse")
         )
     }
+}
+
+/// What a system needs beside its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// That folder of the root is on a device of its own.
+    Device(&'static str),
+    /// The pages of the database got another size before the command.
+    OtherPageSize,
 }
 
 /// A kind of step or target, and where in its plan it is met.
@@ -94,7 +103,22 @@ impl Row {
 
     /// What an earlier try left in the system, so that every point is passed.
     pub(super) fn left_before(&self) -> &'static [&'static str] {
-        if self.kind == "target.snapshot" { &["kept/k/incomplete", "kept/k/app/half"] } else { &[] }
+        match self.kind {
+            "target.snapshot" => &["kept/k/incomplete", "kept/k/app/half"],
+            // A folder that can be on a device of its own.
+            "file.archive" => &["old/earlier"],
+            _ => &[],
+        }
+    }
+
+    /// What the system needs beside the plan so that a point is passed.
+    pub(super) fn needs(&self, point: &str) -> Option<Needs> {
+        match (point, self.kind) {
+            (fault::FILES_COPY_MADE | fault::FILES_COPY_NAMED, "file.archive") => Some(Needs::Device("old")),
+            (fault::FILES_COPY_MADE | fault::FILES_COPY_NAMED, _) => Some(Needs::Device(".cutover")),
+            (fault::SQLITE_RESIZE_COPIED | fault::SQLITE_RESIZED, _) => Some(Needs::OtherPageSize),
+            _ => None,
+        }
     }
 
     /// The step `k`; none where a target is what is met, and its neighbours use it.
@@ -112,7 +136,8 @@ impl Row {
             "command.run" => format!(
                 "use = \"command.run\"\n{more}\n\
                  with.apply = [\"sh\", \"-c\", \"if [ -e made ]; then echo twice >> runs; fi; touch made\"]\n\
-                 with.verify = [\"test\", \"-e\", \"made\"]\nwith.rollback = [\"rm\", \"-f\", \"made\"]"
+                 with.verify = [\"test\", \"-e\", \"made\"]\nwith.rollback = [\"rm\", \"-f\", \"made\"]\n\
+                 with.writes = [\"app\"]"
             ),
             "config.map" => on_all(
                 "from = \"settings.json\", to = \"new/settings.json\", set = { version = 2 }, keep = [\"name\"], \

@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::damage::Damage;
 use super::plans::{MENDED, Proof, Small};
-use crate::system::System;
+use crate::system::{System, pasted};
 
 /// A command and its options.
 pub(super) type Line = (&'static str, &'static [&'static str]);
@@ -46,6 +46,14 @@ impl Fault {
     /// A variable of the environment makes it go wrong.
     pub(super) fn env(name: &str, value: &str) -> Self {
         Self { env: vec![(name.to_owned(), value.to_owned())], ..Self::default() }
+    }
+
+    /// `folder` of the root is on another device than the rest, as far as a rename can tell.
+    pub(super) fn on_its_device(self, folder: &Path) -> Self {
+        let mount = "mount --bind \"$0\" \"$0\" && exec \"$@\"";
+        let folder = folder.display().to_string();
+        let under = ["unshare", "-rm", "sh", "-c", mount, &folder].map(str::to_owned).to_vec();
+        Self { under, ..self }
     }
 
     /// What stands before the command in a shell.
@@ -123,6 +131,19 @@ impl<'a> Lab<'a> {
             Some(code) if code == expected => Ok(()),
             code => Err(format!("`{}` ended with {code:?} instead of {expected}", line.0)),
         }
+    }
+
+    /// What `explain` says, for machines.
+    pub(super) fn explained(&self) -> Result<serde_json::Value, String> {
+        let ran = self.system.cutover("explain", &["--format", "json"]);
+        serde_json::from_str(&ran.stdout).map_err(|_| format!("explain says: {}", self.system.seen(&ran)))
+    }
+
+    /// Runs a command as the program printed it: its exit code.
+    pub(super) fn paste(&mut self, line: &str) -> Option<i32> {
+        let ran = run(&mut pasted(line));
+        let _ = writeln!(self.trail, "$ {line}\n{}", self.system.seen(&ran));
+        ran.code
     }
 
     /// What was done so far, as a transcript.
@@ -216,6 +237,17 @@ impl<'a> Lab<'a> {
         }
         let changed = before.differences(&Tree::of(&self.system.root()));
         if changed.is_empty() { Ok(()) } else { Err(format!("looking wrote: {}", changed.join("; "))) }
+    }
+
+    /// A folder of the root.
+    pub(super) fn folder(&self, name: &str) -> PathBuf {
+        self.system.root().join(name)
+    }
+
+    /// Another program gives the pages of the database another size.
+    pub(super) fn resize_pages(&mut self) {
+        self.trail.push_str("# the pages of app.db get another size\n");
+        self.system.ask("PRAGMA journal_mode = DELETE; PRAGMA page_size = 8192; VACUUM; PRAGMA journal_mode = WAL");
     }
 
     /// What the user has.

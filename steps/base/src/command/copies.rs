@@ -9,7 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use cutover_core::disk::{io_error, private_dir};
-use cutover_core::{SnapshotManifest, StepContext, StepError};
+use cutover_core::{SnapshotManifest, StepContext, StepError, fault};
 use serde_json::Value;
 
 /// Copies of targets as they were before the command.
@@ -26,6 +26,7 @@ impl Copies {
             let made = into.clone();
             cx.blocking(move || private_dir(&made)).await?;
             copies.push(cx.any_target(name)?.snapshot(cx, &into).await?);
+            fault::point(fault::COMMAND_COPIED);
         }
         Ok(Self(copies))
     }
@@ -38,6 +39,7 @@ impl Copies {
             if !changes.is_null() {
                 wrote.insert(copy.target, changes);
             }
+            fault::point(fault::COMMAND_COMPARED);
         }
         Self::remove(cx).await?;
         Ok(wrote)

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cutover_core::disk::{hash_file, inside, io_error, sync_parent};
+use cutover_core::disk::{hash_file, inside, io_error, remove_partial, sync_parent};
 use cutover_core::{StepContext, StepError, blake3_hex, fault};
 
 use super::{Made, Moved};
 use crate::dir::DirConfig;
 use crate::dir::moving::move_file;
 use crate::dir::walk::{Entry, Kind, walk};
+use crate::globs::literal_prefix;
 
 /// Where a file of a receipt is now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +55,31 @@ impl Job {
         Ok(found)
     }
 
+    /// Refuses patterns whose files lie behind a link: what it leads to is not this step's, and would be taken for done.
+    fn refuse_links(&self) -> Result<(), StepError> {
+        let real = self.folder.canonicalize().map_err(|e| io_error("cannot open", &self.folder, e))?;
+        for pattern in &self.files {
+            let prefix = literal_prefix(pattern);
+            // What a pattern names as a whole may be a link, which is set aside as one.
+            let named = usize::from(prefix == *pattern);
+            let mut folders: Vec<_> =
+                Path::new(&prefix).ancestors().skip(named).filter(|f| !f.as_os_str().is_empty()).collect();
+            folders.reverse();
+            let Some(link) = folders.into_iter().find(|f| real.join(f).is_symlink()) else { continue };
+            let inside = real.join(link).canonicalize().is_ok_and(|to| to.starts_with(&real));
+            let what = if inside { "a link" } else { "a link that leads out of the folder" };
+            return Err(StepError::conflict(format!(
+                "`{}` is {what}: `{pattern}` sets nothing aside through it",
+                link.display()
+            ))
+            .with_help("name the files where they really are; outside of the folder, as a target of their own"));
+        }
+        Ok(())
+    }
+
     /// What is there to be set aside, hashed; refused where something is in the way.
     pub(super) fn fresh(&self) -> Result<Vec<Moved>, StepError> {
+        self.refuse_links()?;
         let mut fresh = Vec::new();
         for entry in self.matching()? {
             if entry.kind == Kind::Special {
@@ -164,7 +188,8 @@ impl Job {
             let place = self.place(one)?;
             let intact = |path: &Path| content(path).is_ok_and(|(_, hash)| hash == one.blake3);
             match place {
-                Place::Home => {}
+                // A crash may have left the beginning of a copy there.
+                Place::Home => remove_partial(&there)?,
                 Place::Archive if intact(&there) => drop(work.insert(&one.path, place)),
                 Place::Both if intact(&home) && intact(&there) => drop(work.insert(&one.path, place)),
                 Place::Archive => refused.push(format!("`{}/{}` was changed in the archive", self.into, one.path)),

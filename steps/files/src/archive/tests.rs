@@ -99,3 +99,30 @@ fn nothing_is_overwritten_on_the_way_there_or_back() {
     assert!(error.to_string().contains("somebody made a new `a.jsonl`"), "{error}");
     assert!(dir.path().join("brain/archive/pre-2.0/old/x").exists(), "half of it was moved back");
 }
+
+#[test]
+fn a_folder_that_is_a_link_is_refused_and_not_taken_for_done() {
+    let dir = tempfile::tempdir().unwrap();
+    logs(dir.path());
+    fs::create_dir(dir.path().join("elsewhere")).unwrap();
+    fs::write(dir.path().join("elsewhere/z.jsonl"), "theirs").unwrap();
+    for (to, said) in [("../elsewhere", "a link that leads out of the folder"), ("deep", "a link")] {
+        let link = dir.path().join("brain/linked");
+        symlink(to, &link).unwrap();
+        let bench = Fixture::new(PLAN.replace("**/*.jsonl", "linked/*.jsonl")).open(dir.path());
+        let Standing::Conflict(why) = bench.inspect("aside").unwrap() else { panic!("no conflict") };
+        assert!(why.contains(&format!("`linked` is {said}")) && why.contains("linked/*.jsonl"), "{why}");
+        assert!(bench.apply("aside").is_err());
+        assert!(dir.path().join("elsewhere/z.jsonl").exists());
+        fs::remove_file(link).unwrap();
+    }
+}
+
+#[test]
+fn that_no_file_matches_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("brain")).unwrap();
+    let bench = Fixture::new(PLAN).open(dir.path());
+    let Applied::AlreadyApplied(receipt) = bench.apply("aside").unwrap() else { panic!("something changed") };
+    assert_eq!(receipt.notes, ["no file matches: nothing to set aside"]);
+}

@@ -62,7 +62,14 @@ with = { include = ["app.config.json", "logs/*.jsonl"], exclude = ["logs/today.j
     const FACTS: &'static [&'static str] = &["file:PATH"];
     const FAULTS: Faults = Faults {
         apply: &[fault::DIR_SNAPSHOT_FILE, fault::DIR_SNAPSHOT_INDEXED],
-        rollback: &[fault::DIR_RESTORE_MOVED, fault::DIR_RESTORE_ASIDE, fault::DISK_PARTIAL, fault::DIR_RESTORE_FILE],
+        rollback: &[
+            fault::FILES_COPY_MADE,
+            fault::FILES_COPY_NAMED,
+            fault::DIR_RESTORE_MOVED,
+            fault::DIR_RESTORE_ASIDE,
+            fault::DISK_PARTIAL,
+            fault::DIR_RESTORE_FILE,
+        ],
     };
     type Config = DirConfig;
 

@@ -4,14 +4,16 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use cutover_core::StepError;
-use cutover_core::disk::{PARTIAL_SUFFIX, copy_file, hash_file, io_error, private_dir, sync_parent};
+use cutover_core::disk::{copy_file, hash_file, io_error, partial_name, private_dir, remove_partial, sync_parent};
+use cutover_core::{StepError, fault};
 
 /// Moves a file or link to a name that is free: by rename, across devices by copy, fsync and remove.
 pub(crate) fn move_file(from: &Path, to: &Path) -> Result<(), StepError> {
     if let Some(above) = to.parent() {
         private_dir(above)?;
     }
+    // What a crash left of an earlier try, which may have had to copy.
+    remove_partial(to)?;
     match fs::rename(from, to) {
         Err(e) if e.kind() == std::io::ErrorKind::CrossesDevices => copy_over(from, to)?,
         Err(e) => return Err(io_error("cannot move", from, e)),
@@ -28,16 +30,16 @@ fn copy_over(from: &Path, to: &Path) -> Result<(), StepError> {
         symlink(destination, to).map_err(|e| io_error("cannot write", to, e))?;
     } else {
         // Under another name first: the real one must never hold half a file.
-        let name = to.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let partial = to.with_file_name(format!(".{name}{PARTIAL_SUFFIX}"));
-        let _ = fs::remove_file(&partial);
+        let partial = partial_name(to)?;
         let (_, hash) = copy_file(from, &partial)?;
         fs::set_permissions(&partial, found.permissions()).map_err(|e| io_error("cannot write", &partial, e))?;
         if hash_file(&partial)?.1 != hash {
             return Err(StepError::failed(format!("the copy of `{}` is not what was read", from.display())));
         }
+        fault::point(fault::FILES_COPY_MADE);
         fs::rename(&partial, to).map_err(|e| io_error("cannot write", to, e))?;
         sync_parent(to)?;
+        fault::point(fault::FILES_COPY_NAMED);
     }
     fs::remove_file(from).map_err(|e| io_error("cannot remove", from, e))
 }

@@ -129,15 +129,18 @@ fn resized(from: &Connection, size: i64, scratch: &Path, doing: &str) -> Result<
     let mut copy = Connection::open(&same).map_err(failed)?;
     copy.execute_batch("PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE").map_err(failed)?;
     transfer(from, &mut copy, doing)?;
+    fault::point(fault::SQLITE_RESIZE_COPIED);
     let write = || {
         copy.pragma_update(None, "page_size", size)?;
         copy.execute("VACUUM main INTO ?1", [other.to_string_lossy()])?;
         connect::open_immutable(&other)
     };
-    write().map_err(|e| {
+    let resized = write().map_err(|e| {
         failed(e).with_help(
             "end every program that has the database open, run `PRAGMA journal_mode = DELETE` in it, then run the \
              same command again; nothing was restored",
         )
-    })
+    })?;
+    fault::point(fault::SQLITE_RESIZED);
+    Ok(resized)
 }

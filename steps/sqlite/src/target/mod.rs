@@ -110,6 +110,8 @@ impl TargetKind for SqliteTarget {
             fault::SQLITE_COPY_NAMED,
             fault::SQLITE_RESTORE_ASIDE,
             fault::SQLITE_RESTORE_EXPORTED,
+            fault::SQLITE_RESIZE_COPIED,
+            fault::SQLITE_RESIZED,
             fault::SQLITE_RESTORE_LOCKED,
             fault::SQLITE_RESTORE_HALF,
             fault::SQLITE_RESTORE_COPIED,

@@ -5,13 +5,14 @@
 //! the seed draws; see `choice`. A kind that declares a point which is never passed is a failure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::process::Command;
+use std::sync::{LazyLock, Mutex};
 
 use cutover_core::fault;
 
 use super::super::choice::Choice;
 use super::super::failure::Failure;
-use super::super::kinds::{Axes, Row};
+use super::super::kinds::{Axes, Needs, Row};
 use super::super::lab::Fault;
 use super::super::tally::Tally;
 use super::super::ways::{Ready, Way};
@@ -104,6 +105,9 @@ impl<'a> Story<'a> {
             for (i, point) in way.points(self.row).iter().enumerate() {
                 let mut met = false;
                 let mut asked = false;
+                if matches!(self.row.needs(point), Some(Needs::Device(_))) && !can_mount() {
+                    continue;
+                }
                 for j in 0..Axes::ALL.len() {
                     let axes = Axes::ALL[(first + i + j) % Axes::ALL.len()];
                     let name = format!("{}/{}/{}/{point}", self.row.kind, axes.name(), way.line().0);
@@ -144,7 +148,17 @@ impl<'a> Story<'a> {
                 continue;
             }
             ready.put_back(&format!("{way:?}"), "");
-            if ready.lab.run_with(way.line(), &Fault::kill(point, passage)).is_some() {
+            let fault = Fault::kill(point, passage);
+            let fault = match self.row.needs(point) {
+                Some(Needs::Device(name)) => fault.on_its_device(&ready.lab.folder(name)),
+                Some(Needs::OtherPageSize) if !axes.wal => break,
+                Some(Needs::OtherPageSize) => {
+                    ready.lab.resize_pages();
+                    fault
+                }
+                None => fault,
+            };
+            if ready.lab.run_with(way.line(), &fault).is_some() {
                 break;
             }
             self.met.faults += 1;
@@ -168,4 +182,21 @@ impl<'a> Story<'a> {
         }
         met
     }
+}
+
+/// Whether a folder can be mounted here as it is on a device of its own. CI has to be able to.
+#[expect(clippy::print_stdout, reason = "whoever runs the matrix wants to know what was left out")]
+fn can_mount() -> bool {
+    static CAN: LazyLock<bool> = LazyLock::new(|| {
+        let folder = folder_in_memory();
+        let fault = Fault::default().on_its_device(folder.path());
+        let mut command = Command::new(&fault.under[0]);
+        let can = command.args(&fault.under[1..]).arg("true").output().is_ok_and(|ran| ran.status.success());
+        assert!(can || std::env::var_os("CI").is_none(), "`unshare -rm` and `mount --bind` do not work here");
+        if !can {
+            println!("left out: points of moves between devices; `unshare -rm` and `mount --bind` do not work here");
+        }
+        can
+    });
+    *CAN
 }
