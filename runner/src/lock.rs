@@ -125,11 +125,31 @@ impl Lock {
     }
 }
 
-/// Who said last that it holds the lock, if that process is still there. Takes no lock.
+/// Who holds the lock, if that process is still there. Takes no lock.
+///
+/// A killed holder's number may be another process's by now: one that can be looked at and has not got the file open
+/// holds nothing.
 pub(crate) fn living_holder(path: &Path) -> Option<Holder> {
     let file = OpenOptions::new().read(true).custom_flags(own_flags()).open(path).ok()?;
-    let holder = file.metadata().ok().filter(Metadata::is_file).and_then(|_| read_holder(&file))?;
-    (holder.host == host_name() && process_exists(holder.pid)).then_some(holder)
+    let found = file.metadata().ok().filter(Metadata::is_file)?;
+    let holder = read_holder(&file)?;
+    drop(file);
+    let holds = holder.host == host_name() && process_exists(holder.pid) && has_open(holder.pid, &found) != Some(false);
+    holds.then_some(holder)
+}
+
+/// Whether the process has that file open; none where that cannot be seen.
+fn has_open(pid: u32, file: &Metadata) -> Option<bool> {
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    let same = |found: Metadata| found.ino() == file.ino() && found.dev() == file.dev();
+    Some(open.flatten().any(|fd| std::fs::metadata(fd.path()).is_ok_and(same)))
+}
+
+/// Whether a process of this machine is stopped and does nothing until somebody lets it go on.
+pub(crate) fn is_frozen(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The state follows the name, which stands in brackets and may hold anything.
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't']))
 }
 
 /// Whether a process of this machine is there.
@@ -226,6 +246,17 @@ mod tests {
         let refused = Lock::acquire(&path, &holder("third"), Duration::ZERO).unwrap_err().to_string();
         assert!(refused.contains("`rescue`"), "{refused}");
         drop(taken);
+    }
+
+    #[test]
+    fn who_has_the_number_of_a_killed_holder_by_now_holds_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let me = Holder { pid: std::process::id(), host: host_name(), ..holder("apply") };
+        let held = Lock::acquire(&path, &me, Duration::ZERO).unwrap();
+        assert_eq!(living_holder(&path), Some(me));
+        drop(held);
+        assert_eq!(living_holder(&path), None);
     }
 
     #[test]

@@ -98,7 +98,10 @@ impl SavedPlan {
                 .with_help("plan anew with these variables"));
         }
         let folder = absolute(file)?.parent().map(Path::to_owned).unwrap_or_default();
-        let real = |path: &Path| folder.join(path);
+        let real = |path: &Path| {
+            let path = folder.join(path);
+            path.canonicalize().unwrap_or(path)
+        };
         let mut binds: BTreeMap<_, _> = self.binds.iter().map(|(n, p)| (n.clone(), real(p))).collect();
         binds.extend(now.binds);
         Ok(Place {

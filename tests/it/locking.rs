@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::system::System;
 
 /// A plan whose first step takes as long as the file `go` is absent.
-fn slow() -> System {
+pub(crate) fn slow() -> System {
     let plan = r#"
 name = "slow"
 [targets.app]
@@ -46,7 +46,7 @@ with = { up = "b.sql", down = "b.down.sql" }
     system
 }
 
-fn until(what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
     let limit = Instant::now() + Duration::from_secs(60);
     while !done() {
         assert!(Instant::now() < limit, "waited for {what} in vain");
@@ -54,11 +54,11 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").arg(name).arg(child.id().to_string()).status().unwrap().success());
 }
 
-fn end(mut child: Child) -> (Option<i32>, String) {
+pub(crate) fn end(mut child: Child) -> (Option<i32>, String) {
     let status = child.wait().unwrap();
     let mut text = String::new();
     child.stdout.take().unwrap().read_to_string(&mut text).unwrap();

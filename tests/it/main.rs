@@ -4,6 +4,7 @@
 
 mod cortex;
 mod drift;
+mod explaining;
 mod failure;
 mod faults;
 mod invalid_plans;

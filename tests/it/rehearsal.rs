@@ -175,3 +175,33 @@ fn a_run_that_has_not_ended_is_not_rehearsed() {
     let refused = system.cutover("rehearse", &[]).expect_code(100).stderr;
     assert!(refused.contains("has not come to its end") && refused.contains("cutover explain"), "{refused}");
 }
+
+#[test]
+fn a_folder_that_lies_outside_of_the_root_is_rehearsed_on_a_copy_with_its_applied_steps() {
+    let plan = |more: &str| {
+        format!(
+            "name = \"out\"\n[targets.conf]\nkind = \"dir\"\npath = \"conf\"\n[[phase]]\nname = \"p\"\nlayer = \"storage\"\n\
+             [[phase.step]]\nid = \"one\"\nuse = \"config.map\"\ntarget = \"conf\"\n\
+             with = {{ from = \"a.json\", to = \"a.json\", set = {{ version = 2 }}, keep = [\"name\"] }}\n{more}"
+        )
+    };
+    let system = System::new(ORDERS, &plan(""));
+    let outside = tempfile::tempdir().unwrap();
+    fs::create_dir_all(outside.path().join("real/deep")).unwrap();
+    for name in ["a.json", "b.json", "deep/c.json"] {
+        fs::write(outside.path().join("real").join(name), "{ \"name\": \"shop\" }").unwrap();
+    }
+    let bind = format!("conf={}", outside.path().join("real").display());
+    system.cutover("apply", &["--bind", &bind]).expect_code(0);
+    let more = plan(
+        "[[phase.step]]\nid = \"two\"\nuse = \"config.map\"\ntarget = \"conf\"\n\
+         with = { from = \"b.json\", to = \"b.json\", set = { version = 3 }, keep = [\"name\"] }\n",
+    );
+    system.write("plan.toml", &more);
+    let before = Tree::of(outside.path());
+    let ran = system.cutover("rehearse", &["--bind", &bind, "--jobs", "1"]);
+    assert_eq!(ran.code, Some(0), "{}", system.seen(&ran));
+    assert!(ran.stdout.contains("two") && ran.stdout.contains("passed"), "{}", ran.stdout);
+    before.assert_same(&Tree::of(outside.path()), "after a rehearsal");
+    system.cutover("apply", &["--bind", &bind, "--require-rehearsal"]).expect_code(0);
+}

@@ -69,3 +69,51 @@ fn a_word_does_not_outweigh_what_inspection_finds() {
     let said = system.cutover("resolve", &claim).expect_code(0).stdout;
     assert!(!said.contains("word"), "{said}");
 }
+
+#[test]
+fn a_claim_about_a_file_that_somebody_changed_is_refused_with_what_was_found() {
+    let plan = "name = \"file\"\n[targets.conf]\nkind = \"dir\"\npath = \"conf\"\n[[phase]]\nname = \"p\"\nlayer = \"storage\"\n\
+        [[phase.step]]\nid = \"f\"\nuse = \"config.map\"\ntarget = \"conf\"\n\
+        with = { from = \"a.json\", to = \"a.json\", set = { version = 2 }, keep = [\"name\"] }\n";
+    let system = System::new("CREATE TABLE orders (id INTEGER PRIMARY KEY);", plan);
+    let before = "{ \"name\": \"shop\" }";
+    system.write_root("conf/a.json", before);
+    system.cutover("apply", &[]).expect_code(0);
+    let applied = fs::read_to_string(system.root().join("conf/a.json")).unwrap();
+    system.write_root("conf/a.json", "{ \"name\": \"theirs\", \"version\": 7 }");
+    system.cutover("rollback", &["--yes"]).expect_code(101);
+    let refused = |claim: &str| {
+        let said =
+            system.cutover("resolve", &["f", "--as", claim, "--note", "no", "--unproven"]).expect_code(101).stderr;
+        assert!(
+            said.contains("is not true: inspection says") && said.contains("nothing was recorded"),
+            "{claim}: {said}"
+        );
+    };
+    refused("applied");
+    assert!(system.cutover("status", &[]).expect_code(0).stdout.contains("stuck"));
+    system.write_root("conf/a.json", &applied);
+    refused("rolled-back");
+    system.cutover("resolve", &["f", "--as", "applied", "--note", "put back"]).expect_code(0);
+    system.cutover("rollback", &["--yes"]).expect_code(0);
+    assert_eq!(fs::read_to_string(system.root().join("conf/a.json")).unwrap(), before);
+}
+
+#[test]
+fn a_claim_about_a_fill_in_pieces_counts_what_its_ledger_and_its_rows_say() {
+    let plan = "name = \"fill\"\n[targets.app]\nkind = \"sqlite\"\npath = \"app.db\"\n[[phase]]\nname = \"p\"\nlayer = \"storage\"\n\
+        [[phase.step]]\nid = \"b\"\nuse = \"sqlite.backfill\"\ntarget = \"app\"\n\
+        with = { into = \"copies\", key = \"id\", key-stored = true, batch = 2, rows = \"SELECT id, n FROM orders\" }\n";
+    let tables = "CREATE TABLE orders (id INTEGER PRIMARY KEY, n); INSERT INTO orders VALUES (1, 1), (2, 2), (3, 3);
+        CREATE TABLE copies (id INTEGER PRIMARY KEY, n);";
+    let system = System::new(tables, plan);
+    system.cutover("apply", &[]).expect_code(0);
+    system.ask("CREATE TRIGGER held BEFORE DELETE ON copies BEGIN SELECT RAISE(ABORT, 'held'); END");
+    system.cutover("rollback", &["--yes"]).expect_code(101);
+    let claim = ["b", "--as", "rolled-back", "--note", "no", "--unproven"];
+    let refused = system.cutover("resolve", &claim).expect_code(101).stderr;
+    assert!(refused.contains("is not true: inspection says"), "{refused}");
+    system.ask("DROP TRIGGER held");
+    system.cutover("rollback", &["--yes"]).expect_code(0);
+    assert_eq!(system.ask("SELECT count(*) FROM copies"), "0");
+}

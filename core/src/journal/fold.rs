@@ -73,6 +73,8 @@ pub struct RunState {
     pub bound_to: Vec<String>,
     /// When it began.
     pub started: Timestamp,
+    /// The steps that failed in it, or whose rollback did, in that order.
+    pub failed: Vec<String>,
     /// How it ended; none while it is open (running, waiting for its resumption, or killed).
     pub outcome: Option<String>,
 }
@@ -115,6 +117,7 @@ impl PlanState {
                     to: to.clone(),
                     bound_to: bound_to.clone(),
                     started: entry.at,
+                    failed: Vec::new(),
                     outcome: None,
                 });
             }
@@ -190,7 +193,12 @@ impl PlanState {
                 s.help.clone_from(help);
             })?,
             Record::StepResolved { step, resolution, proven, note, receipt } => {
+                let was_applied = self.state_of(step) == StepState::Applied;
                 self.step(step, entry, |s| {
+                    // It is still what it was, in its place in the order of unwinding; only its ledger row was missing.
+                    if was_applied {
+                        return;
+                    }
                     s.message = Some(note.clone());
                     s.unproven = !proven;
                     s.help = None;
@@ -225,6 +233,11 @@ impl PlanState {
                 s.applied_seq = 0;
                 s.message = Some(why.clone());
             })?,
+        }
+        if let (Record::StepFailed { step, .. } | Record::RollbackFailed { step, .. }, Some(run)) =
+            (record, &mut self.run)
+        {
+            run.failed.push(step.clone());
         }
         // What began since has changed the targets: what they were is not known before the run ends.
         if matches!(record, Record::StepStarted { .. } | Record::GroupStarted { .. } | Record::RollbackStarted { .. }) {

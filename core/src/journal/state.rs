@@ -111,6 +111,10 @@ impl StepState {
             (Record::RollbackFailed { .. }, S::RollingBack) => ("rollback-failed", Some(S::Stuck)),
             (Record::RollbackFailed { .. }, _) => ("rollback-failed", None),
 
+            // Its ledger row was deleted, and it was proven that the change is there.
+            (Record::StepResolved { resolution: Resolution::Applied, .. }, S::Applied) => {
+                ("step-resolved", Some(S::Applied))
+            }
             (Record::StepResolved { .. }, S::Pending | S::Skipped | S::RolledBack | S::Applied) => {
                 ("step-resolved", None)
             }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use cutover_core::journal::{Record, Resolution, RunCommand, StepState};
-use cutover_core::{Outcome, Standing, Verdict};
+use cutover_core::{Outcome, Standing, StepInfo, Verdict};
 use serde_json::json;
 
 use crate::cli::{Claim, Format, Out};
@@ -31,8 +31,8 @@ enum Found {
     Proven(Resolution),
     /// Nothing can tell; it is taken on the operator's word.
     Word,
-    /// Nothing can tell, and nobody gave their word.
-    Open,
+    /// Nothing can tell, and nobody gave their word; what verify says.
+    Open(String),
     /// The claim is not true.
     Untrue(String),
 }
@@ -44,11 +44,33 @@ pub(crate) async fn run(place: Place, id: &str, said: &Said, options: RunOptions
     let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
     let (run, _locks) = Run::open(&session, emitter, Stop::default(), options, RunCommand::Administer).await?;
     let state = run.recorder.state_of(id);
-    if matches!(state, StepState::Pending | StepState::Skipped | StepState::RolledBack | StepState::Applied) {
+    // A ledger knows a step as it was applied, which an accepted edit does not change.
+    let applied = run.recorder.with_state(|s| s.steps.get(id).filter(|r| r.state == StepState::Applied).cloned());
+    let cx = match applied {
+        Some(known) => run.context_of(StepInfo {
+            id: id.to_owned(),
+            kind: step.kind.clone(),
+            digest: known.stored.digest.clone(),
+            checksum: known.stored.checksum.clone(),
+            ..StepInfo::default()
+        }),
+        None => run.context(step),
+    };
+    let ledger = step.step.ledgered().and_then(|t| session.targets.get(t)).and_then(|t| t.ledger());
+    let recorded = match ledger {
+        Some(ledger) => {
+            Some(ledger.entries(&cx, &session.plan.name).await?.into_iter().any(|r| r.success && r.step == id))
+        }
+        None => None,
+    };
+    // What the journal has as applied and its ledger has not: somebody deleted the row, or put the target back.
+    let row_gone = state == StepState::Applied && recorded == Some(false) && said.claim == Claim::Applied;
+    if !row_gone
+        && matches!(state, StepState::Pending | StepState::Skipped | StepState::RolledBack | StepState::Applied)
+    {
         return Err(RunnerError::usage(format!("step `{id}` is {state}: there is nothing to resolve"))
             .with_help("`cutover explain PLAN` says what can be done"));
     }
-    let cx = run.context(step);
     let standing = step.step.inspect(&cx).await?;
     let found = match (said.claim, &standing) {
         (Claim::Applied, Standing::Applied | Standing::Unknown) => match step.step.verify(&cx).await? {
@@ -58,16 +80,22 @@ pub(crate) async fn run(place: Place, id: &str, said: &Said, options: RunOptions
         (Claim::RolledBack, Standing::Pending) => Found::Proven(Resolution::RolledBack),
         // A verify that is broken proves nothing here: so it is for what is half undone.
         (Claim::RolledBack, Standing::Unknown) if said.unproven => Found::Word,
-        (Claim::RolledBack, Standing::Unknown) => Found::Open,
+        (Claim::RolledBack, Standing::Unknown) => Found::Open(match step.step.verify(&cx).await? {
+            Verdict::Holds | Verdict::Superseded(_) => "verify finds it there".to_owned(),
+            Verdict::Broken(lines) => {
+                format!("verify, which does not tell all of it from a part, says: {}", lines.join("; "))
+            }
+        }),
         (_, found) => Found::Untrue(format!("inspection says: {}", words(found))),
     };
     let (resolution, proven) = match found {
         Found::Proven(resolution) => (resolution, true),
         Found::Word => (Resolution::RolledBack, false),
-        Found::Open => {
+        Found::Open(verdict) => {
             let (back, resolve) = (session.command_line("rollback"), session.command_line("resolve"));
+            let verdict = run.host.secrets.mask(&verdict);
             let message = format!(
-                "the claim about step `{id}` cannot be proven: a step of its kind cannot tell what is left of it; nothing was recorded"
+                "the claim about step `{id}` cannot be proven: a step of its kind cannot tell what is left of it; {verdict}; nothing was recorded"
             );
             return Err(RunnerError::new(Exit::Stuck, message).with_help(format!(
                 "mend the cause, then `{back}`; or make sure that nothing of it is left and give your word for it: `{resolve} {id} --as rolled-back --unproven --note WHY`"
@@ -79,13 +107,10 @@ pub(crate) async fn run(place: Place, id: &str, said: &Said, options: RunOptions
             return Err(RunnerError::new(Exit::Stuck, message).with_help("put the step right first, then say so again"));
         }
     };
-    if let Some(target) = step.step.transactional().and_then(|t| session.targets.get(t))
-        && let Some(ledger) = target.ledger()
-    {
-        let recorded = ledger.entries(&cx, &session.plan.name).await?.into_iter().any(|r| r.success && r.step == id);
-        match resolution {
-            Resolution::RolledBack if recorded => ledger.forget(&cx).await?,
-            Resolution::Applied if !recorded => {
+    if let Some(ledger) = ledger {
+        match (resolution, recorded) {
+            (Resolution::RolledBack, Some(true)) => ledger.forget(&cx).await?,
+            (Resolution::Applied, Some(false)) => {
                 let receipt = run.recorder.receipt_of(id).unwrap_or_default();
                 ledger.adopt(&cx, &receipt).await?;
             }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::table::columns;
 use crate::cli::{Format, Out};
 use crate::error::Result;
-use crate::executor::{LedgerRows, RunOptions, drift, ledger_rows, reader_context, reconcile, reconciled};
+use crate::executor::{LedgerRows, drift, ledger_rows, reader_context, reconcile, reconciled};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::lock::living_holder;
@@ -96,8 +96,7 @@ fn remarks(session: &Session, state: &PlanState, rows: &LedgerRows) -> Vec<Strin
             lines.push(format!("an unwinding to {to} has not ended; go on with: {}", session.command_line(command)));
         }
         (None, None) => {
-            let options = RunOptions { to: run.to.clone(), ..RunOptions::default() };
-            let next = session.command_again("apply", &options);
+            let next = session.going_on(run);
             lines.push(format!("a run was interrupted; go on with: {next}"));
         }
         (Some(outcome), None) => lines.push(format!("last run: {}", ended(outcome))),

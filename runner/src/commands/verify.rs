@@ -78,12 +78,12 @@ fn lines(title: &str, lines: &[String], text: &mut String) {
 
 /// What others did to the targets since the last run of the plan.
 #[derive(Debug, Default)]
-struct Foreign {
-    structure: Vec<String>,
+pub(super) struct Foreign {
+    pub(super) structure: Vec<String>,
     rows: Vec<String>,
 }
 
-async fn foreign(session: &Session, cx: &StepContext, state: &PlanState) -> Result<Foreign> {
+pub(super) async fn foreign(session: &Session, cx: &StepContext, state: &PlanState) -> Result<Foreign> {
     let mut found = Foreign::default();
     for (name, then) in &session.seen(state) {
         let Some(target) = session.targets.get(name) else { continue };

@@ -140,6 +140,10 @@ pub(crate) fn estranged(session: &Session, state: &PlanState, rows: &LedgerRows)
 /// Targets that are no longer what they were when steps were applied to them. A database that moved as a whole still
 /// has its ledger's rows: that is no drift.
 fn retargeted(session: &Session, state: &PlanState, rows: &LedgerRows) -> Vec<Drift> {
+    // A rehearsal's targets are copies of those that the steps were applied to.
+    if session.place.rehearsal {
+        return Vec::new();
+    }
     let mut found = Vec::new();
     for name in session.plan.targets.keys() {
         let Some(now) = session.stored_target(name) else { continue };
@@ -191,37 +195,68 @@ impl Drifts {
 }
 
 impl Drift {
-    /// What a person does about it.
+    /// What a person does about it, in one sentence.
     pub(crate) fn remedy(&self, session: &Session) -> String {
-        let accept = session.command_line("accept");
+        let WayOut { by_hand, or } = self.way_out(session);
+        match or {
+            Some((when, command)) => format!("{by_hand}; or, if {when}, `{command}`"),
+            None => by_hand,
+        }
+    }
+
+    /// What a person does about it.
+    pub(crate) fn way_out(&self, session: &Session) -> WayOut {
+        let accept = |step: &str| format!("{} {step} --note WHY", session.command_line("accept"));
+        let by = |by_hand: &str, or: Option<(&str, String)>| WayOut {
+            by_hand: by_hand.to_owned(),
+            or: or.map(|(when, command)| (when.to_owned(), command)),
+        };
         match self {
-            Drift::Changed(step) => format!(
-                "undo the edit and put the change into a new step; or, if it is deliberate, `{accept} {step} --note WHY`"
-            ),
-            Drift::ChangedMidway(_) => format!(
-                "undo the edit, then the same command; or roll it back first: `{}`",
-                session.command_line("rollback")
+            Drift::Changed(step) => {
+                by("undo the edit and put the change into a new step", Some(("the edit is deliberate", accept(step))))
+            }
+            Drift::ChangedMidway(_) => by(
+                "undo the edit, then the same command",
+                Some(("what was begun is to be rolled back first", session.command_line("rollback"))),
             ),
             Drift::Disappeared(_) => {
                 // What the plan does not have any more comes after its last step.
                 let last = session.plan.steps().last().map_or_else(|| "start".to_owned(), |(_, s)| s.id.clone());
                 let options = RunOptions { to: Some(last), ..RunOptions::default() };
-                format!("put it back, or roll it back first: `{}`", session.command_again("rollback", &options))
+                let back = session.command_again("rollback", &options);
+                by("put it back into the plan", Some(("it is to be undone", back)))
             }
             Drift::Unknown { .. } => {
-                "put it back into the plan: without the journal nothing else says how it is undone".to_owned()
+                by("put it back into the plan: without the journal nothing else says how it is undone", None)
             }
-            Drift::Moved { .. } => "put the steps back into the order in which they were applied".to_owned(),
+            Drift::Moved { .. } => by("put the steps back into the order in which they were applied", None),
             Drift::Retargeted { step, target, was, ledgered, .. } => {
                 let other = "to migrate another one, give it a state folder of its own (`--state`)";
-                let same = match ledgered {
-                    true => "the same one in another place is known by its ledger".to_owned(),
-                    false => format!("if it is the same one in another place, `{accept} {step} --note WHY`"),
-                };
-                format!("make target `{target}` {was} again; {other}; {same}")
+                let again = format!("make target `{target}` {was} again; {other}");
+                match ledgered {
+                    true => by(&format!("{again}; the same one in another place is known by its ledger"), None),
+                    false => by(&again, Some(("it is the same one in another place", accept(step)))),
+                }
             }
         }
     }
+
+    /// The step that it is about.
+    pub(crate) fn step(&self) -> &str {
+        match self {
+            Drift::Changed(step) | Drift::ChangedMidway(step) | Drift::Disappeared(step) => step,
+            Drift::Unknown { step, .. } | Drift::Moved { step, .. } | Drift::Retargeted { step, .. } => step,
+        }
+    }
+}
+
+/// What leads out of a drift.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WayOut {
+    /// What a person changes.
+    pub by_hand: String,
+    /// The command that settles it otherwise, and when that is right.
+    pub or: Option<(String, String)>,
 }
 
 impl std::fmt::Display for Drift {

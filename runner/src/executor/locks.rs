@@ -43,7 +43,9 @@ pub(super) fn take(session: &Session, options: &RunOptions) -> Result<Vec<Lock>>
 fn refuse_left_running(session: &Session, options: &RunOptions) -> Result<()> {
     let until = Instant::now() + options.lock_timeout;
     loop {
-        let Some((step, pid)) = left_running(&session.state_dir.join("running")) else { return Ok(()) };
+        let Some((step, pid)) = left_running(session, &|ended| drop(std::fs::remove_file(ended))) else {
+            return Ok(());
+        };
         if Instant::now() >= until {
             return Err(RunnerError::new(
                 Exit::Locked,
@@ -55,18 +57,17 @@ fn refuse_left_running(session: &Session, options: &RunOptions) -> Result<()> {
     }
 }
 
-/// A step whose program runs, and its process group. Marks of programs that have ended are removed.
-fn left_running(folder: &Path) -> Option<(String, String)> {
+/// A step whose program runs, and its process group. Marks of programs that have ended are given to `ended`.
+pub(crate) fn left_running(session: &Session, ended: &dyn Fn(&Path)) -> Option<(String, String)> {
+    let folder = session.state_dir.join("running");
     let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
-    for mark in entries(folder).flat_map(|plan| entries(&plan).collect::<Vec<_>>()) {
+    for mark in entries(&folder).flat_map(|plan| entries(&plan).collect::<Vec<_>>()) {
         match File::open(&mark).map(|file| file.try_lock()) {
             Ok(Err(TryLockError::WouldBlock)) => {
                 let step = mark.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
                 return Some((step, std::fs::read_to_string(&mark).unwrap_or_default()));
             }
-            Ok(Ok(())) => {
-                let _ = std::fs::remove_file(&mark);
-            }
+            Ok(Ok(())) => ended(&mark),
             // What cannot be looked at says nothing, and stays.
             Ok(Err(TryLockError::Error(_))) | Err(_) => {}
         }
@@ -76,7 +77,7 @@ fn left_running(folder: &Path) -> Option<(String, String)> {
 
 /// What has no transactions cannot be fenced: a target without a ledger, or a step in flight that writes no ledger row.
 /// Nothing would stop a woken holder from going on with it. Refuse while that process exists.
-fn refuse_unfenced_take_over(session: &Session, holder: Option<&Holder>) -> Result<()> {
+pub(crate) fn refuse_unfenced_take_over(session: &Session, holder: Option<&Holder>) -> Result<()> {
     let alive = holder.is_none_or(|h| h.host != host_name() || process_exists(h.pid));
     if !alive {
         return Ok(());

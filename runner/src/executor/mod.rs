@@ -33,9 +33,10 @@ use crate::secrets::Secrets;
 use crate::session::Session;
 
 use drift::altered;
-pub(crate) use drift::{drift, estranged};
-pub(crate) use preflight::{Look, Preview, check_targets, preview};
-pub(crate) use reconcile::{LedgerRows, ledger_rows, reconcile, reconciled};
+pub(crate) use drift::{WayOut, drift, estranged};
+pub(crate) use locks::{left_running, refuse_unfenced_take_over};
+pub(crate) use preflight::{Look, Preview, check_targets, preview, target_problems};
+pub(crate) use reconcile::{LedgerRows, ledger_rows, ledger_rows_of, reconcile, reconciled};
 pub use rollback::rollback;
 pub(crate) use run::{Run, outcome_name};
 pub use selection::Selection;

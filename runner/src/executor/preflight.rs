@@ -28,31 +28,7 @@ pub(crate) type Preview = BTreeMap<String, Look>;
 
 /// Every target that is used must be there, readable and whole. All that are not are named.
 pub(crate) async fn check_targets(session: &Session, cx: &StepContext) -> Result<()> {
-    let mut written = BTreeMap::new();
-    for (_, step) in session.plan.steps() {
-        for used in step.step.uses() {
-            let write = used.access == Access::Write;
-            written.entry(used.target).and_modify(|w| *w |= write).or_insert(write);
-        }
-    }
-    let mut errors: Vec<StepError> = Vec::new();
-    for (name, write) in written {
-        let Some(target) = session.targets.get(&name) else { continue };
-        match target.assess(cx).await {
-            Ok(found) => {
-                if let Some(no) = found.facts.get("writable").and_then(|w| w.strip_prefix("no: ")).filter(|_| write) {
-                    errors.push(
-                        StepError::unavailable(format!(
-                            "target `{name}` (`{}`) cannot be written: {no}",
-                            session.shown(target.path())
-                        ))
-                        .with_help("make it writable, or bind the target to a copy with `--bind`"),
-                    );
-                }
-            }
-            Err(error) => errors.push(error),
-        }
-    }
+    let errors: Vec<StepError> = target_problems(session, cx).await.into_iter().map(|(_, error)| error).collect();
     let Some(first) = errors.first() else { return Ok(()) };
     let help = first.help().map(str::to_owned);
     let exit = RunnerError::from(StepError::new(first.kind(), "")).exit;
@@ -60,6 +36,33 @@ pub(crate) async fn check_targets(session: &Session, cx: &StepContext) -> Result
     let mut error = RunnerError::new(exit, format!("{}; nothing was changed", text.join("; ")));
     error.help = help;
     Err(error)
+}
+
+/// The targets that steps use and that cannot be used, by name, and why. Read-only.
+pub(crate) async fn target_problems(session: &Session, cx: &StepContext) -> Vec<(String, StepError)> {
+    let mut written = BTreeMap::new();
+    for (_, step) in session.plan.steps() {
+        for used in step.step.uses() {
+            let write = used.access == Access::Write;
+            written.entry(used.target).and_modify(|w| *w |= write).or_insert(write);
+        }
+    }
+    let mut errors = Vec::new();
+    for (name, write) in written {
+        let Some(target) = session.targets.get(&name) else { continue };
+        match target.assess(cx).await {
+            Ok(found) => {
+                if let Some(no) = found.facts.get("writable").and_then(|w| w.strip_prefix("no: ")).filter(|_| write) {
+                    let shown = session.shown(target.path());
+                    let error = StepError::unavailable(format!("target `{name}` (`{shown}`) cannot be written: {no}"))
+                        .with_help("make it writable, or bind the target to a copy with `--bind`");
+                    errors.push((name, error));
+                }
+            }
+            Err(error) => errors.push((name, error)),
+        }
+    }
+    errors
 }
 
 /// Whether a condition holds, and if not, why in words.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cutover_core::journal::{Entry, PlanState, Record, StepRecord, StepState};
 use cutover_core::plan::PlanStep;
-use cutover_core::{EventKind, LedgerEntry, Receipt, Standing, StepContext, StepInfo, Verdict};
+use cutover_core::{EventKind, LedgerEntry, Receipt, Standing, StepContext, StepError, StepInfo, Verdict};
 
 use super::drift::{drift, estranged};
 use super::{Run, order};
@@ -19,14 +19,23 @@ pub(crate) type LedgerRows = BTreeMap<String, BTreeMap<String, LedgerEntry>>;
 /// Reads the ledgers of every target that keeps one. Read-only.
 pub(crate) async fn ledger_rows(session: &Session, cx: &StepContext) -> Result<LedgerRows> {
     let mut all = LedgerRows::new();
-    for (name, target) in session.targets.iter() {
-        if let Some(ledger) = target.ledger() {
-            let rows = ledger.entries(cx, &session.plan.name).await?;
-            let rows = rows.into_iter().filter(|r| r.success).map(|r| (r.step.clone(), r)).collect();
+    for name in session.targets.keys() {
+        if let Some(rows) = ledger_rows_of(session, cx, name).await? {
             all.insert(name.clone(), rows);
         }
     }
     Ok(all)
+}
+
+/// The same of one target; none when it keeps no ledger.
+pub(crate) async fn ledger_rows_of(
+    session: &Session,
+    cx: &StepContext,
+    target: &str,
+) -> Result<Option<BTreeMap<String, LedgerEntry>>, StepError> {
+    let Some(ledger) = session.targets.get(target).and_then(|t| t.ledger()) else { return Ok(None) };
+    let rows = ledger.entries(cx, &session.plan.name).await?;
+    Ok(Some(rows.into_iter().filter(|r| r.success).map(|r| (r.step.clone(), r)).collect()))
 }
 
 /// The records that make the journal follow the ledgers and the plan. Pure. Not among them: a step that was begun, and

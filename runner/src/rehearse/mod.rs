@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cutover_core::journal::{PlanState, StepState};
-use cutover_core::{Depth, EventKind, Fingerprint, Outcome, Verdict};
+use cutover_core::{Depth, EventKind, Fingerprint, Outcome, StepContext, Verdict};
 
 pub(crate) use proof::{Figures, Proof, StepFigure};
 use scratch::Scratch;
@@ -20,7 +20,7 @@ use scratch::Scratch;
 use crate::binding::Binding;
 use crate::commands::verify::verdicts;
 use crate::error::{Result, RunnerError};
-use crate::executor::{self, RunOptions, reader_context, survey_context};
+use crate::executor::{self, RunOptions, drift, estranged, ledger_rows, reader_context, reconciled, survey_context};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::report::Emitter;
@@ -62,7 +62,7 @@ pub(crate) async fn rehearse(
 ) -> Result<Rehearsal> {
     let survey = survey_context(session, &emitter, stop);
     executor::check_targets(session, &survey).await?;
-    refuse_unsettled(session)?;
+    refuse_unsettled(session, &survey).await?;
     let binding = Binding::of(session, &survey, Depth::Schema).await?;
     let folder = asked.scratch.clone().unwrap_or_else(|| session.state_dir.join("scratch"));
     let mut scratch = Scratch::new(folder.clone(), asked.keep)?;
@@ -90,15 +90,17 @@ pub(crate) async fn rehearse(
     Ok(Rehearsal { figures, failures, kept: asked.keep.then(|| scratch.root()), proof })
 }
 
-/// Only what stands still can be rehearsed: a run that was interrupted has to end first.
-fn refuse_unsettled(session: &Session) -> Result<()> {
+/// Only what stands still can be rehearsed: a run that was interrupted has to end first, and drift to be settled.
+async fn refuse_unsettled(session: &Session, cx: &StepContext) -> Result<()> {
     let (state, _) = session.journalled().map_err(crate::recorder::journal_error)?;
     let settled = |s: StepState| {
         matches!(s, StepState::Applied | StepState::Pending | StepState::Skipped | StepState::RolledBack)
     };
     let open = state.unwinding.is_some() || state.steps.values().any(|s| !settled(s.state));
     if !open {
-        return Ok(());
+        let rows = ledger_rows(session, cx).await?;
+        estranged(session, &state, &rows).into_error(session)?;
+        return drift(session, &reconciled(session, &state, &rows), &rows).into_error(session);
     }
     Err(RunnerError::new(Exit::Failed, "a run of this plan has not come to its end; there is nothing to rehearse yet")
         .with_help(format!("`{}` says how to go on", session.command_line("explain"))))

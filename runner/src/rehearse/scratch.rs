@@ -63,6 +63,8 @@ impl Scratch {
     pub(super) async fn fill(&mut self, session: &Session, cx: &StepContext) -> Result<u64> {
         let root = self.root();
         private_dir(&root)?;
+        // Folders outside of the root, whose targets leave their copying to whoever copies the folder.
+        let mut outside = Vec::new();
         for (name, target) in session.targets.iter() {
             let inside =
                 target.path().strip_prefix(&session.root).ok().filter(|_| !session.place.binds.contains_key(name));
@@ -79,14 +81,18 @@ impl Scratch {
                 private_dir(parent)?;
             }
             target.copy_to(cx, &to).await?;
+            if inside.is_none() && target.files().is_empty() {
+                outside.push((target.path().to_owned(), to));
+            }
         }
         let copied: BTreeSet<PathBuf> = session.targets.values().flat_map(|t| t.files()).collect();
         let state = real_path(&session.state_dir).unwrap_or_else(|_| session.state_dir.clone());
         let own = real_path(&self.folder).unwrap_or_else(|_| self.folder.clone());
         let mut left_out = copied;
         left_out.extend([state, own]);
-        let copying = Copying { root: session.root.clone(), copy: root, left_out, cx: cx.clone() };
-        cx.blocking(move || Ok(copying.tree(&copying.root, &copying.copy))).await??;
+        let copies = std::iter::once((session.root.clone(), root)).chain(outside).collect();
+        let copying = Copying { copies, left_out, cx: cx.clone() };
+        cx.blocking(move || Ok(copying.all())).await??;
         let state = self.folder.join("state");
         private_dir(&state)?;
         if let Some(journal) = Journal::open_read(&session.state_dir).map_err(journal_error)? {
@@ -121,15 +127,23 @@ fn is_lock(path: &Path) -> bool {
     path.file_name().is_some_and(|n| n.to_string_lossy().ends_with(".cutover-lock"))
 }
 
-/// The copying of a root.
+/// The copying of a root, and of what lies outside of it.
 struct Copying {
-    root: PathBuf,
-    copy: PathBuf,
+    /// Each folder, and where its copy goes.
+    copies: Vec<(PathBuf, PathBuf)>,
     left_out: BTreeSet<PathBuf>,
     cx: StepContext,
 }
 
 impl Copying {
+    fn all(&self) -> Result<()> {
+        for (from, to) in &self.copies {
+            private_dir(to)?;
+            self.tree(from, to)?;
+        }
+        Ok(())
+    }
+
     /// Copies files, folders and links that are not there yet. Sockets, pipes and devices are left out.
     fn tree(&self, from: &Path, to: &Path) -> Result<()> {
         let mut entries: Vec<_> = fs::read_dir(from)
@@ -163,13 +177,11 @@ impl Copying {
         Ok(())
     }
 
-    /// Where a copied link leads: what led into the root by its whole path leads into the copy, or a program of the
-    /// rehearsal would write to the real system through it.
+    /// Where a copied link leads: what led into a copied folder by its whole path leads into the copy, or a program of
+    /// the rehearsal would write to the real system through it.
     fn end_of_link(&self, end: PathBuf) -> PathBuf {
-        match end.strip_prefix(&self.root) {
-            Ok(inside) => self.copy.join(inside),
-            Err(_) => end,
-        }
+        let copied = self.copies.iter().find_map(|(from, to)| Some(to.join(end.strip_prefix(from).ok()?)));
+        copied.unwrap_or(end)
     }
 }
 

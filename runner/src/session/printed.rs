@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use cutover_core::journal::{RunCommand, RunState};
 use cutover_core::shell_word;
 
 use super::Session;
@@ -30,6 +31,17 @@ impl Session {
             option("var", format!("{name}={value}"));
         }
         format!("cutover {command} {}", shell_words(&words))
+    }
+
+    /// The command that goes on with a run that did not come to its end: its own, as far as that is known.
+    pub(crate) fn going_on(&self, run: &RunState) -> String {
+        let known = |to: &String| self.plan.phases.iter().any(|p| p.name == *to) || self.plan.step(to).is_some();
+        let (command, to) = match run.command {
+            RunCommand::Rollback => ("rollback", run.to.clone().filter(|to| to == "start" || known(to))),
+            RunCommand::Apply => ("apply", run.to.clone().filter(known)),
+            RunCommand::Administer => ("apply", None),
+        };
+        self.command_again(command, &RunOptions { to, ..RunOptions::default() })
     }
 
     /// The same for a command that goes on with a run: with what that run was asked for.

@@ -6,6 +6,7 @@
 //!   of a plan of a kind), `choice` (which combinations are met, and again which), `failure` and `tally` (how it is told).
 //! - Parts: one module each. A part ends with its line in the table (`just faults` prints it).
 
+mod advice;
 mod canary;
 mod choice;
 mod crowd;

@@ -17,10 +17,10 @@ const POINTS: &[&str] = &["journal-append", "journal-appended"];
 
 /// A place where a process is killed: numbered from 0 through all passages of all failpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Kill(usize);
+pub(super) struct Kill(pub(super) usize);
 
 impl Kill {
-    fn fault(self) -> Fault {
+    pub(super) fn fault(self) -> Fault {
         Fault::kill(POINTS[self.0 % POINTS.len()], self.0 / POINTS.len())
     }
 }
