@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::plan::is_inside;
-use crate::{StepError, fault};
+use crate::{StepError, StepErrorKind, fault};
 
 /// Mode of the files that are ours: the owner alone reads and writes them.
 pub const PRIVATE_FILE: u32 = 0o600;
@@ -23,12 +23,18 @@ pub fn io_error(doing: &str, path: &Path, cause: io::Error) -> StepError {
         io::ErrorKind::NotFound => StepError::unavailable(format!("{doing} `{}`: it is not there", path.display())),
         io::ErrorKind::PermissionDenied => StepError::unavailable(format!("{doing} `{}`", path.display()))
             .with_help("check the owner and the mode of the file and of its folder"),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            StepError::failed(format!("{doing} `{}`", path.display())).with_help("free some space, then run again")
-        }
+        _ if is_of_storage(&cause) => StepError::new(StepErrorKind::Storage, format!("{doing} `{}`", path.display()))
+            .with_help("make room on that file system, or mend it, then run the same command again"),
         _ => StepError::failed(format!("{doing} `{}`", path.display())),
     };
     error.caused_by(cause)
+}
+
+/// Whether it is the storage's doing: no room, a limit, a device that does not read or write.
+pub fn is_of_storage(error: &io::Error) -> bool {
+    const EIO: i32 = 5;
+    let kinds = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded, io::ErrorKind::FileTooLarge];
+    kinds.contains(&error.kind()) || error.raw_os_error() == Some(EIO)
 }
 
 /// Replaces `path` by `bytes` in one move: temporary file, fsync, rename, fsync of the folder.

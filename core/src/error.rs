@@ -3,9 +3,11 @@
 //! Owns one error type. The runner decides from its [`StepErrorKind`] which exit code and which remedy follow.
 
 use std::error::Error as StdError;
-use std::fmt;
+use std::{fmt, io};
 
 use thiserror::Error;
+
+use crate::disk;
 
 /// A failure of a step or of a target.
 #[derive(Debug, Error)]
@@ -31,6 +33,8 @@ pub enum StepErrorKind {
     Fenced,
     /// The target is busy longer than we may wait.
     Busy,
+    /// No room on the disk, or reading or writing it failed: the same may work when that is mended.
+    Storage,
     /// A defect of ours.
     Internal,
 }
@@ -80,6 +84,19 @@ impl StepError {
         self.kind
     }
 
+    /// Whether it, or what caused it, is the storage's doing: no room, or reading or writing failed.
+    pub fn is_of_storage(&self) -> bool {
+        let mut next: Option<&(dyn StdError + 'static)> = Some(self);
+        while let Some(error) = next {
+            let step = error.downcast_ref::<Self>().is_some_and(|e| e.kind == StepErrorKind::Storage);
+            if step || error.downcast_ref::<io::Error>().is_some_and(disk::is_of_storage) {
+                return true;
+            }
+            next = error.source();
+        }
+        false
+    }
+
     /// What to do next, if that is known.
     pub fn help(&self) -> Option<&str> {
         self.help.as_deref()
@@ -106,6 +123,7 @@ impl fmt::Display for StepErrorKind {
             Self::Unavailable => "unavailable",
             Self::Fenced => "fenced",
             Self::Busy => "busy",
+            Self::Storage => "storage",
             Self::Internal => "internal",
         })
     }

@@ -73,7 +73,7 @@ impl From<CompileErrors> for RunnerError {
 impl From<StepError> for RunnerError {
     fn from(error: StepError) -> Self {
         let exit = match error.kind() {
-            StepErrorKind::Unavailable => Exit::NoTarget,
+            StepErrorKind::Unavailable | StepErrorKind::Storage => Exit::NoTarget,
             StepErrorKind::Busy | StepErrorKind::Fenced => Exit::Locked,
             StepErrorKind::Internal => Exit::Internal,
             _ => Exit::Failed,

@@ -16,7 +16,8 @@ pub enum Exit {
     Pending = 3,
     /// 65: the plan is invalid.
     InvalidPlan = 65,
-    /// 66: a target is missing, unreadable, encrypted, corrupt or read-only.
+    /// 66: a target is missing, unreadable, encrypted, corrupt or read-only, or there is no state folder to be had (no room,
+    /// say).
     NoTarget = 66,
     /// 70: a defect of ours.
     Internal = 70,
@@ -24,13 +25,14 @@ pub enum Exit {
     Locked = 75,
     /// 100: a step failed, and what the plan says was rolled back; or `apply` finished a rollback that was interrupted.
     Failed = 100,
-    /// 101: a rollback failed; a person is needed.
+    /// 101: a rollback failed; a person is needed. Where the storage failed it, the same command tries again.
     Stuck = 101,
     /// 102: an applied step changed, or what is there is not what was recorded.
     Drift = 102,
     /// 103: a step waits; the same command comes back to it.
     Waiting = 103,
-    /// 104: a step failed, and nothing was undone, or only what came after a step that cannot be undone.
+    /// 104: a step failed, and nothing was undone, or only what came after a step that cannot be undone; or the journal
+    /// could not be written any more.
     Paused = 104,
     /// 130: stopped by the operator.
     Interrupted = 130,

@@ -90,9 +90,10 @@ impl Host for RunnerHost {
         let receipt = self.secrets.mask_notes(receipt.clone());
         let record = Record::StepIntent { step: cx.info().id.clone(), receipt };
         cx.blocking(move || {
-            recorder
-                .record(vec![record])
-                .map_err(|e| StepError::failed("the intent could not be journalled").caused_by(e))
+            let unwritten = |e| StepError::failed("the intent could not be journalled").caused_by(e);
+            recorder.record(vec![record]).map_err(unwritten)?;
+            // The intended write would be one that nothing could be recorded of.
+            recorder.short_of_room().map_or(Ok(()), Err)
         })
         .await
     }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use cutover_core::Receipt;
 use cutover_core::journal::{Entry, PlanState, Record, StepState};
+use cutover_core::{Receipt, StepError, StepErrorKind};
 
 use crate::clock::now;
 use crate::error::{Result, RunnerError};
@@ -34,6 +34,30 @@ struct Inner {
     /// Receipts of steps that are applied in a group which is not committed yet.
     fresh: BTreeMap<String, Receipt>,
 }
+
+impl Inner {
+    /// How a run ends whose journal cannot be written any more: where it stands.
+    fn stop(&self) -> Exit {
+        if self.state.unwinding.is_some() { Exit::Stuck } else { Exit::Paused }
+    }
+
+    /// What ends a run whose journal failed it; `first`: before anything was written.
+    fn stopped_by(&self, error: JournalError, first: bool) -> RunnerError {
+        let of_storage =
+            !matches!(error, JournalError::Newer { .. } | JournalError::Fenced { .. } | JournalError::Damaged { .. });
+        let mut error = journal_error(error);
+        if of_storage && first {
+            error.message.push_str("; nothing was changed");
+        } else if of_storage {
+            error.exit = self.stop();
+            error.message.push_str("; the run stops where it stands, and its end is not recorded");
+        }
+        error
+    }
+}
+
+/// After the journal failed a run.
+const GO_ON: &str = "make room on its file system, or mend it, then run the same command again";
 
 impl Recorder {
     /// A recorder for one run; `opening` is written together with its first other record.
@@ -72,11 +96,14 @@ impl Recorder {
     /// The same, with plan files that the records refer to.
     pub fn record_with(&self, records: Vec<Record>, objects: &BTreeMap<String, Arc<[u8]>>) -> Result<()> {
         let mut inner = self.lock();
+        let first = !inner.opening.is_empty();
         if inner.journal.is_none() {
-            inner.journal = Some(Journal::open_write(&self.state_dir).map_err(journal_error)?);
+            let opened = Journal::open_write(&self.state_dir);
+            inner.journal = Some(opened.map_err(|e| inner.stopped_by(e, first))?);
         }
         if let Some(broken) = &inner.broken {
-            return Err(RunnerError::internal(format!("the journal could not be written before: {broken}")));
+            let message = format!("the journal could not be written before: {broken}");
+            return Err(RunnerError::new(inner.stop(), message).with_help(GO_ON));
         }
         let mut all = std::mem::take(&mut inner.opening);
         all.extend(records);
@@ -92,16 +119,24 @@ impl Recorder {
                 .map_err(|e| RunnerError::internal(format!("the journal refused a record: {e}")))?;
         }
         let Some(journal) = inner.journal.as_mut() else { return Ok(()) };
-        match journal.append(&self.plan, &self.run, self.epoch, at, all, objects) {
+        match journal.append(&self.plan, &self.run, self.epoch, at, &all, objects) {
             Ok(last) => {
                 inner.state.last_seq = last;
                 Ok(())
             }
             Err(error) => {
                 inner.broken = Some(error.to_string());
-                Err(journal_error(error))
+                Err(inner.stopped_by(error, first))
             }
         }
+    }
+
+    /// Why nothing more may be begun: the room that is kept for the end of a run is in use.
+    pub fn short_of_room(&self) -> Option<StepError> {
+        let short = self.lock().journal.as_ref().is_some_and(Journal::is_short);
+        let state = self.state_dir.display();
+        let error = || StepError::new(StepErrorKind::Storage, format!("no room left for the journal in `{state}`"));
+        short.then(|| error().with_help("make room on that file system, then run the same command again"))
     }
 
     /// Whether anything was written by this run.
@@ -162,6 +197,10 @@ pub(crate) fn journal_error(error: JournalError) -> RunnerError {
         JournalError::Damaged { .. } => RunnerError::new(Exit::Stuck, message).with_help(
             "the next `cutover apply` or `cutover rollback` sets it aside (nothing is deleted) and rebuilds it from the targets' ledgers, manifests and inspection",
         ),
-        JournalError::Store { .. } | JournalError::File { .. } => RunnerError::internal(message),
+        JournalError::NoRoom { .. } => RunnerError::new(Exit::NoTarget, message)
+            .with_help("make room on that file system, then run the same command again"),
+        JournalError::Store { .. } | JournalError::File { .. } => {
+            RunnerError::new(Exit::NoTarget, message).with_help(GO_ON)
+        }
     }
 }

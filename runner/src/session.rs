@@ -254,12 +254,17 @@ pub(crate) fn open_journal_or_set_aside(
     session: &Session,
     command: RunCommand,
 ) -> Result<(Option<Journal>, Option<PathBuf>)> {
-    let opened = match Journal::path_in(&session.state_dir).exists() {
-        true => Journal::open_write(&session.state_dir).and_then(|j| {
-            j.state(&session.plan.name)?;
-            Ok(j)
-        }),
-        false => return Ok((None, None)),
+    if !Journal::path_in(&session.state_dir).exists() {
+        return Ok((None, None));
+    }
+    let open = || {
+        let journal = Journal::open_write(&session.state_dir)?;
+        journal.state(&session.plan.name).map(|_| journal)
+    };
+    // A page that could not be read once counts as damaged too: what is damaged still is at the second look.
+    let opened = match open() {
+        Err(JournalError::Damaged { .. }) => open(),
+        other => other,
     };
     match opened {
         Ok(journal) => Ok((Some(journal), None)),

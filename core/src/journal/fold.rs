@@ -54,6 +54,8 @@ pub struct StepRecord {
     pub message: Option<String>,
     /// What to do about the error.
     pub help: Option<String>,
+    /// Stuck, and not by the step itself: whichever command comes next tries again.
+    pub again: bool,
 }
 
 /// What a journal says of the last run.
@@ -188,9 +190,10 @@ impl PlanState {
                 s.intent = None;
                 s.applied_seq = 0;
             })?,
-            Record::RollbackFailed { step, error, help } => self.step(step, entry, |s| {
+            Record::RollbackFailed { step, error, help, again } => self.step(step, entry, |s| {
                 s.message = Some(error.clone());
                 s.help.clone_from(help);
+                s.again = *again;
             })?,
             Record::StepResolved { step, resolution, proven, note, receipt } => {
                 let was_applied = self.state_of(step) == StepState::Applied;

@@ -169,6 +169,10 @@ pub enum Record {
         error: String,
         /// What to do.
         help: Option<String>,
+        /// What failed it is not the step but the storage, or that its target cannot be used: whichever command comes
+        /// next tries again.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        again: bool,
     },
     /// A person's claim about a step.
     StepResolved {

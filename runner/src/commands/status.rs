@@ -8,7 +8,7 @@ use serde_json::json;
 use super::table::columns;
 use crate::cli::{Format, Out};
 use crate::error::Result;
-use crate::executor::{LedgerRows, drift, ledger_rows, reader_context, reconcile, reconciled};
+use crate::executor::{LedgerRows, drift, ledger_rows_to_look, reader_context, reconcile, reconciled};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::lock::living_holder;
@@ -22,15 +22,16 @@ pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
     let (state, _) = session.journalled().map_err(journal_error)?;
     let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
     let cx = reader_context(&session, &emitter, &Stop::default(), &state);
-    let rows = ledger_rows(&session, &cx).await?;
+    let (rows, unread) = ledger_rows_to_look(&session, &cx).await?;
+    let remarks = remarks(&session, &state, &rows, unread);
     match out.format {
-        Format::Json => out.json(&as_json(&session, &state, &rows)),
-        _ => out.print(&text(&session, &state, &rows, out.style)),
+        Format::Json => out.json(&as_json(&session, &state, &rows, &remarks)),
+        _ => out.print(&text(&session, &state, &remarks, out.style)),
     }
     Ok(Exit::Done)
 }
 
-fn text(session: &Session, state: &PlanState, rows: &LedgerRows, style: Style) -> String {
+fn text(session: &Session, state: &PlanState, remarks: &[String], style: Style) -> String {
     let plan = &session.plan;
     let mut text = format!("{}\n", style.bold(&format!("status of {}", plan.name)));
     let mut done = 0;
@@ -64,17 +65,21 @@ fn text(session: &Session, state: &PlanState, rows: &LedgerRows, style: Style) -
         text.push_str(&columns(&[], lines));
     }
     text.push_str(&format!("\n{done} of {all} steps done\n"));
-    for line in remarks(session, state, rows) {
+    for line in remarks {
         text.push_str(&format!("{line}\n"));
     }
     text
 }
 
 /// What an operator should know besides the table.
-fn remarks(session: &Session, state: &PlanState, rows: &LedgerRows) -> Vec<String> {
-    let mut lines: Vec<String> =
-        drift(session, &reconciled(session, state, rows), rows).0.iter().map(|d| format!("drift: {d}")).collect();
-    let behind = reconcile(session, state, rows).len();
+fn remarks(session: &Session, state: &PlanState, rows: &LedgerRows, unread: Option<String>) -> Vec<String> {
+    let (mut lines, behind) = match unread {
+        Some(why) => (vec![why], 0),
+        None => {
+            let drift = drift(session, &reconciled(session, state, rows), rows);
+            (drift.0.iter().map(|d| format!("drift: {d}")).collect(), reconcile(session, state, rows).len())
+        }
+    };
     if behind > 0 {
         let steps = count(behind, "step");
         lines.push(format!(
@@ -104,7 +109,7 @@ fn remarks(session: &Session, state: &PlanState, rows: &LedgerRows) -> Vec<Strin
     lines
 }
 
-fn as_json(session: &Session, state: &PlanState, rows: &LedgerRows) -> serde_json::Value {
+fn as_json(session: &Session, state: &PlanState, rows: &LedgerRows, remarks: &[String]) -> serde_json::Value {
     let steps: Vec<_> = session
         .plan
         .phases
@@ -136,7 +141,7 @@ fn as_json(session: &Session, state: &PlanState, rows: &LedgerRows) -> serde_jso
             "id": r.id, "epoch": r.epoch, "command": r.command, "started": r.started, "outcome": r.outcome,
             "unwinding": state.unwinding.as_ref().map(|u| &u.to),
         })),
-        "remarks": remarks(session, state, rows),
+        "remarks": remarks,
     })
 }
 

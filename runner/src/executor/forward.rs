@@ -136,7 +136,10 @@ impl Run<'_> {
         self.emit(EventKind::StepStarted { step: step.id.clone() });
         // A retry finds what its interrupted try intended.
         let cx = self.context(step);
-        let end = self.apply_and_verify(step, &cx).await;
+        let end = match self.recorder.short_of_room() {
+            Some(error) => StepEnd::Failed { error, receipt: None },
+            None => self.apply_and_verify(step, &cx).await,
+        };
         self.settle(step, end, began.elapsed().as_secs_f64()).await
     }
 
@@ -220,13 +223,16 @@ impl Run<'_> {
                 .with_help("another runner took over; it goes on, this one must not"));
         }
         let text = self.host.secrets.mask(&error.chain());
-        let help = error.help().map(str::to_owned);
+        let targets: Vec<String> = step.step.uses().into_iter().map(|u| u.target).collect();
+        let help = self.help_for(error, &targets);
         let mut records =
             vec![Record::StepFailed { step: step.id.clone(), error: text.clone(), help: help.clone(), receipt }];
         records.extend(more);
         self.record(records).await?;
         if let Some(target) = step.step.transactional().and_then(|t| self.session.targets.get(t))
             && let Some(ledger) = target.ledger()
+            // What is left of the room is the journal's.
+            && self.recorder.short_of_room().is_none()
         {
             // The journal has it already; a ledger that cannot take it must not hide the error itself.
             if let Err(e) = ledger.record_failure(&self.context(step), &text).await {

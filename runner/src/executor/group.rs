@@ -30,6 +30,9 @@ impl Run<'_> {
         }
         let target_name = holder.name().to_owned();
         self.record_with(vec![Record::GroupStarted { target: target_name, members }], objects).await?;
+        if let Some(error) = self.recorder.short_of_room() {
+            return self.group_failed(steps, 0, error, Vec::new()).await;
+        }
         let began = Instant::now();
         let cx = self.context_of(StepInfo::default());
         if let Err(error) = ledger.begin(&cx).await {

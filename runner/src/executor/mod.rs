@@ -36,7 +36,7 @@ use drift::altered;
 pub(crate) use drift::{WayOut, drift, estranged};
 pub(crate) use locks::{left_running, refuse_unfenced_take_over};
 pub(crate) use preflight::{Look, Preview, check_targets, preview, target_problems};
-pub(crate) use reconcile::{LedgerRows, ledger_rows, ledger_rows_of, reconcile, reconciled};
+pub(crate) use reconcile::{LedgerRows, ledger_rows, ledger_rows_of, ledger_rows_to_look, reconcile, reconciled};
 pub use rollback::rollback;
 pub(crate) use run::{Run, outcome_name};
 pub use selection::Selection;
@@ -128,9 +128,11 @@ pub async fn apply(session: &Session, emitter: Arc<Emitter>, stop: Stop, options
     run.forward(&wanted).await
 }
 
-/// Nothing goes forward over a step whose rollback failed.
+/// Nothing goes forward over a step whose rollback failed, unless the storage was what failed: then it is tried again.
 fn refuse_stuck(session: &Session, state: &PlanState) -> Result<()> {
-    let Some((id, record)) = state.steps.iter().find(|(_, s)| s.state == StepState::Stuck) else { return Ok(()) };
+    let Some((id, record)) = state.steps.iter().find(|(_, s)| s.state == StepState::Stuck && !s.again) else {
+        return Ok(());
+    };
     let why = record.message.as_deref().unwrap_or("no message");
     let (explain, rollback) = (session.command_line("explain"), session.command_line("rollback"));
     Err(RunnerError::new(

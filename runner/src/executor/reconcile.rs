@@ -38,6 +38,22 @@ pub(crate) async fn ledger_rows_of(
     Ok(Some(rows.into_iter().filter(|r| r.success).map(|r| (r.step.clone(), r)).collect()))
 }
 
+/// The same for who only looks: where the storage does not let a ledger be read (a full disk has no room for a
+/// database's shared memory), there are no rows, and why.
+pub(crate) async fn ledger_rows_to_look(session: &Session, cx: &StepContext) -> Result<(LedgerRows, Option<String>)> {
+    for target in session.targets.values() {
+        let Some(ledger) = target.ledger() else { continue };
+        if let Err(error) = ledger.entries(cx, &session.plan.name).await
+            && error.is_of_storage()
+        {
+            let why = format!("the ledgers cannot be read now, this is the journal's word alone: {}", error.chain());
+            let help = error.help().map(|help| format!(" (help: {help})")).unwrap_or_default();
+            return Ok((LedgerRows::new(), Some(why + &help)));
+        }
+    }
+    Ok((ledger_rows(session, cx).await?, None))
+}
+
 /// The records that make the journal follow the ledgers and the plan. Pure. Not among them: a step that was begun, and
 /// whose row is there (it is verified first), and the steps of an open unwinding (it goes on).
 pub(crate) fn reconcile(session: &Session, state: &PlanState, rows: &LedgerRows) -> Vec<Record> {

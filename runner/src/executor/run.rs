@@ -1,12 +1,13 @@
 //! One run: what its parts share, how it opens under its locks, and how it ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use cutover_core::journal::{PlanState, Record, RunCommand, RunState, StoredStep};
 use cutover_core::plan::PlanStep;
-use cutover_core::{EventKind, Outcome, StepContext, StepInfo, TargetSeen};
+use cutover_core::{EventKind, Outcome, StepContext, StepError, StepInfo, TargetSeen};
 
 use super::{Report, RunOptions, locks, order, survey_context};
 use crate::binding::Binding;
@@ -215,6 +216,27 @@ impl<'a> Run<'a> {
         } else {
             self.session.command_line(word)
         }
+    }
+
+    /// The command that goes on with what this run does.
+    pub(super) fn go_on(&self) -> String {
+        self.go_on_with(if self.command == RunCommand::Rollback { RunCommand::Rollback } else { RunCommand::Apply })
+    }
+
+    /// What to do about the error of a step that uses `targets`. Where the storage failed it, that is about file systems.
+    pub(super) fn help_for(&self, error: &StepError, targets: &[String]) -> Option<String> {
+        if !error.is_of_storage() {
+            return error.help().map(str::to_owned);
+        }
+        let paths = targets.iter().filter_map(|name| self.session.targets.get(name)).map(|t| t.path());
+        let paths: BTreeSet<&Path> =
+            paths.chain([self.session.root.as_path(), self.session.state_dir.as_path()]).collect();
+        let shown: Vec<String> = paths.into_iter().map(|path| format!("`{}`", path.display())).collect();
+        Some(format!(
+            "make room on the file systems of {}, or mend what fails there, then the same command again: {}",
+            shown.join(", "),
+            self.go_on()
+        ))
     }
 
     /// What the targets are now. One that cannot be looked at is left out: the run's end is not the place to fail.

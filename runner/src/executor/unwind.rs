@@ -8,7 +8,7 @@ use std::time::Instant;
 use cutover_core::journal::{OpenUnwinding, PlanState, Record, RunCommand, StepRecord, StepState};
 use cutover_core::{
     EventKind, MigrationStep, Outcome, Receipt, RestoreOptions, Reversal, SnapshotManifest, StepContext, StepError,
-    StepInfo,
+    StepErrorKind, StepInfo,
 };
 
 use super::selection::{Selection, after_failure};
@@ -22,6 +22,10 @@ impl Run<'_> {
     /// After a failed step: undoes what the plan says.
     pub(super) async fn failed(&self, step: &str) -> Result<Report> {
         let plan = &self.session.plan;
+        // To undo is to write: there is no room for it.
+        if self.recorder.short_of_room().is_some() {
+            return self.finish(Outcome::FailedPaused, Some(self.after_mending())).await;
+        }
         let found = self.recorder.with_state(|state| after_failure(plan, state, step));
         if found.steps.is_empty() {
             return self.finish(Outcome::FailedPaused, Some(self.after_mending())).await;
@@ -109,7 +113,11 @@ impl Run<'_> {
             }
             let began = Instant::now();
             self.record(vec![Record::RollbackStarted { step: id.clone() }]).await?;
-            match self.undo(id).await {
+            let undone = match self.recorder.short_of_room() {
+                Some(short) => Err(short),
+                None => self.undo(id).await,
+            };
+            match undone {
                 Ok(()) => {
                     let seconds = began.elapsed().as_secs_f64();
                     self.record(vec![Record::StepRolledBack { step: id.clone(), seconds }]).await?;
@@ -128,18 +136,23 @@ impl Run<'_> {
 
     async fn stuck(&self, id: &str, error: &StepError) -> Result<Report> {
         let text = self.host.secrets.mask(&error.chain());
-        let help = error.help().map(str::to_owned);
-        self.record(vec![Record::RollbackFailed { step: id.to_owned(), error: text.clone(), help }]).await?;
-        let shown = match error.help() {
+        // SQLite calls a page that cannot be read a damaged one.
+        let again = error.is_of_storage() || error.kind() == StepErrorKind::Unavailable;
+        let help = self.help_for(error, &self.recorder.with_state(|s| targets_of(s, id)));
+        let record = Record::RollbackFailed { step: id.to_owned(), error: text.clone(), help: help.clone(), again };
+        self.record(vec![record]).await?;
+        let shown = match help {
             Some(help) => format!("{text} (help: {help})"),
             None => text,
         };
         self.emit(EventKind::StepStuck { step: id.to_owned(), error: shown });
-        let next = format!(
-            "{} (says what is committed and what is not), mend the cause, then {}",
-            self.session.command_line("explain"),
-            self.go_on_with(RunCommand::Rollback)
-        );
+        let explain = self.session.command_line("explain");
+        let next = if again {
+            format!("{} (after making room or mending the cause; {explain} says what is committed)", self.go_on())
+        } else {
+            let rollback = self.go_on_with(RunCommand::Rollback);
+            format!("{explain} (says what is committed and what is not), mend the cause, then {rollback}")
+        };
         self.finish(Outcome::Stuck, Some(next)).await
     }
 
@@ -230,6 +243,12 @@ impl Run<'_> {
             open.chain([id]).map(|id| (id.to_owned(), made(id))).collect()
         })
     }
+}
+
+/// The targets that step `id` was applied to.
+fn targets_of(state: &PlanState, id: &str) -> Vec<String> {
+    let stored = state.steps.get(id).map(|r| r.stored.targets.iter().map(|t| t.spec.name.clone()).collect());
+    stored.unwrap_or_default()
 }
 
 /// The newest snapshot of `target` that an applied step took before record `before` (0: any).

@@ -11,6 +11,14 @@ use super::store::VERSION;
 /// Why a journal cannot be used.
 #[derive(Debug, Error)]
 pub enum JournalError {
+    /// No room is left for it.
+    #[error("there is no room left on the file system of the journal `{path}`{}", if *.before { " (room for its end is kept there)" } else { "" })]
+    NoRoom {
+        /// The file.
+        path: String,
+        /// Room for the end of a run could not be kept, so that none was begun.
+        before: bool,
+    },
     /// The store failed.
     #[error("journal `{path}`: {source}")]
     Store {
@@ -81,9 +89,13 @@ pub(super) fn store(path: &Path, source: rusqlite::Error) -> JournalError {
         Some(ErrorCode::ReadOnly) if plain && may_write(path) => {
             JournalError::Damaged { path: shown, damage: Damage::File(READ_ONLY.to_owned()) }
         }
+        Some(ErrorCode::DiskFull) => JournalError::NoRoom { path: shown, before: false },
+        // The shared memory of the write-ahead log could not grow.
+        _ if source.sqlite_error().is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE) => {
+            JournalError::NoRoom { path: shown, before: false }
+        }
         Some(
             ErrorCode::SystemIoFailure
-            | ErrorCode::DiskFull
             | ErrorCode::CannotOpen
             | ErrorCode::DatabaseBusy
             | ErrorCode::DatabaseLocked
@@ -101,4 +113,15 @@ pub(super) fn store(path: &Path, source: rusqlite::Error) -> JournalError {
 /// Whether the system allows to write the file at `path`.
 pub(super) fn may_write(path: &Path) -> bool {
     [Some(path), path.parent()].into_iter().flatten().all(|path| access(path, Access::WRITE_OK).is_ok())
+}
+
+/// What the operating system says of the file or folder at `path`.
+pub(super) fn file(path: &Path, source: std::io::Error) -> JournalError {
+    let path = path.display().to_string();
+    match source.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            JournalError::NoRoom { path, before: false }
+        }
+        _ => JournalError::File { path, source },
+    }
 }

@@ -3,6 +3,7 @@
 mod chain;
 mod error;
 mod private;
+mod reserve;
 mod store;
 
 pub use error::JournalError;

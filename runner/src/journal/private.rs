@@ -4,11 +4,12 @@ use std::fs::{self, OpenOptions};
 use std::path::Path;
 
 use super::JournalError;
+use super::error::file;
 
 /// Makes a folder that only its owner may enter. Parents are made as usual.
 pub(crate) fn make_private_folder(path: &Path) -> Result<(), JournalError> {
     use std::os::unix::fs::DirBuilderExt;
-    let failed = |source| JournalError::File { path: path.display().to_string(), source };
+    let failed = |source| file(path, source);
     if path.is_dir() {
         return Ok(());
     }
@@ -24,11 +25,5 @@ pub(crate) fn make_private_folder(path: &Path) -> Result<(), JournalError> {
 /// Makes an empty file that only its owner may read, unless it is there.
 pub(crate) fn make_private_file(path: &Path) -> Result<(), JournalError> {
     use std::os::unix::fs::OpenOptionsExt;
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(path)
-        .map(|_| ())
-        .map_err(|source| JournalError::File { path: path.display().to_string(), source })
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(|_| ()).map_err(|source| file(path, source))
 }

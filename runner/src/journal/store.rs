@@ -13,11 +13,13 @@ use cutover_core::journal::{Entry, PlanState, Record};
 use cutover_core::{blake3_hex, fault};
 use jiff::Timestamp;
 use rusqlite::backup::Backup;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
 use super::chain::{GENESIS, link};
-use super::error::{Damage, JournalError, READ_ONLY, may_write, store};
+use super::error::{Damage, JournalError, READ_ONLY, file, may_write, store};
 use super::private::{make_private_file, make_private_folder};
+use super::reserve::{self, Reserve};
 
 /// The format version that this build writes.
 pub(super) const VERSION: u32 = 1;
@@ -32,6 +34,9 @@ pub struct Journal {
     path: PathBuf,
     last: (u64, String),
     max_epoch: u64,
+    reserve: Reserve,
+    /// Whether anything was appended through it.
+    begun: bool,
 }
 
 impl Journal {
@@ -47,14 +52,17 @@ impl Journal {
             return Ok(None);
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&path, flags).map_err(|e| store(&path, e))?;
-        match is_new(&connection) {
-            Ok(false) => Self::checked(connection, path).map(Some),
-            Ok(true) => Ok(None),
+        let opened = Connection::open_with_flags(&path, flags).and_then(|c| Ok((is_new(&c)?, c)));
+        let opened = match opened {
             // Its first transaction was cut short, before it had a log: whoever writes next takes that back.
-            Err(e) if e.sqlite_error().is_some_and(|e| e.extended_code == HOT_JOURNAL) => Ok(None),
-            Err(e) => Err(store(&path, e)),
-        }
+            Err(e) if e.sqlite_error().is_some_and(|e| e.extended_code == HOT_JOURNAL) => return Ok(None),
+            other => other.map_err(|e| store(&path, e)),
+        };
+        let (is_new, connection) = match opened {
+            Err(JournalError::NoRoom { .. }) => without_shared_memory(&path).map_err(|e| store(&path, e))?,
+            other => other?,
+        };
+        if is_new { Ok(None) } else { Self::checked(connection, path).map(Some) }
     }
 
     /// Opens the journal for writing, and makes it (file 0600, folder 0700) when there is none.
@@ -64,6 +72,7 @@ impl Journal {
         make_private_folder(state)?;
         let path = Self::path_in(state);
         if !path.exists() {
+            Reserve::of(state).keep(reserve::LEAST).map_err(|e| not_begun(&path, e))?;
             make_private_file(&path)?;
         }
         let connection = Connection::open(&path).map_err(|e| store(&path, e))?;
@@ -122,7 +131,9 @@ impl Journal {
                 return Err(JournalError::Damaged { path: shown, damage });
             }
         }
-        let mut journal = Self { connection, path, last: (0, GENESIS.to_owned()), max_epoch: 0 };
+        let reserve = Reserve::of(path.parent().unwrap_or(Path::new(".")));
+        let last = (0, GENESIS.to_owned());
+        let mut journal = Self { connection, path, last, max_epoch: 0, reserve, begun: false };
         journal.verify_chain()?;
         Ok(journal)
     }
@@ -199,34 +210,76 @@ impl Journal {
         PlanState::fold(&entries).map_err(|(seq, e)| self.damaged(Damage::Transition(seq, e.to_string())))
     }
 
+    /// Whether the room that is kept for the end of a run had to be used: nothing more may be begun.
+    pub fn is_short(&self) -> bool {
+        self.reserve.is_given_up()
+    }
+
     /// Appends records in one durable transaction, with the plan files that they refer to.
     ///
-    /// Returns the number of the last one. Refuses when another runner has written since.
+    /// Returns the number of the last one. Refuses when another runner has written since. On a full disk the room that
+    /// is kept for it is used.
     pub fn append(
         &mut self,
         plan: &str,
         run: &str,
         epoch: u64,
         at: Timestamp,
-        records: Vec<Record>,
+        records: &[Record],
         objects: &BTreeMap<String, Arc<[u8]>>,
     ) -> Result<u64, JournalError> {
         fault::point(fault::JOURNAL_APPEND);
+        let (mut seq, mut hash) = self.last.clone();
+        let stamp = at.to_string();
+        let mut rows = Vec::with_capacity(records.len());
+        for record in records {
+            seq += 1;
+            let unwritable = |e: serde_json::Error| self.damaged(Damage::Record(seq, e.to_string()));
+            let body = serde_json::to_string(record).map_err(unwritable)?;
+            hash = link(&hash, seq, &stamp, run, epoch, plan, &body);
+            rows.push((seq, body, hash.clone()));
+        }
+        // What ends the work is about as large as what begins it.
+        let bytes = rows.iter().map(|r| r.1.len()).chain(objects.values().map(|o| o.len())).sum::<usize>() as u64;
+        match self.reserve.keep(reserve::LEAST + 2 * bytes) {
+            Err(error) if !self.begun => return Err(not_begun(&self.path, error)),
+            Err(_) => drop(self.reserve.give_up()),
+            Ok(()) => {}
+        }
+        let written = self.write((&stamp, run, epoch, plan), &rows, objects);
+        match written {
+            Err(JournalError::NoRoom { .. }) if self.reserve.give_up() => {
+                self.write((&stamp, run, epoch, plan), &rows, objects)?;
+            }
+            other => other?,
+        }
+        fault::point(fault::JOURNAL_APPENDED);
+        self.begun = true;
+        self.last = (seq, hash);
+        self.max_epoch = self.max_epoch.max(epoch);
+        Ok(seq)
+    }
+
+    /// Makes rows (number, body, hash) and objects durable, together or not at all.
+    fn write(
+        &mut self,
+        (stamp, run, epoch, plan): (&str, &str, u64, &str),
+        rows: &[(u64, String, String)],
+        objects: &BTreeMap<String, Arc<[u8]>>,
+    ) -> Result<(), JournalError> {
         let path = self.path.clone();
         let failed = |e| store(&path, e);
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let found: (i64, Option<String>, i64) = tx
+        let found: (i64, i64) = tx
             .query_row(
-                "SELECT coalesce(max(seq), 0), (SELECT hash FROM events ORDER BY seq DESC LIMIT 1),
-                        (SELECT epoch FROM events ORDER BY seq DESC LIMIT 1) FROM events",
+                "SELECT coalesce(max(seq), 0), (SELECT epoch FROM events ORDER BY seq DESC LIMIT 1) FROM events",
                 [],
-                |r| Ok((r.get(0)?, r.get(1)?, r.get::<_, Option<i64>>(2)?.unwrap_or(0))),
+                |r| Ok((r.get(0)?, r.get::<_, Option<i64>>(1)?.unwrap_or(0))),
             )
             .map_err(failed)?;
-        if found.2.cast_unsigned() > epoch || found.0.cast_unsigned() != self.last.0 {
-            return Err(JournalError::Fenced { theirs: found.2.cast_unsigned(), ours: epoch });
+        if found.1.cast_unsigned() > epoch || found.0.cast_unsigned() != self.last.0 {
+            return Err(JournalError::Fenced { theirs: found.1.cast_unsigned(), ours: epoch });
         }
-        let (mut seq, mut hash) = self.last.clone();
         {
             let mut put =
                 tx.prepare_cached("INSERT OR IGNORE INTO objects (hash, bytes) VALUES (?1, ?2)").map_err(failed)?;
@@ -238,24 +291,13 @@ impl Journal {
                     "INSERT INTO events (seq, at, run, epoch, plan, body, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 )
                 .map_err(failed)?;
-            let stamp = at.to_string();
-            for record in records {
-                seq += 1;
-                let body = serde_json::to_string(&record).map_err(|e| JournalError::Damaged {
-                    path: path.display().to_string(),
-                    damage: Damage::Record(seq, e.to_string()),
-                })?;
-                hash = link(&hash, seq, &stamp, run, epoch, plan, &body);
+            for (seq, body, hash) in rows {
                 insert
                     .execute(params![seq.cast_signed(), stamp, run, epoch.cast_signed(), plan, body, hash])
                     .map_err(failed)?;
             }
         }
-        tx.commit().map_err(failed)?;
-        fault::point(fault::JOURNAL_APPENDED);
-        self.last = (seq, hash);
-        self.max_epoch = self.max_epoch.max(epoch);
-        Ok(seq)
+        tx.commit().map_err(failed)
     }
 
     /// A plan file as it was when a step was applied, by its BLAKE3; checked against it.
@@ -288,8 +330,7 @@ impl Journal {
             let from = PathBuf::from(format!("{}{suffix}", path.display()));
             let to = PathBuf::from(format!("{}{suffix}", aside.display()));
             if from.exists() {
-                fs::rename(&from, &to)
-                    .map_err(|source| JournalError::File { path: from.display().to_string(), source })?;
+                fs::rename(&from, &to).map_err(|source| file(&from, source))?;
             }
         }
         Ok(aside)
@@ -334,6 +375,25 @@ fn sound(connection: &Connection, path: &Path) -> Result<(), JournalError> {
 
 fn unlike(hash: &str) -> String {
     format!("the stored plan file {hash} does not match its hash")
+}
+
+/// Opens a journal for reading where there is no room for the shared memory of its write-ahead log. Nobody else has it
+/// open then. The log is read, and left as it is.
+fn without_shared_memory(path: &Path) -> rusqlite::Result<(bool, Connection)> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.pragma_update(None, "locking_mode", "exclusive")?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok((is_new(&connection)?, connection))
+}
+
+/// Room for the end of a run cannot be kept: none is begun.
+fn not_begun(path: &Path, source: std::io::Error) -> JournalError {
+    match file(path, source) {
+        JournalError::NoRoom { path, .. } => JournalError::NoRoom { path, before: true },
+        other => other,
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use cutover_core::disk::PARTIAL_SUFFIX;
-use cutover_tests::{Tree, run};
+use cutover_tests::{Ran, Tree, run};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 
@@ -96,18 +96,41 @@ pub(super) struct Lab<'a> {
     small: &'a Small,
     system: System,
     jobs: usize,
+    /// Where the state folder is, if not in the root.
+    state: Option<PathBuf>,
     trail: String,
 }
 
 impl<'a> Lab<'a> {
     pub(super) fn new(small: &'a Small, wal: bool) -> Self {
         // One step at a time: then a fault is always at the same place.
-        Self { small, system: small.system(wal), jobs: 1, trail: String::new() }
+        Self { small, system: small.system(wal), state: None, jobs: 1, trail: String::new() }
     }
 
     /// From now on up to `jobs` steps at once.
     pub(super) fn with_jobs(&mut self, jobs: usize) {
         self.jobs = jobs;
+    }
+
+    /// With its state folder elsewhere.
+    pub(super) fn with_state(self, state: Option<PathBuf>) -> Self {
+        Self { state, ..self }
+    }
+
+    pub(super) fn root(&self) -> PathBuf {
+        self.system.root()
+    }
+
+    pub(super) fn state(&self) -> PathBuf {
+        self.state.clone().unwrap_or_else(|| self.root().join(".cutover"))
+    }
+
+    fn command(&self, command: &str, args: &[&str]) -> Command {
+        let mut child = self.system.command(command, args);
+        if let Some(state) = &self.state {
+            child.arg("--state").arg(state);
+        }
+        child
     }
 
     /// Runs a command, undisturbed: its exit code.
@@ -116,13 +139,29 @@ impl<'a> Lab<'a> {
     }
 
     /// Runs a command while that goes wrong: its exit code, none when it was killed.
-    pub(super) fn run_with(&mut self, (command, args): Line, fault: &Fault) -> Option<i32> {
-        let mut child = self.system.command(command, args);
+    pub(super) fn run_with(&mut self, line: Line, fault: &Fault) -> Option<i32> {
+        self.ran_with(line, fault).code
+    }
+
+    /// The same: all that it said.
+    pub(super) fn ran_with(&mut self, (command, args): Line, fault: &Fault) -> Ran {
+        let mut child = self.command(command, args);
         child.arg("--jobs").arg(self.jobs.to_string());
         let ran = run(&mut fault.command(child));
         let line = format!("{}cutover {command} {} --jobs {}", fault.prefix(), args.join(" "), self.jobs);
         let _ = writeln!(self.trail, "$ {line}\n{}", self.system.seen(&ran));
-        ran.code
+        ran
+    }
+
+    /// What a command says that only looks.
+    pub(super) fn says(&self, command: &str) -> String {
+        let ran = run(&mut self.command(command, &[]));
+        format!("{}{}", ran.stdout, ran.stderr)
+    }
+
+    /// Adds to the transcript.
+    pub(super) fn tell(&mut self, what: &str) {
+        let _ = writeln!(self.trail, "# {what}");
     }
 
     /// Runs a command that must end with `expected`.
@@ -159,12 +198,17 @@ impl<'a> Lab<'a> {
     /// Keeps the whole root as it is now.
     pub(super) fn keep(&self, at: &Path) {
         clone(&self.system.root(), at);
+        if let Some(state) = self.state.as_ref().filter(|state| state.exists()) {
+            clone(state, &at.with_extension("state"));
+        }
     }
 
     /// Puts the root back as it was kept, and what had been done by then. The path stays: snapshots are remembered by it.
     pub(super) fn put_back(&mut self, kept: &Path, trail: &str) {
-        fs::remove_dir_all(self.system.root()).unwrap();
-        clone(kept, &self.system.root());
+        refill(&self.system.root(), kept);
+        if let Some(state) = &self.state {
+            refill(state, &kept.with_extension("state"));
+        }
         trail.clone_into(&mut self.trail);
     }
 
@@ -176,7 +220,7 @@ impl<'a> Lab<'a> {
     pub(super) fn damage_journal(&mut self) {
         self.trail.push_str("# the journal is overwritten\n");
         if self.remove_journal() {
-            let journal = self.system.root().join(".cutover/journal.db");
+            let journal = self.state().join("journal.db");
             fs::write(journal, "no database any more, but long enough to be looked at as one").unwrap();
         }
     }
@@ -221,21 +265,27 @@ impl<'a> Lab<'a> {
 
     /// True when there was one.
     fn remove_journal(&self) -> bool {
-        let remove = |name: &str| fs::remove_file(self.system.root().join(".cutover").join(name)).is_ok();
+        let remove = |name: &str| fs::remove_file(self.state().join(name)).is_ok();
         let _ = (remove("journal.db-wal"), remove("journal.db-shm"));
         remove("journal.db")
     }
 
     /// Looking works whatever a crash has left, and leaves it as it is.
     pub(super) fn look(&mut self) -> Result<(), String> {
-        let before = Tree::of(&self.system.root());
+        // The first reader plays back what an interrupted transaction left of a rollback journal.
+        let hot = Tree::of(&self.root()).paths().any(|path| path.ends_with(".db-journal"));
+        let trees =
+            || [self.system.root(), self.state()].map(|path| if hot { Tree::default() } else { Tree::of(&path) });
+        let before = trees();
         for command in ["status", "explain", "history"] {
-            let ran = self.system.cutover(command, &[]);
+            let ran = run(&mut self.command(command, &[]));
             if ran.code != Some(0) {
                 return Err(format!("looking ends badly: {command}\n{}", self.system.seen(&ran)));
             }
         }
-        let changed = before.differences(&Tree::of(&self.system.root()));
+        let after = trees();
+        let changed = before.iter().zip(&after).flat_map(|(before, after)| before.differences(after));
+        let changed: Vec<String> = changed.collect();
         if changed.is_empty() { Ok(()) } else { Err(format!("looking wrote: {}", changed.join("; "))) }
     }
 
@@ -288,7 +338,7 @@ impl<'a> Lab<'a> {
 
     /// The state of each step, and whether the ledger of its target has it.
     pub(super) fn states(&self) -> Result<BTreeMap<String, (String, bool)>, String> {
-        let ran = self.system.cutover("status", &["--format", "json"]);
+        let ran = run(&mut self.command("status", &["--format", "json"]));
         let status: serde_json::Value =
             serde_json::from_str(&ran.stdout).map_err(|_| format!("status says: {}", self.system.seen(&ran)))?;
         let of = |step: &serde_json::Value| {
@@ -312,7 +362,7 @@ impl<'a> Lab<'a> {
     /// Journal, ledger and system say the same of each step; of steps without a ledger too, if all is looked at. None is
     /// left begun, unless `begun` says that the command need not have come to it.
     pub(super) fn agrees(&mut self, whole: bool, begun: bool) -> Result<(), String> {
-        let ran = self.system.cutover("status", &["--format", "json"]);
+        let ran = run(&mut self.command("status", &["--format", "json"]));
         let Ok(status) = serde_json::from_str::<serde_json::Value>(&ran.stdout) else {
             return Err(format!("status says: {}", self.system.seen(&ran)));
         };
@@ -358,6 +408,18 @@ impl<'a> Lab<'a> {
     fn nothing(&self, lines: &[String]) -> Result<(), String> {
         let last = self.trail.lines().rfind(|line| line.starts_with("$ ")).unwrap_or_default();
         if lines.is_empty() { Ok(()) } else { Err(format!("after {last}: {}", lines.join("\n"))) }
+    }
+}
+
+/// Makes a folder hold what another holds, if that is there. The folder itself stays: it may be a mount.
+fn refill(folder: &Path, from: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
+    }
+    if from.exists() {
+        clone(&from.join("."), folder);
     }
 }
 

@@ -6,7 +6,7 @@ use cutover_core::fault;
 use tempfile::TempDir;
 
 use super::kinds::{Axes, Row};
-use super::lab::{Lab, Line, World};
+use super::lab::{Fault, Lab, Line, World};
 use super::plans::Small;
 use crate::system::folder_in_memory;
 
@@ -52,9 +52,14 @@ pub(super) struct Ready {
 
 impl Ready {
     pub(super) fn new(row: &Row, axes: Axes) -> Result<Self, String> {
+        Self::with_state(row, axes, None)
+    }
+
+    /// With its state folder elsewhere.
+    pub(super) fn with_state(row: &Row, axes: Axes, state: Option<PathBuf>) -> Result<Self, String> {
         // The test ends with the process.
         let small: &'static Small = Box::leak(Box::new(row.plan(axes)));
-        let mut lab = Lab::new(small, axes.wal);
+        let mut lab = Lab::new(small, axes.wal).with_state(state);
         let folder = folder_in_memory();
         row.left_before().iter().for_each(|path| lab.leave(path));
         let before = lab.world();
@@ -129,6 +134,22 @@ impl Ready {
                 self.back()?;
                 self.forth(row)
             }
+        }
+    }
+
+    /// The same command again, after one that was refused: what that began to undo is undone to its end first.
+    pub(super) fn converges(&mut self, way: Way, row: &Row) -> Result<(), String> {
+        let ran = self.lab.ran_with(way.line(), &Fault::default());
+        match ran.code {
+            Some(0) => self.goes_on(way, row),
+            Some(100) if way == Way::Forth => self.goes_on(way, row),
+            // What a command wrote that never came to its receipt is nobody's: a restore asks about it.
+            Some(101) if self.lab.says("explain").contains("--accept-loss") => {
+                self.lab.expect(("rollback", &["--to", "start", "--accept-loss", "--yes"]), 0)?;
+                self.is_back()?;
+                self.goes_on(way, row)
+            }
+            code => Err(format!("the same command again ended with {code:?}")),
         }
     }
 

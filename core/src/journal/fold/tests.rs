@@ -22,7 +22,7 @@ fn record(n: u8, step: String) -> Record {
         6 => Record::StepStopped { step, at: String::new() },
         7 => Record::RollbackStarted { step },
         8 => Record::StepRolledBack { step, seconds: 0.0 },
-        9 => Record::RollbackFailed { step, error: String::new(), help: None },
+        9 => Record::RollbackFailed { step, error: String::new(), help: None, again: false },
         10 => Record::GroupAborted { steps: vec![step] },
         11 => Record::StepLost { step, why: String::new() },
         12 => Record::SkipsForgotten { steps: vec![step] },

@@ -7,8 +7,8 @@ fn skipped(step: &str) -> Record {
 }
 
 fn append(journal: &mut Journal, epoch: u64, steps: &[&str]) -> Result<u64, JournalError> {
-    let records = steps.iter().map(|s| skipped(s)).collect();
-    journal.append("p", "r", epoch, Timestamp::UNIX_EPOCH, records, &BTreeMap::new())
+    let records: Vec<_> = steps.iter().map(|s| skipped(s)).collect();
+    journal.append("p", "r", epoch, Timestamp::UNIX_EPOCH, &records, &BTreeMap::new())
 }
 
 #[test]
@@ -101,4 +101,24 @@ fn a_journal_whose_making_was_cut_short_is_none() {
     assert!(Journal::open_read(killed.path()).unwrap().is_none());
     append(&mut Journal::open_write(killed.path()).unwrap(), 1, &["a"]).unwrap();
     assert!(Journal::open_read(killed.path()).unwrap().is_some());
+}
+
+/// SQLite's own limit stands for the disk's.
+fn fill(journal: &Journal) {
+    let pages: i64 = journal.connection.query_row("PRAGMA page_count", [], |r| r.get(0)).unwrap();
+    journal.connection.pragma_update(None, "max_page_count", pages).unwrap();
+}
+
+#[test]
+fn on_a_full_disk_the_room_that_was_kept_is_given_up_and_nothing_may_begin() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open_write(dir.path()).unwrap();
+    append(&mut journal, 1, &["a"]).unwrap();
+    let reserve = dir.path().join("reserve");
+    assert!(reserve.exists() && !journal.is_short());
+    fill(&journal);
+    let long = "x".repeat(10_000);
+    let error = append(&mut journal, 1, &[&long]).unwrap_err();
+    assert!(matches!(error, JournalError::NoRoom { .. }), "{error}");
+    assert!(!reserve.exists() && journal.is_short());
 }

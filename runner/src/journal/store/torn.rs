@@ -20,7 +20,9 @@ fn fill(journal: &mut Journal) {
             |i| Record::StepSkipped { step: format!("s{epoch}{i}"), why: "x".repeat(90), digest: "d".repeat(64) };
         let files: [Arc<[u8]>; 2] = [large(), b"SELECT 1;".as_slice().into()];
         let objects = files.into_iter().filter(|_| epoch == 1).map(|f| (blake3_hex(&f), f)).collect();
-        journal.append("p", "r", epoch, Timestamp::UNIX_EPOCH, (0..5).map(skipped).collect(), &objects).unwrap();
+        journal
+            .append("p", "r", epoch, Timestamp::UNIX_EPOCH, &(0..5).map(skipped).collect::<Vec<_>>(), &objects)
+            .unwrap();
     }
 }
 
@@ -96,7 +98,7 @@ fn judge(state: &Path, whole: &[Entry]) -> Result<bool, String> {
             "r",
             9,
             Timestamp::UNIX_EPOCH,
-            more,
+            &more,
             &BTreeMap::from([(blake3_hex(b"more"), b"more".as_slice().into())]),
         )
         .map_err(|error| format!("it was believed and cannot be written: {error:?}"))?;

@@ -52,7 +52,10 @@ pub fn sqlite_error(error: rusqlite::Error, doing: &str) -> StepError {
                 "the database is damaged; put back a good copy or repair it with `sqlite3 FILE .recover`, then run again",
             ),
         ),
-        Some(ErrorCode::DiskFull) => (StepErrorKind::Failed, Some("free some disk space, then run again")),
+        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => (
+            StepErrorKind::Storage,
+            Some("make room on the database's file system, or mend it, then run the same command again"),
+        ),
         _ => (StepErrorKind::Failed, None),
     };
     let built = StepError::new(kind, format!("{doing}: {}", message(&error)));

@@ -143,6 +143,11 @@ fn opening_error(path: &Path, error: &rusqlite::Error) -> StepError {
             format!("`{shown}` has a write-ahead log that cannot be read here: {error}"),
             "make the folder writable, or fold the log in where it can be written (`PRAGMA wal_checkpoint(TRUNCATE)`)",
         ),
+        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => (
+            StepErrorKind::Storage,
+            format!("`{shown}` cannot be opened: {error}"),
+            "make room on its file system, or mend it, then run the same command again",
+        ),
         _ => (
             StepErrorKind::Unavailable,
             format!("`{shown}` cannot be opened: {error}"),
