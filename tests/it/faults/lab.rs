@@ -117,10 +117,6 @@ impl<'a> Lab<'a> {
         Self { state, ..self }
     }
 
-    pub(super) fn root(&self) -> PathBuf {
-        self.system.root()
-    }
-
     pub(super) fn state(&self) -> PathBuf {
         self.state.clone().unwrap_or_else(|| self.root().join(".cutover"))
     }
