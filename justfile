@@ -54,3 +54,7 @@ faults-random kills:
 # Cutover beside sqitch, refinery, dbmate, diesel, Alembic and yoyo: one table.
 bench-peers *options:
     tests/bench/run {{ options }}
+
+# Fingerprint, snapshot and rehearsal of a 1 GB database, beside a plain read and cp + fsync + b3sum.
+bench-rehearse *options:
+    cargo run --release --manifest-path tests/bench/Cargo.toml -p rehearsal -- {{ options }}

@@ -36,6 +36,18 @@ impl Faults {
     pub const NONE: Self = Self { apply: &[], rollback: &[] };
 }
 
+/// The points of a rehearsal beside those of what it runs, in their order.
+pub const REHEARSAL: &[&str] = &[
+    REHEARSAL_BEGUN,
+    REHEARSAL_TARGET,
+    REHEARSAL_COPIED,
+    REHEARSAL_APPLIED,
+    REHEARSAL_BACK,
+    REHEARSAL_AGAIN,
+    REHEARSAL_PROVEN,
+    REHEARSAL_REMOVING,
+];
+
 /// A point of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Point {
@@ -59,6 +71,23 @@ points! {
     JOURNAL_APPEND = "journal-append";
     /// Records are durable in the journal; nothing that follows from them has happened.
     JOURNAL_APPENDED = "journal-appended";
+
+    /// The folder of a rehearsal's copy is there with its mark; nothing is copied.
+    REHEARSAL_BEGUN = "rehearsal.begun";
+    /// A target is copied for a rehearsal; the next one and the rest of the root are not.
+    REHEARSAL_TARGET = "rehearsal.target";
+    /// All is copied for a rehearsal; nothing has run on the copy.
+    REHEARSAL_COPIED = "rehearsal.copied";
+    /// The plan is applied on the copy and verified; it is not rolled back.
+    REHEARSAL_APPLIED = "rehearsal.applied";
+    /// The plan is rolled back on the copy; it is not compared with the original.
+    REHEARSAL_BACK = "rehearsal.back";
+    /// The plan is applied again on the copy; nothing says yet that the rehearsal passed.
+    REHEARSAL_AGAIN = "rehearsal.again";
+    /// The proof is written; the copy is there still.
+    REHEARSAL_PROVEN = "rehearsal.proven";
+    /// A part of the copy is removed.
+    REHEARSAL_REMOVING = "rehearsal.removing";
 
     /// A file is whole and durable under a partial name; it has not got its own.
     DISK_PARTIAL = "disk.partial";

@@ -19,6 +19,7 @@ pub mod fault;
 pub mod journal;
 pub mod plan;
 mod registry;
+pub mod room;
 mod seen;
 mod shell;
 pub mod sql;

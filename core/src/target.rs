@@ -62,6 +62,11 @@ pub trait Target: Any + fmt::Debug + Send + Sync {
         Ok(self.assess(cx).await?.counts)
     }
 
+    /// Bytes that it takes on disk, by a look.
+    async fn bytes(&self, cx: &StepContext) -> Result<u64, StepError> {
+        Ok(self.assess(cx).await?.bytes)
+    }
+
     /// The files that are wholly its own, absolute: a copy of the folder that it lies in leaves them out, since only
     /// [`copy_to`](Self::copy_to) copies them consistently. None for plain files.
     fn files(&self) -> Vec<PathBuf> {

@@ -9,6 +9,7 @@ use cutover_core::journal::PlanState;
 use cutover_core::{SnapshotManifest, StepContext};
 
 use crate::error::{Result, RunnerError};
+use crate::rehearse::in_use;
 use crate::session::{Session, real_path};
 
 /// One thing to delete.
@@ -39,7 +40,8 @@ pub(crate) async fn leftovers(
         sorted.truncate(sorted.len().saturating_sub(keep));
         found.extend(sorted.into_iter().map(|path| Leftover { bytes: bytes(&path), path, what }));
     };
-    add(entries(dir, |n| n == "scratch"), 0, "the copy of a rehearsal");
+    let scratch = entries(dir, |n| n == "scratch").into_iter().filter(|folder| !in_use(folder)).collect();
+    add(scratch, 0, "the copy of a rehearsal");
     add(entries(&dir.join("aside"), |_| true), keep, "what a rollback set aside");
     add(entries(dir, |n| n.starts_with("journal.damaged-")), keep, "a damaged journal that was set aside");
     let mut sets = BTreeSet::new();

@@ -17,6 +17,7 @@ mod rehearsal;
 mod resolving;
 mod restoring;
 mod rollback;
+mod room;
 mod saved;
 mod screens;
 mod step_crate;

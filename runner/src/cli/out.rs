@@ -35,11 +35,13 @@ impl Out {
         let stdout = std::io::stdout();
         match self.format {
             Format::Json => Emitter::new(Box::new(JsonLines(stdout))),
-            _ => {
-                let progress = std::io::stderr().is_terminal();
-                Emitter::new(Box::new(Human::new(stdout, self.style, progress, self.verbose)))
-            }
+            _ => Emitter::new(Box::new(Human::new(stdout, self.style, self.show_progress(), self.verbose))),
         }
+    }
+
+    /// Whether somebody watches who wants to see how far long work has come.
+    pub(crate) fn show_progress(&self) -> bool {
+        self.format == Format::Text && std::io::stderr().is_terminal()
     }
 
     /// Refuses a format that a command does not know.

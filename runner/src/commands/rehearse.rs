@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::rehearse::{Asked, Rehearsal, rehearse};
-use crate::report::{Emitter, Reporter};
+use crate::report::{Bars, Emitter, Reporter};
 use crate::session::{Place, Session};
 use crate::style::{Style, bytes, count, duration};
 
@@ -22,7 +22,11 @@ pub(crate) async fn run(place: Place, asked: Asked, stop: Stop, out: &Out) -> Re
     if text {
         out.print(&format!("{}\n", out.style.bold(&format!("rehearsal of {}", session.plan.name))));
     }
-    let emitter = Emitter::new(Box::new(Watcher { shown: text, style: out.style }));
+    let emitter = Emitter::new(Box::new(Watcher {
+        shown: text,
+        style: out.style,
+        bars: out.show_progress().then(Bars::default),
+    }));
     let found = rehearse(&session, Arc::new(emitter), &stop, &asked).await?;
     match out.format {
         Format::Json => out.json(&as_json(&session, &found)),
@@ -35,10 +39,21 @@ pub(crate) async fn run(place: Place, asked: Asked, stop: Stop, out: &Out) -> Re
 struct Watcher {
     shown: bool,
     style: Style,
+    /// None where nobody watches.
+    bars: Option<Bars>,
 }
 
 impl Reporter for Watcher {
     fn event(&mut self, event: &Event) {
+        if let (Some(bars), EventKind::StepProgress { step, done, total, unit }) = (&mut self.bars, &event.kind) {
+            bars.progress(step, *done, *total, unit);
+            return;
+        }
+        if let (Some(bars), EventKind::StepDone { step, .. } | EventKind::StepRolledBack { step, .. }) =
+            (&mut self.bars, &event.kind)
+        {
+            bars.clear(step);
+        }
         let line = match &event.kind {
             EventKind::StepNote { step, text } if step == "rehearsal" => format!("  {}", self.style.dim(text)),
             EventKind::StepFailed { step, error, help } => {
@@ -50,6 +65,9 @@ impl Reporter for Watcher {
             }
             _ => return,
         };
+        if let Some(bars) = &mut self.bars {
+            bars.clear_all();
+        }
         if self.shown {
             let _ = std::io::Write::write_all(&mut std::io::stdout().lock(), format!("{line}\n").as_bytes());
         }
@@ -62,16 +80,25 @@ fn as_text(session: &Session, found: &Rehearsal, style: Style) -> String {
     let number = |n: Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
     let rows = figures.steps.iter().map(|s| {
         let size = s.bytes.map(bytes).unwrap_or_default();
-        vec![s.step.clone(), s.phase.clone(), duration(s.seconds), number(s.rows), size]
+        let back = s.back.map(duration).unwrap_or_default();
+        vec![s.step.clone(), s.phase.clone(), duration(s.seconds), back, number(s.rows), size]
     });
-    text.push_str(&columns(&["step", "phase", "time", "rows", "bytes"], rows.collect()));
+    text.push_str(&columns(&["step", "phase", "apply", "rollback", "rows", "bytes"], rows.collect()));
+    let how = if figures.shared { ", sharing blocks" } else { "" };
+    let mut estimate = duration(figures.apply);
+    if !figures.not_rehearsed.is_empty() {
+        estimate.push_str(&format!(", and {}", count_of_unknown(figures.not_rehearsed.len())));
+    }
+    if figures.elsewhere {
+        estimate.push_str("; measured on another file system");
+    }
     let lines = [
-        ("copied", format!("{} in {}", bytes(figures.bytes), duration(figures.copy))),
+        ("copied", format!("{} in {}{how}", bytes(figures.bytes), duration(figures.copy))),
         ("apply", format!("{}, and again {}", duration(figures.apply), duration(figures.again))),
         ("verify", duration(figures.verify)),
         ("recovery time (rollback)", duration(figures.rollback)),
         ("space needed beside the system", bytes(figures.space)),
-        ("estimate of the real run", duration(figures.apply)),
+        ("estimate of the real run", estimate),
     ];
     text.push('\n');
     text.push_str(&columns(&[], lines.into_iter().map(|(what, value)| vec![what.to_owned(), value]).collect()));
@@ -97,6 +124,11 @@ fn as_text(session: &Session, found: &Rehearsal, style: Style) -> String {
         found.failures.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
     }
     text
+}
+
+fn count_of_unknown(steps: usize) -> String {
+    let what = if steps == 1 { "which was" } else { "which were" };
+    format!("{} {what} not rehearsed", count(steps, "step"))
 }
 
 fn as_json(session: &Session, found: &Rehearsal) -> serde_json::Value {

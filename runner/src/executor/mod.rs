@@ -177,15 +177,30 @@ pub(crate) fn survey_context(session: &Session, emitter: &Arc<Emitter>, stop: &S
     reader_context(session, emitter, stop, &PlanState::default())
 }
 
+/// The same for work that takes its time: a request to stop is heard while it lasts.
+pub(crate) fn patient_context(session: &Session, emitter: &Arc<Emitter>, stop: &Stop) -> StepContext {
+    looking_context(session, emitter, stop, &PlanState::default(), false)
+}
+
 /// The same, where steps may look at the receipts of applied steps.
 pub(crate) fn reader_context(session: &Session, emitter: &Arc<Emitter>, stop: &Stop, state: &PlanState) -> StepContext {
+    looking_context(session, emitter, stop, state, true)
+}
+
+fn looking_context(
+    session: &Session,
+    emitter: &Arc<Emitter>,
+    stop: &Stop,
+    state: &PlanState,
+    inline: bool,
+) -> StepContext {
     let receipts = state.steps.iter().filter_map(|(id, s)| Some((id.clone(), s.receipt.clone()?))).collect();
     let host = Arc::new(RunnerHost {
         journal: JournalAccess::Read(receipts),
         emitter: Arc::clone(emitter),
         stop: stop.clone(),
         secrets: Secrets::new(&session.plan.secrets),
-        inline: AtomicBool::new(true),
+        inline: AtomicBool::new(inline),
     });
     session.context(StepInfo { plan: session.plan.name.clone(), ..StepInfo::default() }, host)
 }

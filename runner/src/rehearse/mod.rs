@@ -3,6 +3,7 @@
 //!
 //! The real system is only read, but for the proof that is kept in state. Owns the order; the copy is `scratch`'s.
 
+mod needs;
 mod proof;
 mod scratch;
 
@@ -11,18 +12,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use cutover_core::journal::{PlanState, StepState};
-use cutover_core::{Depth, EventKind, Fingerprint, Outcome, StepContext, Verdict};
+use cutover_core::journal::{PlanState, Record, StepState};
+use cutover_core::room::{same_file_system, shares_blocks};
+use cutover_core::{Depth, EventKind, Fingerprint, Outcome, StepContext, Verdict, fault};
 
 pub(crate) use proof::{Figures, Proof, StepFigure};
 use scratch::Scratch;
+pub(crate) use scratch::in_use;
 
 use crate::binding::Binding;
 use crate::commands::verify::verdicts;
 use crate::error::{Result, RunnerError};
-use crate::executor::{self, RunOptions, drift, estranged, ledger_rows, reader_context, reconciled, survey_context};
+use crate::executor::{
+    self, RunOptions, drift, estranged, ledger_rows, patient_context, reader_context, reconciled, survey_context,
+};
 use crate::exit::Exit;
 use crate::host::Stop;
+use crate::journal::Journal;
 use crate::report::Emitter;
 use crate::secrets::Secrets;
 use crate::session::Session;
@@ -60,7 +66,7 @@ pub(crate) async fn rehearse(
     stop: &Stop,
     asked: &Asked,
 ) -> Result<Rehearsal> {
-    let survey = survey_context(session, &emitter, stop);
+    let survey = patient_context(session, &emitter, stop);
     executor::check_targets(session, &survey).await?;
     refuse_unsettled(session, &survey).await?;
     let binding = Binding::of(session, &survey, Depth::Schema).await?;
@@ -68,13 +74,17 @@ pub(crate) async fn rehearse(
     let mut scratch = Scratch::new(folder.clone(), asked.keep)?;
     let mut figures = Figures::default();
 
+    needs::check(session, &scratch, &survey).await?;
     tell(&emitter, "copying the system");
     let began = Instant::now();
     figures.bytes = scratch.fill(session, &survey).await?;
+    figures.shared = shares_blocks(&session.root, scratch.folder());
+    figures.elsewhere = !same_file_system(&session.root, scratch.folder());
     figures.copy = began.elapsed().as_secs_f64();
     for target in session.targets.values() {
         target.close(&survey).await?;
     }
+    fault::point(fault::REHEARSAL_COPIED);
 
     let mut stage = Stage { session, emitter: &emitter, stop, asked, scratch: &scratch, figures, failures: Vec::new() };
     stage.run().await?;
@@ -86,6 +96,7 @@ pub(crate) async fn rehearse(
     let mut proof = None;
     if failures.is_empty() {
         proof = Some(Proof::new(binding, asked.to.clone(), figures.clone()).write(session)?);
+        fault::point(fault::REHEARSAL_PROVEN);
     }
     Ok(Rehearsal { figures, failures, kept: asked.keep.then(|| scratch.root()), proof })
 }
@@ -131,7 +142,7 @@ impl Stage<'_> {
         self.figures.apply = seconds;
         self.note_space();
         self.take_steps(&was)?;
-        if !self.ended_well("apply", outcome) {
+        if !self.ended_well("apply", outcome)? {
             return Ok(());
         }
         tell(self.emitter, "verify");
@@ -139,14 +150,17 @@ impl Stage<'_> {
         let lines = self.verify().await?;
         self.figures.verify = began.elapsed().as_secs_f64();
         self.failures.extend(lines);
+        fault::point(fault::REHEARSAL_APPLIED);
 
         tell(self.emitter, "rollback");
         let (seconds, outcome) = self.rollback(&was).await?;
         self.figures.rollback = seconds;
         self.note_space();
-        if !self.ended_well("rollback", outcome) {
+        if !self.ended_well("rollback", outcome)? {
             return Ok(());
         }
+        self.take_ways_back()?;
+        fault::point(fault::REHEARSAL_BACK);
         tell(self.emitter, "comparing with the original");
         let after = self.fingerprints().await?;
         self.compare(&before, &after).await?;
@@ -154,7 +168,8 @@ impl Stage<'_> {
         tell(self.emitter, "apply again");
         let (seconds, outcome) = self.apply().await?;
         self.figures.again = seconds;
-        if self.ended_well("the second apply", outcome) {
+        if self.ended_well("the second apply", outcome)? {
+            fault::point(fault::REHEARSAL_AGAIN);
             let lines = self.verify().await?;
             self.failures.extend(lines.into_iter().map(|l| format!("after the second apply: {l}")));
         }
@@ -211,9 +226,12 @@ impl Stage<'_> {
 
     async fn fingerprints(&self) -> Result<BTreeMap<String, Fingerprint>> {
         let session = self.open()?;
-        let cx = survey_context(&session, self.emitter, self.stop);
+        let cx = patient_context(&session, self.emitter, self.stop);
         let mut found = BTreeMap::new();
         for (name, target) in session.targets.iter() {
+            if self.stop.requested() {
+                return Err(scratch::stopped());
+            }
             found.insert(name.clone(), target.fingerprint(&cx, Depth::Content).await?);
             target.close(&cx).await?;
         }
@@ -241,17 +259,35 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn ended_well(&mut self, what: &str, outcome: Outcome) -> bool {
+    fn ended_well(&mut self, what: &str, outcome: Outcome) -> Result<bool> {
+        if outcome == Outcome::Interrupted {
+            return Err(scratch::stopped());
+        }
         let well = matches!(outcome, Outcome::Done | Outcome::NothingToDo);
         if !well {
             self.failures
                 .push(format!("{what} ended: {}", crate::commands::status::ended(executor::outcome_name(outcome))));
         }
-        well
+        Ok(well)
     }
 
     fn note_space(&mut self) {
         self.figures.space = self.figures.space.max(self.scratch.bytes());
+    }
+
+    /// How long the rollback of each step took.
+    fn take_ways_back(&mut self) -> Result<()> {
+        let session = self.open()?;
+        let Some(journal) = Journal::open_read(&session.state_dir).map_err(crate::recorder::journal_error)? else {
+            return Ok(());
+        };
+        for entry in journal.entries(&session.plan.name).map_err(crate::recorder::journal_error)? {
+            let Record::StepRolledBack { step, seconds } = entry.record else { continue };
+            if let Some(figure) = self.figures.steps.iter_mut().find(|f| f.step == step) {
+                figure.back = Some(seconds);
+            }
+        }
+        Ok(())
     }
 
     /// What each step came to, and which were left out.
@@ -272,6 +308,7 @@ impl Stage<'_> {
                     step: step.id.clone(),
                     phase: session.plan.phases[phase].name.clone(),
                     seconds: record.seconds.unwrap_or_default(),
+                    back: None,
                     rows: record.receipt.as_ref().and_then(|r| r.rows),
                     bytes: record.receipt.as_ref().and_then(|r| r.bytes),
                 });

@@ -47,6 +47,12 @@ pub(crate) struct Figures {
     pub again: f64,
     /// Bytes that were copied.
     pub bytes: u64,
+    /// Whether the copy shared its blocks with the system.
+    #[serde(default)]
+    pub shared: bool,
+    /// Whether the copy lay on another file system than the system: its times are that one's.
+    #[serde(default)]
+    pub elsewhere: bool,
     /// Bytes more than that, at the most, that apply and rollback needed.
     pub space: u64,
     /// What was not rehearsed, and why: by step.
@@ -62,6 +68,9 @@ pub(crate) struct StepFigure {
     pub phase: String,
     /// Seconds of its apply and verify.
     pub seconds: f64,
+    /// Seconds of its rollback; none where nothing of its own was undone.
+    #[serde(default)]
+    pub back: Option<f64>,
     /// Rows it wrote, where it says so.
     pub rows: Option<u64>,
     /// Bytes it wrote, where it says so.

@@ -6,13 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use cutover_core::StepContext;
 use cutover_core::disk::private_dir;
+use cutover_core::{StepContext, StepInfo, fault};
 
 use crate::error::{Result, RunnerError};
 use crate::exit::Exit;
 use crate::journal::Journal;
+use crate::lock::{Holder, Lock, host_name};
 use crate::prune::bytes;
 use crate::recorder::journal_error;
 use crate::session::{Place, Session, real_path};
@@ -24,22 +26,29 @@ pub(super) struct Scratch {
     keep: bool,
     /// Where the copied targets lie that are not inside the root.
     binds: BTreeMap<String, PathBuf>,
+    /// As long as it is held nobody else removes the folder.
+    _lock: Lock,
 }
 
 impl Scratch {
     /// Makes the folder. Whatever a killed rehearsal left there goes first.
     pub(super) fn new(folder: PathBuf, keep: bool) -> Result<Self> {
-        if folder.join(MARK).exists() {
-            remove(&folder)?;
-        }
+        let mark = folder.join(MARK);
         let occupied = fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some());
-        if occupied {
+        if occupied && !mark.exists() {
             return Err(RunnerError::usage(format!("the scratch folder `{}` is not empty", folder.display()))
                 .with_help("name a folder that is empty or not there yet"));
         }
         private_dir(&folder)?;
-        fs::write(folder.join(MARK), b"").map_err(|e| failed(&folder, &e))?;
-        Ok(Self { folder, keep, binds: BTreeMap::new() })
+        let lock = Lock::acquire(&mark, &holder(), Duration::ZERO).map_err(|e| {
+            RunnerError::new(Exit::Locked, format!("another rehearsal is under way: {e}"))
+                .with_help("wait for its end, or name another place for the copy with `--scratch DIR`")
+        })?;
+        if occupied {
+            empty(&folder)?;
+        }
+        fault::point(fault::REHEARSAL_BEGUN);
+        Ok(Self { folder, keep, binds: BTreeMap::new(), _lock: lock })
     }
 
     /// The copied root.
@@ -80,18 +89,15 @@ impl Scratch {
             if let Some(parent) = to.parent() {
                 private_dir(parent)?;
             }
-            target.copy_to(cx, &to).await?;
+            let named = cx.for_step(StepInfo { id: format!("copying {name}"), ..cx.info().clone() });
+            target.copy_to(&named, &to).await.map_err(|e| if cx.stop_requested() { stopped() } else { e.into() })?;
             if inside.is_none() && target.files().is_empty() {
                 outside.push((target.path().to_owned(), to));
             }
+            fault::point(fault::REHEARSAL_TARGET);
         }
-        let copied: BTreeSet<PathBuf> = session.targets.values().flat_map(|t| t.files()).collect();
-        let state = real_path(&session.state_dir).unwrap_or_else(|_| session.state_dir.clone());
-        let own = real_path(&self.folder).unwrap_or_else(|_| self.folder.clone());
-        let mut left_out = copied;
-        left_out.extend([state, own]);
         let copies = std::iter::once((session.root.clone(), root)).chain(outside).collect();
-        let copying = Copying { copies, left_out, cx: cx.clone() };
+        let copying = Copying { copies, left_out: self.left_out(session), cx: cx.clone() };
         cx.blocking(move || Ok(copying.all())).await??;
         let state = self.folder.join("state");
         private_dir(&state)?;
@@ -99,6 +105,19 @@ impl Scratch {
             journal.copy_to(&state).map_err(journal_error)?;
         }
         Ok(self.bytes())
+    }
+
+    /// What of the root is not copied as it lies there: what targets copy themselves, the state folder, this folder.
+    pub(super) fn left_out(&self, session: &Session) -> BTreeSet<PathBuf> {
+        let mut left_out: BTreeSet<PathBuf> = session.targets.values().flat_map(|t| t.files()).collect();
+        let real = |path: &Path| real_path(path).unwrap_or_else(|_| path.to_owned());
+        left_out.extend([real(&session.state_dir), real(&self.folder)]);
+        left_out
+    }
+
+    /// Where it is.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Bytes of it now.
@@ -111,7 +130,7 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         if !self.keep {
             // What cannot be removed now goes with the next rehearsal, or with `prune`.
-            let _ = remove(&self.folder);
+            let _ = empty(&self.folder).and_then(|()| remove(&self.folder));
         }
     }
 }
@@ -119,11 +138,51 @@ impl Drop for Scratch {
 /// Tells a scratch folder of ours from anything else.
 const MARK: &str = ".cutover-scratch";
 
-fn remove(folder: &Path) -> Result<()> {
-    if folder.join(MARK).exists() { fs::remove_dir_all(folder).map_err(|e| failed(folder, &e)) } else { Ok(()) }
+/// Whether a rehearsal is using the scratch folder.
+pub(crate) fn in_use(folder: &Path) -> bool {
+    let locked = |mark: fs::File| matches!(mark.try_lock_shared(), Err(fs::TryLockError::WouldBlock));
+    fs::File::open(folder.join(MARK)).is_ok_and(locked)
 }
 
-fn is_lock(path: &Path) -> bool {
+/// Removes all but the mark, which says whose the folder is until nothing else is in it.
+fn empty(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(|e| failed(folder, &e))? {
+        let entry = entry.map_err(|e| failed(folder, &e))?;
+        let path = entry.path();
+        if entry.file_name() == MARK {
+            continue;
+        }
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => fs::remove_dir_all(&path),
+            _ => fs::remove_file(&path),
+        }
+        .map_err(|e| failed(&path, &e))?;
+        fault::point(fault::REHEARSAL_REMOVING);
+    }
+    Ok(())
+}
+
+/// Removes the folder with its mark.
+fn remove(folder: &Path) -> Result<()> {
+    let mark = folder.join(MARK);
+    fs::remove_file(&mark).map_err(|e| failed(&mark, &e))?;
+    fs::remove_dir(folder).map_err(|e| failed(folder, &e))
+}
+
+fn holder() -> Holder {
+    Holder {
+        pid: std::process::id(),
+        host: host_name(),
+        since: crate::clock::now().to_string(),
+        command: "cutover rehearse".to_owned(),
+    }
+}
+
+pub(super) fn stopped() -> RunnerError {
+    RunnerError::new(Exit::Interrupted, "stopped; the real system was only read, and the copy is removed")
+}
+
+pub(super) fn is_lock(path: &Path) -> bool {
     path.file_name().is_some_and(|n| n.to_string_lossy().ends_with(".cutover-lock"))
 }
 
@@ -156,7 +215,7 @@ impl Copying {
                 continue;
             }
             if self.cx.stop_requested() {
-                return Err(RunnerError::new(Exit::Interrupted, "stopped while copying; nothing was changed"));
+                return Err(stopped());
             }
             let copy = to.join(entry.file_name());
             let kind = entry.file_type().map_err(|e| failed(&path, &e))?;

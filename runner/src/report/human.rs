@@ -2,19 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::time::Duration;
 
 use cutover_core::{Event, EventKind, Outcome, StepFigures, Verdict};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Reporter;
+use super::bars::Bars;
 use crate::style::{Style, count, duration, plain};
 
 /// Writes what happens for a person.
 pub struct Human<W> {
     out: W,
     style: Style,
-    bars: BTreeMap<String, ProgressBar>,
+    bars: Bars,
     kinds: BTreeMap<String, String>,
     width: usize,
     show_progress: bool,
@@ -24,13 +23,11 @@ pub struct Human<W> {
 impl<W: Write> Human<W> {
     /// A reporter to `out`. Progress bars go to standard error, only when it is a terminal.
     pub fn new(out: W, style: Style, show_progress: bool, verbose: bool) -> Self {
-        Self { out, style, bars: BTreeMap::new(), kinds: BTreeMap::new(), width: 24, show_progress, verbose }
+        Self { out, style, bars: Bars::default(), kinds: BTreeMap::new(), width: 24, show_progress, verbose }
     }
 
     fn line(&mut self, text: &str) {
-        for bar in self.bars.values() {
-            bar.suspend(|| {});
-        }
+        self.bars.suspend();
         let _ = writeln!(self.out, "{text}");
     }
 
@@ -67,28 +64,11 @@ impl<W: Write> Human<W> {
         if !self.show_progress {
             return;
         }
-        let bar = self.bars.entry(step.to_owned()).or_insert_with(|| {
-            let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(8));
-            let template = if total.is_some() {
-                "    {prefix} [{bar:30}] {pos}/{len} {msg} ({per_sec}, {eta} left)"
-            } else {
-                "    {prefix} {spinner} {pos} {msg} ({per_sec})"
-            };
-            if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style.progress_chars("=> "));
-            }
-            bar.set_prefix(step.to_owned());
-            bar.set_message(unit.to_owned());
-            bar.enable_steady_tick(Duration::from_millis(250));
-            bar
-        });
-        bar.set_position(done);
+        self.bars.progress(step, done, total, unit);
     }
 
     fn clear(&mut self, step: &str) {
-        if let Some(bar) = self.bars.remove(step) {
-            bar.finish_and_clear();
-        }
+        self.bars.clear(step);
     }
 }
 

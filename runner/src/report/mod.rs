@@ -1,5 +1,6 @@
 //! Reporters: they see events and nothing else.
 
+mod bars;
 mod human;
 mod json;
 
@@ -9,6 +10,7 @@ use cutover_core::{Event, EventKind};
 
 use crate::clock::now;
 
+pub(crate) use bars::Bars;
 pub use human::Human;
 pub use json::JsonLines;
 

@@ -11,6 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cutover_core::disk::{PRIVATE_FILE, inside, io_error, sync_parent, write_atomic, write_once};
+use cutover_core::room::{room, shares_blocks};
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, MigrationStep, Receipt, SnapshotManifest, Standing, StepContext,
     StepError, StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,
@@ -18,7 +19,6 @@ use cutover_core::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::room::room;
 use cut::cut;
 use place::{INCOMPLETE, ROLLED_BACK, earlier_sets, make_place, occupied, remove_incomplete};
 use set::MANIFEST;
@@ -177,7 +177,7 @@ impl MigrationStep for TargetSnapshot {
             into: self.config.into.clone(),
             manifests: Vec::new(),
         };
-        self.need_room(cx).await?;
+        self.need_room(cx, &folder).await?;
         cx.intend(&Receipt::of(&made)?).await?;
         fault::point(fault::SNAPSHOT_INTENDED);
         let place = folder.clone();
@@ -244,13 +244,17 @@ impl MigrationStep for TargetSnapshot {
 }
 
 impl TargetSnapshot {
-    async fn need_room(&self, cx: &StepContext) -> Result<(), StepError> {
-        let mut bytes = 0;
+    async fn need_room(&self, cx: &StepContext, folder: &Path) -> Result<(), StepError> {
+        let mut needed = 0;
         for name in &self.config.targets {
-            bytes += cx.any_target(name)?.assess(cx).await?.bytes;
+            let target = cx.any_target(name)?;
+            if !shares_blocks(target.path(), folder) {
+                needed += target.bytes(cx).await?;
+            }
         }
-        let inner = cx.clone();
-        cx.blocking(move || room(inner.root(), bytes, "the snapshots").map(drop)).await
+        let folder = folder.to_owned();
+        let help = "free some space there, then run the same command again; nothing was copied";
+        cx.blocking(move || room(&folder, needed, "the snapshots", help).map(drop)).await
     }
 }
 

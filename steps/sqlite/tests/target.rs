@@ -4,6 +4,8 @@
 #[path = "target/support.rs"]
 mod support;
 
+#[path = "target/copies.rs"]
+mod copies;
 #[path = "target/export.rs"]
 mod export;
 #[path = "target/fingerprint.rs"]

@@ -307,6 +307,11 @@ impl<'a> Lab<'a> {
         World { rows, files: Tree::of(&root).filter(|path| !ours(path)) }
     }
 
+    /// Every file but those of the state folder, byte for byte.
+    pub(super) fn outside_of_state(&self) -> Tree {
+        Tree::of(&self.system.root()).filter(|path| !path.starts_with(".cutover"))
+    }
+
     /// The user has what is in `expected`; the database at least, if not all is looked at.
     pub(super) fn is(&mut self, expected: &World, whole: bool) -> Result<(), String> {
         let now = self.world();

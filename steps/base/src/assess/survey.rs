@@ -51,7 +51,7 @@ pub(super) async fn survey(config: &AssessConfig, cx: &StepContext) -> Result<Re
     let (inner, versions) = (cx.clone(), config.versions.clone());
     let measured = cx
         .blocking(move || {
-            let space = room(inner.root(), needed, "the migration");
+            let space = room(inner.root(), needed);
             let rates = if space.is_ok() { Some(rates::measure(&inner.scratch_dir())?) } else { None };
             Ok((space, rates, versions_of(&inner, &versions), vcs::commit_of(inner.root())))
         })

@@ -2,19 +2,18 @@
 //!
 //! Owns both: neither writes to the database itself.
 
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use cutover_core::StepError;
 use cutover_core::disk::io_error;
+use cutover_core::{StepContext, StepError};
 use rusqlite::Connection;
 
 use super::catalog;
 use super::connect;
 use super::dump::Columns;
 use super::session::Session;
-use super::snapshot;
+use super::still::{private_file, sibling, still};
 use crate::sql::{quote_ident, sqlite_error};
 use crate::value::to_json;
 
@@ -23,45 +22,29 @@ const SHOWN: i64 = 5;
 
 /// The files of the database at `path`: itself, its logs.
 pub(crate) fn files(path: &Path) -> Vec<PathBuf> {
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    ["", "-wal", "-shm", "-journal"].iter().map(|end| path.with_file_name(format!("{name}{end}"))).collect()
+    ["", "-wal", "-shm", "-journal"].iter().map(|end| sibling(path, end)).collect()
 }
 
-/// A consistent copy of the database at `to`: sharing its blocks where the file system can, else through SQLite.
-pub(crate) fn copy(session: &Session, to: &Path) -> Result<(), StepError> {
+/// A consistent copy of the database at `to`, sharing its blocks where the file system can. The copy is for trying things
+/// on: it is neither durable nor proven.
+pub(crate) fn copy(session: &Session, to: &Path, cx: &StepContext) -> Result<(), StepError> {
     if session.path.metadata().is_ok_and(|m| m.len() == 0) {
         return private_file(to).map(drop);
     }
-    if session.read_moment(|conn| clone(conn, &session.path, to))? {
-        return Ok(());
-    }
-    let folder = to.parent().unwrap_or_else(|| Path::new("/"));
-    let name = to.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    session.read_committed(|conn| snapshot::copy(conn, folder, &name).map(drop))
-}
-
-/// Shares the blocks of the main file. `conn` is inside a transaction and reads first, so that nobody writes to the main
-/// file meanwhile; where a log holds pages, the main file alone is not the database.
-fn clone(conn: &Connection, path: &Path, to: &Path) -> Result<bool, StepError> {
-    conn.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))
-        .map_err(|e| sqlite_error(e, "while copying the database"))?;
-    if files(path)[1..].iter().any(|log| log.metadata().is_ok_and(|m| m.len() > 0) && !log.ends_with("-shm")) {
-        return Ok(false);
-    }
-    let source = File::open(path).map_err(|e| io_error("cannot read", path, e))?;
-    let copy = private_file(to)?;
-    if rustix::fs::ioctl_ficlone(&copy, &source).is_ok() {
-        copy.sync_all().map_err(|e| io_error("cannot make durable", to, e))?;
-        return Ok(true);
-    }
-    drop(copy);
-    fs::remove_file(to).map_err(|e| io_error("cannot remove", to, e))?;
-    Ok(false)
-}
-
-fn private_file(path: &Path) -> Result<File, StepError> {
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    made.map_err(|e| io_error("cannot make", path, e))
+    session.read_committed(|conn| {
+        still(session, conn, |main, log| {
+            main.copy(&private_file(to)?, to, Some(cx))?;
+            let Some(log) = log else { return Ok(()) };
+            // After the file: whatever a checkpoint put into it meanwhile is in the log.
+            let copy = sibling(to, "-wal");
+            let opened = File::open(log).map_err(|e| io_error("cannot read", log, e))?;
+            let made = private_file(&copy)?;
+            if rustix::fs::ioctl_ficlone(&made, &opened).is_err() {
+                std::io::copy(&mut &opened, &mut &made).map_err(|e| io_error("cannot write", &copy, e))?;
+            }
+            Ok(())
+        })
+    })
 }
 
 /// Rows that are in one of the two databases and not in the other, a line for each of the first of every table. `conn`

@@ -14,14 +14,11 @@
 use std::collections::BTreeMap;
 
 use cutover_core::{Depth, Fingerprint, PartPrint, StepContext, StepError};
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 
 use super::catalog::{self, Table};
+use super::rows_digest::Printer;
 use crate::sql::{normalised, quote_ident, sqlite_error};
-use crate::value::push_bytes;
-
-/// Rows are hashed in runs of about this many bytes: long enough for BLAKE3 to use the whole machine word.
-const RUN: usize = 1 << 17;
 
 /// The fingerprint of what `conn` sees.
 pub(crate) fn of(
@@ -102,12 +99,14 @@ fn table_print(conn: &Connection, table: &Table) -> Result<Option<PartPrint>, St
         Err(e) => return Err(sqlite_error(e, &doing)),
     };
     let columns = statement.column_count();
-    let mut rows = statement.query([]).map_err(|e| sqlite_error(e, &doing))?;
-    let mut print = if key.is_some() { Printer::ordered() } else { Printer::multiset() };
-    while let Some(row) = rows.next().map_err(|e| sqlite_error(e, &doing))? {
-        print.row(row, columns).map_err(|e| sqlite_error(e, &doing))?;
-    }
-    Ok(Some(print.finish()))
+    std::thread::scope(|scope| {
+        let mut print = Printer::new(scope, key.is_some());
+        let mut rows = statement.query([]).map_err(|e| sqlite_error(e, &doing))?;
+        while let Some(row) = rows.next().map_err(|e| sqlite_error(e, &doing))? {
+            print.row(row, columns).map_err(|e| sqlite_error(e, &doing))?;
+        }
+        print.finish().map(Some)
+    })
 }
 
 /// The columns of the key in whose order the table is stored, as SQL.
@@ -120,63 +119,4 @@ fn ordered_key(conn: &Connection, table: &Table) -> Result<Option<String>, StepE
         .and_then(|mut s| s.query_map([&table.name], |row| row.get(0))?.collect())
         .map_err(|e| sqlite_error(e, "while reading a primary key"))?;
     Ok(Some(key.iter().map(|name| quote_ident(name)).collect::<Vec<_>>().join(", ")))
-}
-
-/// Hashes rows, in order or as a multiset.
-struct Printer {
-    run: Vec<u8>,
-    hasher: blake3::Hasher,
-    /// Sum of the rows' digests modulo 2^256, low word first; none when the order counts.
-    sum: Option<[u64; 4]>,
-    count: u64,
-}
-
-impl Printer {
-    fn ordered() -> Self {
-        Self { run: Vec::with_capacity(RUN + 4096), hasher: blake3::Hasher::new(), sum: None, count: 0 }
-    }
-
-    fn multiset() -> Self {
-        Self { sum: Some([0; 4]), ..Self::ordered() }
-    }
-
-    fn row(&mut self, row: &Row<'_>, columns: usize) -> rusqlite::Result<()> {
-        for i in 0..columns {
-            push_bytes(&mut self.run, row.get_ref(i)?);
-        }
-        self.run.push(b'\n');
-        self.count += 1;
-        if let Some(sum) = &mut self.sum {
-            add(sum, blake3::hash(&self.run).as_bytes());
-            self.run.clear();
-        } else if self.run.len() >= RUN {
-            self.hasher.update(&self.run);
-            self.run.clear();
-        }
-        Ok(())
-    }
-
-    fn finish(mut self) -> PartPrint {
-        match self.sum {
-            Some(sum) => sum.iter().for_each(|word| {
-                self.hasher.update(&word.to_le_bytes());
-            }),
-            None => {
-                self.hasher.update(&self.run);
-            }
-        }
-        PartPrint { digest: self.hasher.finalize().to_hex().to_string(), count: self.count }
-    }
-}
-
-fn add(sum: &mut [u64; 4], digest: &[u8; 32]) {
-    let mut carry = false;
-    for (word, chunk) in sum.iter_mut().zip(digest.chunks_exact(8)) {
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(chunk);
-        let (first, over) = word.overflowing_add(u64::from_le_bytes(bytes));
-        let (second, again) = first.overflowing_add(u64::from(carry));
-        *word = second;
-        carry = over || again;
-    }
 }

@@ -44,7 +44,7 @@ impl Looking<'_> {
         let (path, options) = (&self.session.path, self.options);
         let version = watch::data_version(self.reader)?;
         let name = snapshot::free_name(&options.aside, path);
-        let (aside, ..) = snapshot::copy(self.reader, &options.aside, &name)?;
+        let (aside, ..) = snapshot::copy(self.session, self.reader, &options.aside, &name, None)?;
         fault::point(fault::SQLITE_RESTORE_ASIDE);
         let comparison = Comparison::of_copy(&aside, self.older, &self.session.ledger)?;
         let bystanders = comparison.bystanders(&self.step.plan, options)?;

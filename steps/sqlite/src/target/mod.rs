@@ -42,8 +42,10 @@ mod pairs;
 mod reader;
 mod recorder;
 mod restore;
+mod rows_digest;
 mod session;
 mod snapshot;
+mod still;
 mod watch;
 
 pub(crate) use catalog::rowid_alias;
@@ -293,11 +295,8 @@ impl Target for SqliteTarget {
     }
 
     async fn snapshot(&self, cx: &StepContext, into: &Path) -> Result<SnapshotManifest, StepError> {
-        let (session, name, into, now) = (self.session(), self.name.clone(), into.to_owned(), cx.now());
-        cx.blocking(move || {
-            session.read_committed(|conn| snapshot::take(conn, &name, &session.path, &session.ledger, &into, now))
-        })
-        .await
+        let (session, name, into, inner) = (self.session(), self.name.clone(), into.to_owned(), cx.clone());
+        cx.blocking(move || session.read_committed(|conn| snapshot::take(&session, conn, &name, &into, &inner))).await
     }
 
     async fn restore(
@@ -328,13 +327,17 @@ impl Target for SqliteTarget {
         self.read_moment(cx, move |conn| assess::counts(conn, &ledger)).await
     }
 
+    async fn bytes(&self, _cx: &StepContext) -> Result<u64, StepError> {
+        Ok(connect::bytes(&self.session.path))
+    }
+
     fn files(&self) -> Vec<PathBuf> {
         duplicate::files(&self.session.path)
     }
 
     async fn copy_to(&self, cx: &StepContext, path: &Path) -> Result<(), StepError> {
-        let (session, path) = (self.session(), path.to_owned());
-        cx.blocking(move || duplicate::copy(&session, &path)).await
+        let (session, path, inner) = (self.session(), path.to_owned(), cx.clone());
+        cx.blocking(move || duplicate::copy(&session, &path, &inner)).await
     }
 
     async fn differing(&self, cx: &StepContext, original: &Path) -> Result<Vec<String>, StepError> {

@@ -6,9 +6,10 @@
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cutover_core::disk::{self, io_error};
+use cutover_core::room::{room, same_file_system, shares_blocks};
 use cutover_core::{Depth, RestoreOptions, Restored, SnapshotManifest, StepError, StepInfo, fault};
 use rusqlite::Connection;
 
@@ -32,6 +33,7 @@ pub(crate) fn restore(
 ) -> Result<(Restored, Vec<String>), StepError> {
     let older = proven(from)?;
     let path = session.path.as_path();
+    need_room(path, &older, &options.aside)?;
     if path.symlink_metadata().is_err() {
         OpenOptions::new()
             .write(true)
@@ -97,6 +99,20 @@ fn proven(from: &SnapshotManifest) -> Result<PathBuf, StepError> {
         .with_help("it was changed or damaged since; restore from another snapshot. Nothing was changed"));
     }
     Ok(path)
+}
+
+/// There must be room for the present state aside, and beside the database for what SQLite keeps of it while the
+/// snapshot is written over it.
+fn need_room(path: &Path, snapshot: &Path, aside: &Path) -> Result<(), StepError> {
+    let kept = if shares_blocks(path, aside) { 0 } else { connect::bytes(path) };
+    let written = connect::bytes(snapshot);
+    let help = "free some space there, then run the same command again; nothing was restored";
+    let what = format!("the restore of `{}`", path.display());
+    if same_file_system(path, aside) {
+        return room(aside, kept + written, &what, help).map(drop);
+    }
+    room(aside, kept, &what, help)?;
+    room(path, written, &what, help).map(drop)
 }
 
 /// The live database now has the structure that the manifest recorded.

@@ -2,10 +2,12 @@
 //!
 //! Owns who uses which connection, group transactions and savepoints. Knows nothing of ledger rows.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use cutover_core::disk::io_error;
 use cutover_core::{StepError, StepErrorKind, fault};
 use rusqlite::Connection;
 
@@ -26,6 +28,9 @@ pub(crate) struct Session {
     pub(crate) recorder: Recorder,
     /// Whether a restore may have to know which rows a change wrote.
     pub(crate) records: OnceLock<bool>,
+    /// The main file, open as a plain file. Closing it drops every lock that SQLite has on it in this process, so it is
+    /// closed after the connections: it stays the last field.
+    main_file: Mutex<Option<Arc<File>>>,
 }
 
 /// Whether a transaction enforces foreign keys.
@@ -46,6 +51,7 @@ impl Session {
             watch: Mutex::default(),
             recorder: Recorder::default(),
             records: OnceLock::new(),
+            main_file: Mutex::default(),
         }
     }
 
@@ -141,7 +147,17 @@ impl Session {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StepError>,
     ) -> Result<T, StepError> {
-        self.read_committed(|conn| bracket(conn, "BEGIN", "COMMIT", "ROLLBACK", work))
+        self.read_committed(|conn| moment(conn, work))
+    }
+
+    /// The main file as a plain file, until the session closes.
+    pub(crate) fn main_file(&self) -> Result<Arc<File>, StepError> {
+        let mut slot = lock(&self.main_file);
+        if let Some(file) = slot.as_ref() {
+            return Ok(Arc::clone(file));
+        }
+        let file = File::open(&self.path).map_err(|e| io_error("cannot read", &self.path, e))?;
+        Ok(Arc::clone(slot.insert(Arc::new(file))))
     }
 
     /// A number that moves when another connection commits. Our own commits do not move it.
@@ -215,6 +231,7 @@ impl Session {
         *writer = None;
         self.group.store(false, Ordering::SeqCst);
         *lock(&self.reader) = None;
+        *lock(&self.main_file) = None;
         self.watch.lock().unwrap_or_else(PoisonError::into_inner).closed();
     }
 
@@ -286,7 +303,15 @@ fn set_foreign_keys(conn: &Connection, keys: ForeignKeys) -> Result<(), StepErro
     run(conn, if keys == ForeignKeys::On { "PRAGMA foreign_keys = ON" } else { "PRAGMA foreign_keys = OFF" })
 }
 
-fn lock(slot: &Mutex<Option<Connection>>) -> MutexGuard<'_, Option<Connection>> {
+/// Runs `work` in one read transaction of `conn`, or in the transaction that it is in already.
+pub(crate) fn moment<T>(
+    conn: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T, StepError>,
+) -> Result<T, StepError> {
+    if conn.is_autocommit() { bracket(conn, "BEGIN", "COMMIT", "ROLLBACK", work) } else { work(conn) }
+}
+
+fn lock<T>(slot: &Mutex<Option<T>>) -> MutexGuard<'_, Option<T>> {
     match slot.lock() {
         Ok(slot) => slot,
         Err(poisoned) => {

@@ -1,41 +1,41 @@
-//! Copies of a database by the backup API: consistent while others write, hashed, durable, proven to open.
+//! Copies of a database: consistent while others write, hashed, durable, proven to open. The file itself is copied where
+//! nothing lies in a log, else its pages through SQLite.
 //!
 //! Owns snapshot files and their manifests. A snapshot never replaces an older one: the next free name is taken.
 
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cutover_core::disk::{self, PARTIAL_SUFFIX, io_error};
-use cutover_core::{Depth, SnapshotFile, SnapshotManifest, StepError, StepErrorKind, fault};
-use jiff::Timestamp;
+use cutover_core::{Depth, SnapshotFile, SnapshotManifest, StepContext, StepError, StepErrorKind, fault};
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
 use super::connect::{self, BUSY_TIMEOUT};
+use super::session::Session;
+use super::still::{private_file, still};
 use super::{assess, fingerprint};
 use crate::sql::{message, sqlite_error};
 
-/// Copies what `conn` sees of the database at `path` into the folder `into`, with a manifest beside the copy.
+/// Copies what `conn` sees of the session's database into the folder `into`, with a manifest beside the copy.
 pub(crate) fn take(
+    session: &Session,
     conn: &Connection,
     target: &str,
-    path: &Path,
-    ledger: &str,
     into: &Path,
-    now: Timestamp,
+    cx: &StepContext,
 ) -> Result<SnapshotManifest, StepError> {
     disk::private_dir(into)?;
     let folder = into.canonicalize().map_err(|e| io_error("cannot find", into, e))?;
-    let name = free_name(&folder, path);
-    let (file, bytes, blake3) = copy(conn, &folder, &name)?;
+    let (name, ledger) = (free_name(&folder, &session.path), session.ledger.as_str());
+    let (file, bytes, blake3) = copy(session, conn, &folder, &name, Some(cx))?;
     let opened = connect::open_immutable(&file).map_err(|e| sqlite_error(e, "while opening the snapshot"))?;
     let manifest = SnapshotManifest {
         version: SnapshotManifest::VERSION,
         target: target.to_owned(),
         kind: "sqlite".to_owned(),
-        taken_at: now,
+        taken_at: cx.now(),
         folder: folder.clone(),
         files: vec![SnapshotFile { path: name.clone(), bytes, blake3 }],
         schema_digest: fingerprint::of(&opened, ledger, Depth::Schema, None)?.schema_digest(),
@@ -63,21 +63,39 @@ pub(crate) fn free_name(folder: &Path, path: &Path) -> String {
     name
 }
 
-/// Copies what `conn` sees into `folder/name`: private, fsynced, and whole as far as quick_check can tell.
-/// Returns the file, its size and its BLAKE3.
-pub(crate) fn copy(conn: &Connection, folder: &Path, name: &str) -> Result<(PathBuf, u64, String), StepError> {
+/// Copies what `conn` sees into `folder/name`: private, fsynced, proven to be what it was copied from. Returns the file,
+/// its size and its BLAKE3.
+pub(crate) fn copy(
+    session: &Session,
+    conn: &Connection,
+    folder: &Path,
+    name: &str,
+    cx: Option<&StepContext>,
+) -> Result<(PathBuf, u64, String), StepError> {
     let file = folder.join(name);
     let partial = folder.join(format!("{name}{PARTIAL_SUFFIX}"));
     let _ = fs::remove_file(&partial);
-    let handle = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&partial)
-        .map_err(|e| io_error("cannot make", &partial, e))?;
+    let handle = private_file(&partial)?;
+    let copied = still(session, conn, |main, log| match log {
+        None => main.copy_proven(&handle, &partial, cx).map(Some),
+        Some(_) => Ok(None),
+    })?;
+    let (bytes, blake3) = match copied {
+        Some(copied) => copied,
+        None => by_pages(conn, &handle, &partial)?,
+    };
+    fault::point(fault::SQLITE_COPY_MADE);
+    fs::rename(&partial, &file).map_err(|e| io_error("cannot rename", &partial, e))?;
+    disk::sync_parent(&file)?;
+    fault::point(fault::SQLITE_COPY_NAMED);
+    Ok((file, bytes, blake3))
+}
+
+/// The same where the log holds pages too: through SQLite into `partial`, the open empty file `handle`.
+fn by_pages(conn: &Connection, handle: &File, partial: &Path) -> Result<(u64, String), StepError> {
     {
         let doing = "while copying the database";
-        let mut copy = Connection::open(&partial).map_err(|e| sqlite_error(e, doing))?;
+        let mut copy = Connection::open(partial).map_err(|e| sqlite_error(e, doing))?;
         // The copy counts only once it is fsynced below; SQLite itself need not be careful with it.
         copy.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE")
             .map_err(|e| sqlite_error(e, doing))?;
@@ -85,20 +103,14 @@ pub(crate) fn copy(conn: &Connection, folder: &Path, name: &str) -> Result<(Path
     }
     let (hashed, checked) = std::thread::scope(|scope| {
         let hashing = scope.spawn(|| {
-            handle.sync_all().map_err(|e| io_error("cannot make durable", &partial, e))?;
-            disk::hash_file(&partial)
+            handle.sync_all().map_err(|e| io_error("cannot make durable", partial, e))?;
+            disk::hash_file(partial)
         });
-        let checked = check(&partial, conn);
+        let checked = check(partial, conn);
         (hashing.join(), checked)
     });
     checked?;
-    let (bytes, blake3) =
-        hashed.unwrap_or_else(|_| Err(StepError::internal("hashing the copy ended without a result")))?;
-    fault::point(fault::SQLITE_COPY_MADE);
-    fs::rename(&partial, &file).map_err(|e| io_error("cannot rename", &partial, e))?;
-    disk::sync_parent(&file)?;
-    fault::point(fault::SQLITE_COPY_NAMED);
-    Ok((file, bytes, blake3))
+    hashed.unwrap_or_else(|_| Err(StepError::internal("hashing the copy ended without a result")))
 }
 
 /// Every page of `from` into `to`, in one step.

@@ -4,10 +4,12 @@
 //! - `double`: two kills in two commands, then the way out.
 //! - `points`: one kill at each point of each step kind.
 //! - `random`: kills at any time, whatever is under way.
+//! - `rehearsal`: one kill at each point of a rehearsal.
 
 mod double;
 mod points;
 mod random;
+mod rehearsal;
 mod single;
 
 use super::lab::Fault;
