@@ -60,6 +60,8 @@ fn explained(system: &System, name: &str) {
         (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "TIME"),
         (r"rocess \d+", "rocess PID"),
         (r"process group \d+", "process group PID"),
+        (r"rocess PID on [^\s,]+", "rocess PID on HOST"),
+        (r"`/\S+/cutover ", "`cutover "),
         (r"kill (-\w+|--) -?\d+", "kill $1 PID"),
         (r"\d+(\.\d)? (B|KiB|MiB|kB|MB)\b", "SIZE"),
     ];

@@ -106,7 +106,7 @@ fn a_rehearsal_without_room_says_what_it_needs_before_it_copies_and_goes_elsewhe
 fn snapshots_without_room_are_refused_before_anything_is_written() {
     let Some(disk) = Small::new("8m") else { return };
     let system = disk.system();
-    disk.fill(1_000_000);
+    disk.fill(1_900_000);
     let before = without_state(&system.root());
     let ran = system.cutover("apply", &[]).expect_code(100);
     assert!(ran.stdout.contains("not enough free space for the snapshots: 2."), "{}", ran.stdout);
