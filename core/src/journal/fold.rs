@@ -308,10 +308,8 @@ impl StepRecord {
         self.unproven = false;
         self.message = None;
         self.help = None;
+        // The intent stays as long as its effects may: only a rollback ends it.
         self.receipt = None;
-        if self.state == StepState::Started {
-            self.intent = None;
-        }
         self.applied_seq = 0;
         self.accepted = None;
         self.way_back = None;

@@ -113,6 +113,6 @@ fn lock_error(session: &Session, error: &LockError) -> RunnerError {
             "Cutover writes only into a lock file of its own: look at what that is, move it away, and run again",
         ),
         LockError::File { .. } => RunnerError::new(Exit::NoTarget, error.to_string())
-            .with_help("the folder of every target and the state folder must be writable, with some room left on their file systems; see to that, then run the same command again"),
+            .with_help("make the folders of all targets and the state folder writable, make room on their file systems, then run the same command again"),
     }
 }

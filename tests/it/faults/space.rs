@@ -125,8 +125,14 @@ fn grow(name: &str, row: &Row, axes: Axes, short: Short, way: Way, choice: &Choi
     };
     // What the steps need grows with what there is.
     let large = if row.kind == "sqlite" { 16 } else { 1 };
-    let pace = large * if choice.all() { 16 } else { 80 };
-    let begins = choice.draw(name, pace / PAGE) * PAGE;
+    // One size that is asked for by name is looked for everywhere.
+    let one = !choice.allows(&format!("{name}/any"));
+    let mut pace = match (one, choice.all()) {
+        (true, _) => 1,
+        (_, true) => large * 16,
+        _ => large * 80,
+    };
+    let begins = if one { 0 } else { choice.draw(name, pace / PAGE) * PAGE };
     let mut room = begins;
     loop {
         let name = format!("{name}/{room}");
@@ -155,6 +161,9 @@ fn grow(name: &str, row: &Row, axes: Axes, short: Short, way: Way, choice: &Choi
         // Until what is kept fits nothing begins: that is met once.
         let nothing = way == Way::Forth && short != Short::Root && room + pace < RESERVE && !choice.by_name();
         room = if nothing { RESERVE + begins } else { room + pace };
+        if !choice.all() {
+            pace += pace / 2;
+        }
     }
 }
 

@@ -125,6 +125,18 @@ proptest! {
 }
 
 #[test]
+fn a_retry_after_a_failure_that_was_not_undone_keeps_the_intent_and_one_after_a_rollback_does_not() {
+    let intent = Receipt::nothing().with_note("a folder that was made");
+    let step = || "a".to_owned();
+    let failed = [record(1, step()), Record::StepIntent { step: step(), receipt: intent.clone() }, record(4, step())];
+    let retried = folded(failed.clone().into_iter().chain([record(1, step())]).map(|record| ("r", record)));
+    assert_eq!(retried.steps["a"].intent, Some(intent));
+    let undone = [record(7, step()), record(8, step()), record(1, step())];
+    let retried = folded(failed.into_iter().chain(undone).map(|record| ("r", record)));
+    assert_eq!(retried.steps["a"].intent, None);
+}
+
+#[test]
 fn a_retry_after_a_crash_keeps_the_intent() {
     let mut state = PlanState::default();
     let intent = Receipt::nothing().with_note("before-image");
