@@ -90,8 +90,9 @@ pub trait MigrationStep: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
-    /// Files and folders that earlier applies of it left and no rollback needs: `prune` offers them. Read-only.
-    async fn leftovers(&self, cx: &StepContext) -> Result<Vec<PathBuf>, StepError> {
+    /// Files and folders that earlier applies of it left and no rollback needs, each with the epoch of the run that left
+    /// it: `prune` offers them, oldest epochs first. Read-only.
+    async fn leftovers(&self, cx: &StepContext) -> Result<Vec<(u64, PathBuf)>, StepError> {
         let _ = cx;
         Ok(Vec::new())
     }

@@ -9,6 +9,7 @@ use cutover_core::journal::PlanState;
 use cutover_core::{SnapshotManifest, StepContext};
 
 use crate::error::{Result, RunnerError};
+use crate::journal::{DAMAGED, damaged_number};
 use crate::rehearse::in_use;
 use crate::session::{Session, real_path};
 
@@ -23,7 +24,8 @@ pub(crate) struct Leftover {
     pub bytes: u64,
 }
 
-/// What may go. Of each sort the newest `keep` stay; what a rehearsal or a killed command left goes in any case.
+/// What may go. Of each sort stays what the last `keep` runs left, or its last `keep` numbers; what a rehearsal or a
+/// killed command left goes in any case.
 pub(crate) async fn leftovers(
     session: &Session,
     cx: &StepContext,
@@ -33,25 +35,27 @@ pub(crate) async fn leftovers(
     let dir = &session.state_dir;
     let needed = needed(state);
     let mut found = Vec::new();
-    let mut add = |paths: Vec<PathBuf>, keep: usize, what: &'static str| {
-        let unneeded = paths.into_iter().filter(|p| !needed.iter().any(|n| n.starts_with(p)));
-        let mut sorted: Vec<PathBuf> = unneeded.collect();
-        sorted.sort_by_key(|p| (modified(p), p.clone()));
-        sorted.truncate(sorted.len().saturating_sub(keep));
-        found.extend(sorted.into_iter().map(|path| Leftover { bytes: bytes(&path), path, what }));
+    let mut add = |paths: BTreeSet<(u64, PathBuf)>, keep: usize, what: &'static str| {
+        let unneeded = paths.into_iter().filter(|(_, p)| !needed.iter().any(|n| n.starts_with(p)));
+        let unneeded: Vec<_> = unneeded.collect();
+        let numbers: BTreeSet<u64> = unneeded.iter().map(|(number, _)| *number).collect();
+        let stay: BTreeSet<u64> = numbers.into_iter().rev().take(keep).collect();
+        let go = unneeded.into_iter().filter(|(number, _)| !stay.contains(number));
+        found.extend(go.map(|(_, path)| Leftover { bytes: bytes(&path), path, what }));
     };
-    let scratch = entries(dir, |n| n == "scratch").into_iter().filter(|folder| !in_use(folder)).collect();
-    add(scratch, 0, "the copy of a rehearsal");
-    add(entries(&dir.join("aside"), |_| true), keep, "what a rollback set aside");
-    add(entries(dir, |n| n.starts_with("journal.damaged-")), keep, "a damaged journal that was set aside");
+    let scratch = entries(dir, |n| (n == "scratch").then_some(0));
+    add(scratch.into_iter().filter(|(_, folder)| !in_use(folder)).collect(), 0, "the copy of a rehearsal");
+    add(entries(&dir.join("aside"), |n| Some(epoch(n))), keep, "what a rollback set aside");
+    let damaged = |n: &str| n.starts_with(DAMAGED).then(|| damaged_number(n).unwrap_or(0));
+    add(entries(dir, damaged), keep, "a damaged journal that was set aside");
     let mut sets = BTreeSet::new();
     for (_, step) in session.plan.steps() {
         sets.extend(step.step.leftovers(cx).await?);
     }
-    add(sets.into_iter().collect(), keep, "an earlier set of snapshots");
+    add(sets, keep, "an earlier set of snapshots");
     let plan = dir.join("steps").join(&session.plan.name);
-    for step in entries(&plan, |_| true) {
-        add(entries(&step, |n| n.starts_with("output-")), keep, "the output of an earlier run of a command");
+    for (_, step) in entries(&plan, |_| Some(0)) {
+        add(entries(&step, output), keep, "the output of an earlier run of a command");
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
@@ -77,19 +81,27 @@ fn needed(state: &PlanState) -> Vec<PathBuf> {
     manifests.map(|m| real_path(&m.folder).unwrap_or(m.folder)).collect()
 }
 
-fn entries(folder: &Path, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+/// What of a folder has a number: that tells which came last, whatever the clock said when it was made.
+fn entries(folder: &Path, number: impl Fn(&str) -> Option<u64>) -> BTreeSet<(u64, PathBuf)> {
     let found = fs::read_dir(folder).into_iter().flatten().flatten();
-    found.filter(|e| wanted(&e.file_name().to_string_lossy())).map(|e| e.path()).collect()
+    found.filter_map(|e| Some((number(&e.file_name().to_string_lossy())?, e.path()))).collect()
 }
 
-fn modified(path: &Path) -> Option<std::time::SystemTime> {
-    path.symlink_metadata().and_then(|m| m.modified()).ok()
+/// The epoch in a name that begins with a run's: `TIME-EPOCH-STEP`.
+fn epoch(name: &str) -> u64 {
+    name.split('-').nth(1).and_then(|epoch| epoch.parse().ok()).unwrap_or(0)
+}
+
+/// The number of a command's output.
+fn output(name: &str) -> Option<u64> {
+    let number = name.strip_prefix("output-")?;
+    Some(number.split('.').next().and_then(|number| number.parse().ok()).unwrap_or(0))
 }
 
 /// Bytes of a file, or of all files of a folder; links count nothing.
 pub(crate) fn bytes(path: &Path) -> u64 {
     match path.symlink_metadata() {
-        Ok(found) if found.is_dir() => entries(path, |_| true).iter().map(|p| bytes(p)).sum(),
+        Ok(found) if found.is_dir() => entries(path, |_| Some(0)).iter().map(|(_, path)| bytes(path)).sum(),
         Ok(found) if found.is_file() => found.len(),
         _ => 0,
     }

@@ -269,7 +269,7 @@ pub(crate) fn open_journal_or_set_aside(
     match opened {
         Ok(journal) => Ok((Some(journal), None)),
         Err(JournalError::Damaged { .. }) if command != RunCommand::Administer => {
-            let aside = Journal::set_aside(&session.state_dir, crate::clock::now()).map_err(journal_error)?;
+            let aside = Journal::set_aside(&session.state_dir).map_err(journal_error)?;
             Ok((None, Some(aside)))
         }
         Err(error) => Err(journal_error(error)),

@@ -9,3 +9,4 @@ mod store;
 pub use error::JournalError;
 pub(crate) use private::make_private_folder;
 pub use store::Journal;
+pub(crate) use store::{DAMAGED, damaged_number};

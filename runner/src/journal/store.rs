@@ -314,17 +314,12 @@ impl Journal {
         }
     }
 
-    /// Moves a damaged journal aside (with its log files) and returns where it is now.
-    pub fn set_aside(state: &Path, now: Timestamp) -> Result<PathBuf, JournalError> {
-        let stamp = now.strftime("%Y%m%dT%H%M%SZ").to_string();
+    /// Moves a damaged journal aside (with its log files) and returns where it is now: numbers tell which came last.
+    pub fn set_aside(state: &Path) -> Result<PathBuf, JournalError> {
         let path = Self::path_in(state);
-        let mut aside = state.join(format!("journal.damaged-{stamp}.db"));
-        for n in 2.. {
-            if !aside.exists() {
-                break;
-            }
-            aside = state.join(format!("journal.damaged-{stamp}-{n}.db"));
-        }
+        let entries = fs::read_dir(state).map_err(|source| file(state, source))?.flatten();
+        let last = entries.filter_map(|e| damaged_number(&e.file_name().to_string_lossy())).max().unwrap_or(0);
+        let aside = state.join(format!("{DAMAGED}{}.db", last.saturating_add(1)));
         // The file itself goes last: a log without it would be deleted by whoever makes the next journal.
         for suffix in ["-shm", "-wal", ""] {
             let from = PathBuf::from(format!("{}{suffix}", path.display()));
@@ -339,6 +334,14 @@ impl Journal {
     fn damaged(&self, damage: Damage) -> JournalError {
         JournalError::Damaged { path: self.path.display().to_string(), damage }
     }
+}
+
+/// How the names of damaged journals begin that were set aside.
+pub(crate) const DAMAGED: &str = "journal.damaged-";
+
+/// The number in the name of a damaged journal that was set aside, or of one of its log files.
+pub(crate) fn damaged_number(name: &str) -> Option<u64> {
+    name.strip_prefix(DAMAGED)?.split_once(".db")?.0.parse().ok()
 }
 
 /// Whether nothing was ever written to it.

@@ -7,10 +7,11 @@ mod config;
 mod copies;
 mod progress;
 
+use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cutover_core::disk::{inside, private_dir};
+use cutover_core::disk::{inside, io_error, private_dir};
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Effects, MigrationStep, Receipt, Reversal, Standing,
     StepContext, StepError, StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step, shell_word,
@@ -254,8 +255,14 @@ impl CommandRun {
         let folder = cx.scratch_dir();
         cx.blocking(move || {
             private_dir(&folder)?;
-            let log = |n: u32| folder.join(format!("output-{n}.log"));
-            Ok((1..).map(log).find(|p| p.symlink_metadata().is_err()).unwrap_or_else(|| log(1)))
+            // One more than any, also where earlier ones were deleted: what came last is told by its number.
+            let mut last = 0;
+            for entry in fs::read_dir(&folder).map_err(|e| io_error("cannot read", &folder, e))?.flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let number = name.strip_prefix("output-").and_then(|rest| rest.strip_suffix(".log"));
+                last = last.max(number.and_then(|n| n.parse::<u32>().ok()).unwrap_or(0));
+            }
+            Ok(folder.join(format!("output-{}.log", last.saturating_add(1))))
         })
         .await
     }

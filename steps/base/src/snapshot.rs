@@ -129,7 +129,7 @@ impl MigrationStep for TargetSnapshot {
         .await
     }
 
-    async fn leftovers(&self, cx: &StepContext) -> Result<Vec<PathBuf>, StepError> {
+    async fn leftovers(&self, cx: &StepContext) -> Result<Vec<(u64, PathBuf)>, StepError> {
         let (inner, into) = (cx.clone(), self.config.into.clone());
         cx.blocking(move || earlier_sets(&inside(inner.root(), &into, true)?)).await
     }

@@ -63,7 +63,7 @@ impl Fault {
     }
 
     /// The command with this going wrong.
-    fn command(&self, command: Command) -> Command {
+    pub(super) fn command(&self, command: Command) -> Command {
         let mut whole = match self.under.split_first() {
             None => command,
             Some((program, options)) => {
@@ -150,8 +150,8 @@ impl<'a> Lab<'a> {
     }
 
     /// What a command says that only looks.
-    pub(super) fn says(&self, command: &str) -> String {
-        let ran = run(&mut self.command(command, &[]));
+    pub(super) fn says(&self, (command, args): Line) -> String {
+        let ran = run(&mut self.command(command, args));
         format!("{}{}", ran.stdout, ran.stderr)
     }
 

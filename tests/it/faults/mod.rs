@@ -9,6 +9,7 @@
 mod advice;
 mod canary;
 mod choice;
+mod clock;
 mod crowd;
 mod damage;
 mod failure;

@@ -177,7 +177,7 @@ fn refused(ready: &mut Ready, ran: &Ran) -> Result<(), String> {
         return Err("it does not say that room is to be made".to_owned());
     }
     ready.lab.look()?;
-    let history = ready.lab.says("history");
+    let history = ready.lab.says(("history", &[]));
     let why =
         ["no room left", "disk is full", "No space left", "enough free space"].iter().any(|why| history.contains(why));
     if ran.code == Some(66) || (why && !said.contains("is not recorded")) {

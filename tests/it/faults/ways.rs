@@ -144,7 +144,7 @@ impl Ready {
             Some(0) => self.goes_on(way, row),
             Some(100) if way == Way::Forth => self.goes_on(way, row),
             // What a command wrote that never came to its receipt is nobody's: a restore asks about it.
-            Some(101) if self.lab.says("explain").contains("--accept-loss") => {
+            Some(101) if self.lab.says(("explain", &[])).contains("--accept-loss") => {
                 self.lab.expect(("rollback", &["--to", "start", "--accept-loss", "--yes"]), 0)?;
                 self.is_back()?;
                 self.goes_on(way, row)

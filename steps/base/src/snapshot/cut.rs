@@ -52,6 +52,7 @@ pub(super) async fn cut(
         plan: cx.info().plan.clone(),
         step: cx.info().id.clone(),
         attempt,
+        epoch: cx.info().epoch,
         taken_at: cx.now(),
         snapshots,
     })

@@ -53,15 +53,15 @@ pub(super) fn make_place(folder: &Path) -> Result<Option<String>, StepError> {
     Ok(aside)
 }
 
-/// The sets of `folder` that were set aside for later ones.
-pub(super) fn earlier_sets(folder: &Path) -> Result<Vec<PathBuf>, StepError> {
+/// The sets of `folder` that were set aside for later ones, with the epochs in which they were taken.
+pub(super) fn earlier_sets(folder: &Path) -> Result<Vec<(u64, PathBuf)>, StepError> {
     let (Some(above), Some(name)) = (folder.parent(), folder.file_name()) else { return Ok(Vec::new()) };
     let begin = format!("{}-", name.to_string_lossy());
     let mut sets = Vec::new();
     for entry in fs::read_dir(above).into_iter().flatten().flatten() {
         let named = entry.file_name().to_string_lossy().starts_with(&begin);
-        if named && SnapshotSet::read(&entry.path())?.is_some() {
-            sets.push(entry.path());
+        if let Some(set) = if named { SnapshotSet::read(&entry.path())? } else { None } {
+            sets.push((set.epoch, entry.path()));
         }
     }
     Ok(sets)

@@ -27,6 +27,8 @@ pub struct SnapshotSet {
     pub step: String,
     /// The run and the moment at which it was begun.
     pub attempt: String,
+    /// The epoch of that run: a later set has a higher one, whatever the clock said.
+    pub epoch: u64,
     /// When it was complete.
     pub taken_at: Timestamp,
     /// The snapshots, by target.
