@@ -4,8 +4,8 @@
 //! `strace` makes them fail, with EIO. It counts for each thread and process by itself: where two have come to the Nth
 //! call, both fail. Files whose names are of one run alone are left out. A combination is a kind, how its plan is made,
 //! a command, a system call and N: `kind/mode/grouping/way back/command/call/N` is its name. By default the seed draws
-//! for each kind and command a plan and few calls; see `choice`. Writes that end early are met in `space`: a file system
-//! that fills up takes a part.
+//! for each kind and command a plan and few calls; see `choice`. Reads and writes that end
+//! early are met in `short`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -21,6 +21,7 @@ mod lab;
 mod living;
 mod pages;
 mod plans;
+mod short;
 mod space;
 mod tally;
 mod torn;
