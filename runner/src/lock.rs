@@ -4,6 +4,7 @@
 //! holder's lock no longer counts; whoever locks a file then checks that the path still leads to it. What is written
 //! goes into a regular file of that one name: no symbolic link is followed.
 
+use std::fmt;
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -63,10 +64,13 @@ pub(crate) enum LockError {
 }
 
 fn describe(holder: Option<&Holder>) -> String {
-    holder.map_or_else(
-        || "a process that has not said who it is yet".to_owned(),
-        |h| format!("process {} on {} since {} (`{}`)", h.pid, h.host, h.since, h.command),
-    )
+    holder.map_or_else(|| "a process that has not said who it is yet".to_owned(), ToString::to_string)
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {} on {} since {} (`{}`)", self.pid, self.host, self.since, self.command)
+    }
 }
 
 /// The lock file beside a target: `.<name>.cutover-lock`.

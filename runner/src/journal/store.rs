@@ -204,6 +204,11 @@ impl Journal {
         Ok(entries)
     }
 
+    /// The number of the last record, whatever plan it is about.
+    pub fn last_seq(&self) -> u64 {
+        self.last.0
+    }
+
     /// The fold of `plan`'s records.
     pub fn state(&self, plan: &str) -> Result<PlanState, JournalError> {
         let entries = self.entries(plan)?;

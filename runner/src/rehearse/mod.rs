@@ -6,6 +6,7 @@
 mod needs;
 mod proof;
 mod scratch;
+mod still;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use cutover_core::{Depth, EventKind, Fingerprint, Outcome, StepContext, Verdict,
 pub(crate) use proof::{Figures, Proof, StepFigure};
 use scratch::Scratch;
 pub(crate) use scratch::in_use;
+use still::Still;
 
 use crate::binding::Binding;
 use crate::commands::verify::verdicts;
@@ -67,9 +69,8 @@ pub(crate) async fn rehearse(
     asked: &Asked,
 ) -> Result<Rehearsal> {
     let survey = patient_context(session, &emitter, stop);
-    executor::check_targets(session, &survey).await?;
-    refuse_unsettled(session, &survey).await?;
-    let binding = Binding::of(session, &survey, Depth::Schema).await?;
+    let still = Still::begin(session)?;
+    let binding = still.unless_moved(settled(session, &survey).await)?;
     let folder = asked.scratch.clone().unwrap_or_else(|| session.state_dir.join("scratch"));
     let mut scratch = Scratch::new(folder.clone(), asked.keep)?;
     let mut figures = Figures::default();
@@ -77,7 +78,7 @@ pub(crate) async fn rehearse(
     needs::check(session, &scratch, &survey).await?;
     tell(&emitter, "copying the system");
     let began = Instant::now();
-    figures.bytes = scratch.fill(session, &survey).await?;
+    figures.bytes = still.unless_moved(scratch.fill(session, &survey).await)?;
     figures.shared = shares_blocks(&session.root, scratch.folder());
     figures.elsewhere = !same_file_system(&session.root, scratch.folder());
     figures.copy = began.elapsed().as_secs_f64();
@@ -99,6 +100,13 @@ pub(crate) async fn rehearse(
         fault::point(fault::REHEARSAL_PROVEN);
     }
     Ok(Rehearsal { figures, failures, kept: asked.keep.then(|| scratch.root()), proof })
+}
+
+/// What is there to rehearse on, if that can be.
+async fn settled(session: &Session, cx: &StepContext) -> Result<Binding> {
+    executor::check_targets(session, cx).await?;
+    refuse_unsettled(session, cx).await?;
+    Binding::of(session, cx, Depth::Schema).await
 }
 
 /// Only what stands still can be rehearsed: a run that was interrupted has to end first, and drift to be settled.

@@ -81,3 +81,36 @@ fn of_many_runners_at_once_each_waits_for_its_turn_and_every_step_runs_once() {
     }
     met.end("E", "2, 5 and 16 runners of one command at once", &Choice::of_environment());
 }
+
+/// Whoever comes last: what is applied is applied once, journal and ledger and system say the same.
+#[test]
+fn runners_of_mixed_commands_at_once_leave_each_step_applied_once_or_not_at_all() {
+    let mut met = Tally::default();
+    for rounds in [1, 3] {
+        let system = system();
+        let apply = ("apply", PATIENT.to_vec(), [0].as_slice());
+        let back = ("rollback", [["--to", "start", "--yes"].as_slice(), &PATIENT].concat(), [0].as_slice());
+        // They take no lock: what they see may be in the middle of a run, and they say so.
+        let verify = ("verify", vec![], [0, 102].as_slice());
+        let status = ("status", vec![], [0].as_slice());
+        let explain = ("explain", vec![], [0].as_slice());
+        let history = ("history", vec![], [0].as_slice());
+        let plan = ("plan", vec![], [0].as_slice());
+        // It copies what is there, between two steps or in one; two at a time need two folders.
+        let rehearse = ("rehearse", vec![], [0, 75].as_slice());
+        let once = [apply, back, verify, status, explain, history, plan, rehearse];
+        all(&system, &vec![once; rounds].concat(), &mut met);
+        let (begun, back) = (log(&system).matches("once").count(), log(&system).matches("back").count());
+        let applied = system.ask("SELECT group_concat(step, ' ') FROM cutover_ledger");
+        assert!(begun == back || begun == back + 1, "{}", log(&system));
+        if begun > back {
+            assert_eq!((system.ask("SELECT a, n FROM t").as_str(), applied.as_str()), ("1|1\n7|0", "count more"));
+        } else {
+            assert_eq!((system.ask("SELECT a, n FROM t").as_str(), applied.as_str()), ("1|0", ""));
+        }
+        system.cutover("verify", &[]).expect_code(0);
+        system.cutover("apply", &[]).expect_code(0);
+        assert_eq!(system.ask("SELECT a, n FROM t"), "1|1\n7|0");
+    }
+    met.end("E", "8 and 24 runners of mixed commands at once", &Choice::of_environment());
+}
