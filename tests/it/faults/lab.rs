@@ -266,12 +266,14 @@ impl<'a> Lab<'a> {
         remove("journal.db")
     }
 
-    /// Looking works whatever a crash has left, and leaves it as it is.
-    pub(super) fn look(&mut self) -> Result<(), String> {
+    /// Looking works whatever a crash has left, and leaves it as it is; `still` says that nobody else may be writing: a
+    /// program that a killed runner had started goes on for a while.
+    pub(super) fn look_while(&mut self, still: bool) -> Result<(), String> {
         // The first reader plays back what an interrupted transaction left of a rollback journal.
         let hot = Tree::of(&self.root()).paths().any(|path| path.ends_with(".db-journal"));
+        let told = still && !hot;
         let trees =
-            || [self.system.root(), self.state()].map(|path| if hot { Tree::default() } else { Tree::of(&path) });
+            || [self.system.root(), self.state()].map(|path| if told { Tree::of(&path) } else { Tree::default() });
         let before = trees();
         for command in ["status", "explain", "history"] {
             let ran = run(&mut self.command(command, &[]));
@@ -283,6 +285,11 @@ impl<'a> Lab<'a> {
         let changed = before.iter().zip(&after).flat_map(|(before, after)| before.differences(after));
         let changed: Vec<String> = changed.collect();
         if changed.is_empty() { Ok(()) } else { Err(format!("looking wrote: {}", changed.join("; "))) }
+    }
+
+    /// The same where nobody else writes.
+    pub(super) fn look(&mut self) -> Result<(), String> {
+        self.look_while(true)
     }
 
     /// A folder of the root.
@@ -325,11 +332,6 @@ impl<'a> Lab<'a> {
     /// Puts an empty file there.
     pub(super) fn leave(&self, path: &str) {
         self.system.write_root(path, "");
-    }
-
-    /// Whether a transaction of a database without a log was open when its program was killed.
-    pub(super) fn has_hot_journal(&self) -> bool {
-        Tree::of(&self.system.root()).paths().any(|path| path.ends_with(".db-journal"))
     }
 
     /// Whether the last command said that.

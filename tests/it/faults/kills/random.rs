@@ -236,12 +236,9 @@ impl<'a> Ready<'a> {
                 break;
             }
             met.faults += 1;
-            // Looking is no small part of the time. A transaction that was open is played back by whoever looks first, and
-            // a program that the runner had started may go on writing.
-            if !self.lab.has_hot_journal()
-                && !self.stage.small.runs_commands()
-                && (choice.all() || choice.draw(&format!("{name}/look"), 4) == 0)
-                && let Err(why) = self.lab.look()
+            // Looking is no small part of the time.
+            if (choice.all() || choice.draw(&format!("{name}/look"), 4) == 0)
+                && let Err(why) = self.lab.look_while(!self.stage.small.runs_commands())
             {
                 met.failures.push(Failure { name: name.clone(), why, trail: self.lab.trail().to_owned() });
             }
