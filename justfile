@@ -51,6 +51,10 @@ faults-all:
 faults-random kills:
     .ci/faults RANDOM_KILLS={{ kills }}
 
+# Feed a fuzz target (`just fuzz compile_plan -max_total_time=300`): needs a nightly toolchain and cargo-fuzz.
+fuzz target *options:
+    cargo +nightly fuzz run {{ target }} -- {{ options }}
+
 # Cutover beside sqitch, refinery, dbmate, diesel, Alembic and yoyo: one table.
 bench-peers *options:
     tests/bench/run {{ options }}

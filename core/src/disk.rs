@@ -1,15 +1,20 @@
 //! Files written so that a crash leaves the old one or the new one, and paths that stay inside a folder.
 //!
 //! Owns the few file operations that every step without a transactional store needs. Knows nothing of steps, targets
-//! or formats. Blocking: call it inside [`StepContext::blocking`](crate::StepContext::blocking).
+//! or formats. What changes a file goes through its folder as `place` opens it: a path as [`inside`] gave it, in which
+//! somebody has put a symbolic link since, is refused. Blocking: call it inside [`StepContext::blocking`](crate::StepContext::blocking).
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::plan::is_inside;
 use crate::{StepError, StepErrorKind, fault};
+
+mod place;
+
+use place::Place;
 
 /// Mode of the files that are ours: the owner alone reads and writes them.
 pub const PRIVATE_FILE: u32 = 0o600;
@@ -23,6 +28,10 @@ pub fn io_error(doing: &str, path: &Path, cause: io::Error) -> StepError {
         io::ErrorKind::NotFound => StepError::unavailable(format!("{doing} `{}`: it is not there", path.display())),
         io::ErrorKind::PermissionDenied => StepError::unavailable(format!("{doing} `{}`", path.display()))
             .with_help("check the owner and the mode of the file and of its folder"),
+        _ if cause.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            StepError::failed(format!("{doing} `{}`: a symbolic link is in the way", path.display()))
+                .with_help("nothing was written through it; put the folder or file itself there, then run again")
+        }
         _ if is_of_storage(&cause) => StepError::new(StepErrorKind::Storage, format!("{doing} `{}`", path.display()))
             .with_help("make room on that file system, or mend it, then run the same command again"),
         _ => StepError::failed(format!("{doing} `{}`", path.display())),
@@ -39,15 +48,16 @@ pub fn is_of_storage(error: &io::Error) -> bool {
 
 /// Replaces `path` by `bytes` in one move: temporary file, fsync, rename, fsync of the folder.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StepError> {
-    let partial = partial_name(path)?;
+    let failed = |cause| io_error("cannot write", path, cause);
+    let (place, partial) = (Place::of(path).map_err(failed)?, Place::of(&partial_name(path)?).map_err(failed)?);
     let written = write_partial(&partial, bytes, mode).and_then(|()| {
         fault::point(fault::DISK_PARTIAL);
-        fs::rename(&partial, path)
+        partial.rename(&place)
     });
     if let Err(cause) = written {
         // The old file is whole; a leftover of ours is only litter.
-        let _ = fs::remove_file(&partial);
-        return Err(io_error("cannot write", path, cause));
+        let _ = partial.remove();
+        return Err(failed(cause));
     }
     sync_parent(path)
 }
@@ -55,7 +65,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StepErro
 /// Removes what a crash left of a [`write_atomic`] of `path`, if it did. For a way back: the next write replaces it.
 pub fn remove_partial(path: &Path) -> Result<(), StepError> {
     let partial = partial_name(path)?;
-    match fs::remove_file(&partial) {
+    match Place::of(&partial).and_then(|place| place.remove()) {
         Err(e) if ![io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&e.kind()) => {
             Err(io_error("cannot remove", &partial, e))
         }
@@ -72,12 +82,52 @@ pub fn partial_name(path: &Path) -> Result<PathBuf, StepError> {
     Ok(path.with_file_name(format!(".{name}{PARTIAL_SUFFIX}")))
 }
 
-fn write_partial(partial: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    match fs::remove_file(partial) {
+/// Moves a file or a link to another name, over what may be there. Not durable yet: see [`sync_parent`].
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    Place::of(from)?.rename(&Place::of(to)?)
+}
+
+/// Removes a file or a link. Not durable yet: see [`sync_parent`].
+pub fn remove_file(path: &Path) -> io::Result<()> {
+    Place::of(path)?.remove()
+}
+
+/// Removes an empty folder.
+pub fn remove_dir(path: &Path) -> io::Result<()> {
+    Place::of(path)?.remove_dir()
+}
+
+/// Makes the symbolic link `path`, which leads to `end`.
+pub fn make_link(end: &Path, path: &Path) -> io::Result<()> {
+    Place::of(path)?.link_to(end)
+}
+
+/// Opens a private file for writing, made new or emptied. A symbolic link there is refused.
+pub fn create(path: &Path) -> io::Result<File> {
+    Place::of(path)?.create(PRIVATE_FILE, false)
+}
+
+/// Opens a private file for writing that must not be there yet.
+pub fn create_new(path: &Path) -> io::Result<File> {
+    Place::of(path)?.create(PRIVATE_FILE, true)
+}
+
+/// Opens a private file for reading and writing as it is, made when it is not there. A symbolic link is refused.
+pub fn open_or_create(path: &Path) -> io::Result<File> {
+    Place::of(path)?.open_or_create(PRIVATE_FILE)
+}
+
+/// Removes a folder with all that is in it, or a file. Links are removed, never followed.
+pub fn remove_all(path: &Path) -> io::Result<()> {
+    Place::of(path)?.remove_all()
+}
+
+fn write_partial(partial: &Place, bytes: &[u8], mode: u32) -> io::Result<()> {
+    match partial.remove() {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(partial)?;
+    let mut file = partial.create(mode, true)?;
     file.write_all(bytes)?;
     // The umask may have taken bits away that the file had before.
     file.set_permissions(Permissions::from_mode(mode))?;
@@ -96,6 +146,15 @@ pub fn write_once(path: &Path, bytes: &[u8]) -> Result<(), StepError> {
 ///
 /// Returns the folders that were made, outermost first.
 pub fn private_dir(folder: &Path) -> Result<Vec<PathBuf>, StepError> {
+    make_missing(folder, 0o700)
+}
+
+/// Makes `folder` and what is missing above it, each with the mode that the umask leaves: a folder of the user's.
+pub fn make_dir(folder: &Path) -> Result<Vec<PathBuf>, StepError> {
+    make_missing(folder, 0o777)
+}
+
+fn make_missing(folder: &Path, mode: u32) -> Result<Vec<PathBuf>, StepError> {
     let mut missing = Vec::new();
     let mut at = folder;
     while !at.is_dir() {
@@ -107,7 +166,7 @@ pub fn private_dir(folder: &Path) -> Result<Vec<PathBuf>, StepError> {
     }
     missing.reverse();
     for dir in &missing {
-        match fs::DirBuilder::new().mode(0o700).create(dir) {
+        match Place::of(dir).and_then(|place| place.make_dir(mode)) {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(io_error("cannot make", dir, e)),
             _ => sync_parent(dir)?,
         }
@@ -137,7 +196,7 @@ pub fn hash_file(path: &Path) -> Result<(u64, String), StepError> {
 /// Copies a file to a new private one, fsynced, hashing what is read. The destination must not be there.
 pub fn copy_file(from: &Path, to: &Path) -> Result<(u64, String), StepError> {
     let mut source = File::open(from).map_err(|e| io_error("cannot read", from, e))?;
-    let copied = OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(to).and_then(|mut file| {
+    let copied = Place::of(to).and_then(|place| place.create(PRIVATE_FILE, true)).and_then(|mut file| {
         let result = copy_hashed(&mut source, &mut file)?;
         file.sync_all()?;
         Ok(result)
@@ -227,6 +286,24 @@ mod tests {
         assert_eq!(inside(&root, "in", false).unwrap(), real.join("in"));
         assert_eq!(inside(&root, "a/new/deep", true).unwrap(), real.join("a/new/deep"));
         assert_eq!(inside(&root, ".", true).unwrap(), real);
+    }
+
+    #[test]
+    fn a_folder_is_removed_with_all_that_is_in_it_but_not_what_a_link_leads_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        fs::create_dir_all(root.join("gone/deep/deeper")).unwrap();
+        fs::create_dir(root.join("kept")).unwrap();
+        fs::write(root.join("kept/f"), "kept").unwrap();
+        fs::write(root.join("gone/deep/f"), "gone").unwrap();
+        std::os::unix::fs::symlink("../../kept", root.join("gone/deep/link")).unwrap();
+        std::os::unix::fs::symlink("kept", root.join("link")).unwrap();
+        assert_eq!(remove_all(&root.join("link/f")).unwrap_err().raw_os_error(), Some(40));
+        remove_all(&root.join("gone")).unwrap();
+        remove_all(&root.join("link")).unwrap();
+        assert_eq!(remove_all(&root.join("gone")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(fs::read(root.join("kept/f")).unwrap(), b"kept");
+        assert_eq!(fs::read_dir(&root).unwrap().count(), 1);
     }
 
     #[test]

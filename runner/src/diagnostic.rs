@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 /// Columns of a source line that are shown around a mistake.
 const WIDTH: usize = 120;
 
+/// Bytes of a source line that is given to the renderer whole.
+const LONGEST_LINE: usize = 4096;
+
 /// Every mistake with its file, line, column, caret and help; at the end how many they are.
 pub fn render(errors: &CompileErrors, color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() }.term_width(WIDTH);
@@ -34,6 +37,16 @@ fn one(errors: &CompileErrors, diagnostic: &Diagnostic, renderer: &Renderer) -> 
     let place = diagnostic.span.clone().map(|span| Place::of(errors, span));
     let mut group = Group::with_title(Level::ERROR.primary_title(&title).id(diagnostic.code));
     group = match &place {
+        // The renderer's time goes with the line, and its column with what it is given of it.
+        Some(place) if place.line.len() > LONGEST_LINE => {
+            let (line, span) = place.window();
+            let (_, column) = diagnostic.span.as_ref().map_or((1, 1), |span| errors.position(span.start));
+            group.element(Origin::path(&errors.file).line(place.number).char_column(column)).element(
+                Snippet::source(line)
+                    .line_start(place.number)
+                    .annotation(AnnotationKind::Primary.span(span).label(label.as_deref())),
+            )
+        }
         Some(place) => group.element(
             Snippet::source(place.line)
                 .line_start(place.number)
@@ -71,7 +84,17 @@ impl<'e> Place<'e> {
         let line = line.trim_end_matches('\r');
         let from = span.start.saturating_sub(start).min(line.len());
         let to = span.end.saturating_sub(start).clamp(from, line.len());
-        Self { line, number: before.matches('\n').count() + 1, span: from..to }
+        Self { line, number: before.bytes().filter(|b| *b == b'\n').count() + 1, span: from..to }
+    }
+
+    /// What is shown of a line that is too long to be shown, and where the mistake is in that.
+    fn window(&self) -> (&'e str, Range<usize>) {
+        let near =
+            |at: usize| (0..=at.min(self.line.len())).rev().find(|at| self.line.is_char_boundary(*at)).unwrap_or(0);
+        let start = near(self.span.start.saturating_sub(WIDTH));
+        let end = near(self.span.start + 2 * WIDTH);
+        let to = self.span.end.min(end).max(self.span.start);
+        (&self.line[start..end], self.span.start - start..to - start)
     }
 }
 

@@ -19,6 +19,8 @@ mod diagnostic;
 mod error;
 mod executor;
 mod exit;
+#[cfg(feature = "failpoints")]
+pub mod fuzzed;
 mod host;
 mod journal;
 mod lock;

@@ -11,6 +11,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use cutover_core::disk;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -120,11 +121,10 @@ impl Lock {
         let failed = |source| LockError::File { path: path.display().to_string(), source };
         open_own(path)?;
         let fresh = path.with_extension(format!("cutover-lock-{}", holder.pid));
-        let mut file =
-            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&fresh).map_err(failed)?;
+        let mut file = disk::create_new(&fresh).map_err(failed)?;
         file.try_lock().map_err(|e| failed(e.into()))?;
         write_holder(&mut file, holder).map_err(failed)?;
-        std::fs::rename(&fresh, path).map_err(failed)?;
+        disk::rename(&fresh, path).map_err(failed)?;
         Ok(Self { _file: file })
     }
 }
@@ -177,14 +177,7 @@ fn own_flags() -> i32 {
 /// Opens a lock file, made new if there is none. Anything but a regular file of this one name is refused.
 fn open_own(path: &Path) -> Result<File, LockError> {
     let shown = || path.display().to_string();
-    let opened = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(own_flags())
-        .open(path);
+    let opened = disk::open_or_create(path);
     let found = match &opened {
         Ok(file) => file.metadata(),
         Err(_) => std::fs::symlink_metadata(path),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use cutover_core::disk;
 use cutover_core::journal::PlanState;
 use cutover_core::{SnapshotManifest, StepContext};
 
@@ -64,11 +65,9 @@ pub(crate) async fn leftovers(
 /// Deletes one thing.
 pub(crate) fn delete(leftover: &Leftover) -> Result<()> {
     let path = &leftover.path;
-    let deleted = match path.symlink_metadata() {
-        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
+    let deleted = match disk::remove_all(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(e),
+        other => other,
     };
     deleted.map_err(|e| RunnerError::io(format!("cannot delete `{}`", path.display()), e))
 }

@@ -184,7 +184,6 @@ impl Recorder {
 }
 
 /// A journal error as a runner error, with its remedy.
-#[expect(clippy::needless_pass_by_value, reason = "it is used as `map_err(journal_error)`")]
 pub(crate) fn journal_error(error: JournalError) -> RunnerError {
     let message = error.to_string();
     match error {
@@ -199,8 +198,19 @@ pub(crate) fn journal_error(error: JournalError) -> RunnerError {
         ),
         JournalError::NoRoom { .. } => RunnerError::new(Exit::NoTarget, message)
             .with_help("make room on that file system, then run the same command again"),
-        JournalError::Store { .. } | JournalError::File { .. } => {
-            RunnerError::new(Exit::NoTarget, message).with_help(GO_ON)
-        }
+        JournalError::File { .. } => no_access(message),
+        JournalError::Store { source, .. } if is_access(&source) => no_access(message),
+        JournalError::Store { .. } => RunnerError::new(Exit::NoTarget, message).with_help(GO_ON),
     }
+}
+
+/// Whether the file is kept from us, rather than broken.
+fn is_access(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{CannotOpen, PermissionDenied, ReadOnly};
+    matches!(error.sqlite_error_code(), Some(CannotOpen | PermissionDenied | ReadOnly))
+}
+
+fn no_access(message: String) -> RunnerError {
+    RunnerError::new(Exit::NoTarget, message)
+        .with_help("check owner and mode of the state folder and of what is in it; it holds no symbolic links")
 }

@@ -4,6 +4,8 @@
 //! to the state of the targets: it runs nothing else than what was reviewed. Secrets are not in it.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 
 use cutover_core::disk::{PRIVATE_FILE, write_atomic};
@@ -68,7 +70,11 @@ impl SavedPlan {
 
     /// Reads a saved plan; none when `file` is something else (a plan in TOML, a folder).
     pub(crate) fn read(file: &Path) -> Result<Option<Self>> {
-        let Ok(text) = std::fs::read(file) else { return Ok(None) };
+        let mut text = Vec::new();
+        let read = File::open(file).and_then(|opened| opened.take(MOST_BYTES).read_to_end(&mut text));
+        if read.is_err() {
+            return Ok(None);
+        }
         if !text.trim_ascii_start().starts_with(b"{") {
             return Ok(None);
         }
@@ -114,6 +120,9 @@ impl SavedPlan {
         })
     }
 }
+
+/// Bytes that a saved plan may have; a plan has fewer.
+const MOST_BYTES: u64 = 64 << 20;
 
 fn absolute(path: &Path) -> Result<PathBuf> {
     let path = std::path::absolute(path).map_err(|e| RunnerError::io(format!("`{}`", path.display()), e))?;

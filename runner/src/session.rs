@@ -4,12 +4,14 @@ mod placing;
 mod printed;
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cutover_core::journal::{PlanState, RunCommand, StoredStep, StoredTarget};
 use cutover_core::plan::{
-    CompileErrors, CompileInput, FolderFiles, Plan, StoredFiles, compile, compile_to_look, resolve_env,
+    CompileErrors, CompileInput, FolderFiles, MOST_BYTES, Plan, StoredFiles, compile, compile_to_look, resolve_env,
 };
 use cutover_core::{
     BuildContext, ConfigSource, Host, MigrationStep, Registry, StepContext, StepInfo, TargetSeen, Targets,
@@ -74,14 +76,23 @@ pub(crate) enum Purpose {
 pub(crate) fn load_plan(place: &Place, registry: &Registry, purpose: Purpose) -> Result<(Plan, PathBuf)> {
     let file = if place.plan.is_dir() { place.plan.join("plan.toml") } else { place.plan.clone() };
     let shown = file.display().to_string();
-    let text = std::fs::read(&file).map_err(|e| {
+    let mut text = Vec::new();
+    let limit = u64::try_from(MOST_BYTES + 1).unwrap_or(u64::MAX);
+    File::open(&file).and_then(|opened| opened.take(limit).read_to_end(&mut text)).map_err(|e| {
         let help = "name a plan file, or a folder that holds `plan.toml`";
         CompileErrors::unreadable(&shown, format!("cannot read the plan `{shown}`: {e}"), help)
     })?;
-    let text = String::from_utf8(text).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        CompileErrors::unreadable(&shown, format!("the plan `{shown}` is not UTF-8 (byte {at})"), "save it as UTF-8")
-    })?;
+    let text = match String::from_utf8(text) {
+        // Cut in the middle of a character: it is too large, which the compiler says.
+        Err(e) if e.as_bytes().len() > MOST_BYTES && e.utf8_error().error_len().is_none() => {
+            String::from_utf8_lossy(e.as_bytes()).into_owned()
+        }
+        Err(e) => {
+            let message = format!("the plan `{shown}` is not UTF-8 (byte {})", e.utf8_error().valid_up_to());
+            return Err(CompileErrors::unreadable(&shown, message, "save it as UTF-8").into());
+        }
+        Ok(text) => text,
+    };
     let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let input = CompileInput {
         file: &shown,
@@ -123,8 +134,10 @@ impl Session {
             return Err(RunnerError::new(Exit::NoTarget, format!("the root `{}` is not a folder", root.display())));
         }
         let state_dir = match &place.state {
-            Some(dir) => std::path::absolute(dir).map_err(|e| RunnerError::io("the state folder", e))?,
-            None => root.join(".cutover"),
+            Some(dir) => std::path::absolute(dir)
+                .and_then(|dir| real_path(&dir))
+                .map_err(|e| RunnerError::io(format!("the state folder `{}`", dir.display()), e))?,
+            None => state_in(&root)?,
         };
         let targets = make_targets(&plan.targets, &root, &place, &registry, &environment)?;
         let targets = Arc::new(targets);
@@ -233,6 +246,19 @@ impl Session {
             }
         }
         files
+    }
+}
+
+/// The state folder of a root: no way out of it.
+fn state_in(root: &Path) -> Result<PathBuf> {
+    let dir = root.join(".cutover");
+    match real_path(&dir) {
+        Ok(real) if real.starts_with(root) => Ok(real),
+        _ => Err(RunnerError::new(
+            Exit::NoTarget,
+            format!("the state folder `{}` leads out of the root through a symbolic link", dir.display()),
+        )
+        .with_help("the operator alone may place it elsewhere: `--state DIR`")),
     }
 }
 

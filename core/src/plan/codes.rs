@@ -11,7 +11,7 @@ macro_rules! codes {
 
 codes! {
     SYNTAX = "P101", "the file is not TOML";
-    TOO_LARGE = "P102", "the plan file is too large";
+    TOO_LARGE = "P102", "the plan file, or what its placeholders fill in, is too large";
     TOO_DEEP = "P103", "values are nested too deeply";
     MORE = "P104", "more mistakes than are shown";
     UNREADABLE = "P105", "the plan file cannot be read, or is not UTF-8";

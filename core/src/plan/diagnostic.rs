@@ -69,26 +69,54 @@ const MANY: usize = 12;
 /// How many mistakes are kept; the rest is counted.
 const MOST: usize = 200;
 
+/// How many are collected before those that will not be kept are let go.
+const ROOM: usize = 50 * MOST;
+
+/// Bytes of the longest text that is said about a mistake: a plan may quote megabytes.
+const LONGEST: usize = 2000;
+
 /// Collects the mistakes of one compilation.
 #[derive(Debug, Default)]
-pub(crate) struct Diagnostics(Vec<Diagnostic>);
+pub(crate) struct Diagnostics {
+    list: Vec<Diagnostic>,
+    /// How many were let go.
+    gone: usize,
+}
 
 impl Diagnostics {
-    pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
-        self.0.push(diagnostic);
+    pub(crate) fn push(&mut self, mut diagnostic: Diagnostic) {
+        let Diagnostic { message, label, help, .. } = &mut diagnostic;
+        [Some(message), label.as_mut(), help.as_mut()].into_iter().flatten().for_each(shorten);
+        self.list.push(diagnostic);
+        if self.list.len() >= ROOM {
+            self.cut();
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.list.len() + self.gone
+    }
+
+    /// Whether there are so many that it does not matter what more could be said of the next one.
+    pub(crate) fn many(&self) -> bool {
+        self.len() > MOST
+    }
+
+    /// Keeps the first ones by their place, each once.
+    fn cut(&mut self) {
+        self.list.sort_by(|a, b| key(a).cmp(&key(b)));
+        self.list.dedup();
+        self.gone += self.list.len().saturating_sub(MOST);
+        self.list.truncate(MOST);
     }
 
     /// A kind may quote the value that it refuses: secrets are taken out of what is said.
     pub(crate) fn hide(&mut self, secrets: &[String]) {
-        for d in &mut self.0 {
+        for d in &mut self.list {
             for text in [Some(&mut d.message), d.label.as_mut(), d.help.as_mut()].into_iter().flatten() {
                 for secret in secrets {
                     if text.contains(secret.as_str()) {
@@ -100,19 +128,16 @@ impl Diagnostics {
     }
 
     /// All of them in order of their place, each once; spans cut to what `source` has.
-    pub(crate) fn into_errors(self, file: &str, source: &str) -> CompileErrors {
-        let mut list = self.0;
-        for span in list.iter_mut().filter_map(|d| d.span.as_mut()) {
+    pub(crate) fn into_errors(mut self, file: &str, source: &str) -> CompileErrors {
+        for span in self.list.iter_mut().filter_map(|d| d.span.as_mut()) {
             let start = boundary(source, span.start);
             *span = start..boundary(source, span.end).max(start);
         }
-        list.sort_by(|a, b| key(a).cmp(&key(b)));
-        list.dedup();
-        if list.len() > MOST {
-            let more = list.len() - MOST;
-            list.truncate(MOST);
+        self.cut();
+        let Self { mut list, gone } = self;
+        if gone > 0 {
             list.push(
-                Diagnostic::nowhere(super::codes::MORE, format!("{more} more mistakes are not shown"))
+                Diagnostic::nowhere(super::codes::MORE, format!("{gone} more mistakes are not shown"))
                     .help("mend the first ones; later ones often follow from them"),
             );
         }
@@ -123,6 +148,14 @@ impl Diagnostics {
 fn key(d: &Diagnostic) -> (usize, usize, &str, &str) {
     let (start, end) = d.span.as_ref().map_or((usize::MAX, 0), |s| (s.start, s.end));
     (start, end, d.code, &d.message)
+}
+
+/// Takes the middle out of a text that nobody would read to its end.
+fn shorten(text: &mut String) {
+    if text.len() > LONGEST {
+        let (head, tail) = (boundary(text, LONGEST / 2), boundary(text, text.len() - LONGEST / 2));
+        text.replace_range(head..tail, "…");
+    }
 }
 
 /// The character boundary at or before `offset`.
@@ -155,7 +188,7 @@ impl CompileErrors {
     /// Line and column (both from 1, column in characters) of a byte offset.
     pub fn position(&self, offset: usize) -> (usize, usize) {
         let before = &self.source[..boundary(&self.source, offset)];
-        let line = before.matches('\n').count() + 1;
+        let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
         let column = before.rsplit('\n').next().map_or(0, |l| l.trim_start_matches('\u{feff}').chars().count()) + 1;
         (line, column)
     }

@@ -70,7 +70,8 @@ fn twice(
 ) {
     // Blind to case: names become parts of file names.
     if let Some(first) = seen.get(&name.get_ref().to_ascii_lowercase()) {
-        let line = source.get(..first.start).map_or(1, |before| before.matches('\n').count() + 1);
+        let before = source.get(..first.start).filter(|_| !d.many());
+        let line = before.map_or(1, |before| before.matches('\n').count() + 1);
         let message = format!("two {what} `{}`", name.get_ref());
         let help = "give one of them another name; what was applied already is known by its old one";
         d.push(Diagnostic::at(code, name.span(), message).label(format!("the first is on line {line}")).help(help));
@@ -115,7 +116,9 @@ pub(crate) fn targets(step: &StepDraft<'_>, targets: &Targets, registry: &Regist
                 name.span(),
                 format!("the plan has no target `{}`", name.get_ref()),
             );
-            d.push(if targets.specs.is_empty() {
+            d.push(if d.many() {
+                diagnostic
+            } else if targets.specs.is_empty() {
                 diagnostic.help(format!("declare it: `[targets.{}]`", name.get_ref()))
             } else {
                 diagnostic.suggest(name.get_ref(), "targets", targets.specs.keys().map(String::as_str))
@@ -173,7 +176,7 @@ pub(crate) fn needs(steps: &[StepView<'_>], by_id: &BTreeMap<&str, usize>, d: &m
                     d.push(Diagnostic::at(codes::LATER_STEP, need.span(), message).help(help));
                 }
                 Some(at) => needs.push(Need { step: at, span: need.span() }),
-                None => d.push(unknown_step(need.span(), need.get_ref(), by_id)),
+                None => unknown_step(need.span(), need.get_ref(), by_id, d),
             }
         }
         all.push(needs);
@@ -194,16 +197,17 @@ pub(crate) fn supersedes(steps: &[StepView<'_>], by_id: &BTreeMap<&str, usize>, 
                     d.push(Diagnostic::at(codes::LATER_STEP, span, message).help(help));
                 }
                 Some(_) => {}
-                None => d.push(unknown_step(span, &id, by_id)),
+                None => unknown_step(span, &id, by_id, d),
             }
         }
     }
 }
 
-fn unknown_step(span: Range<usize>, id: &str, by_id: &BTreeMap<&str, usize>) -> Diagnostic {
+fn unknown_step(span: Range<usize>, id: &str, by_id: &BTreeMap<&str, usize>, d: &mut Diagnostics) {
     let diagnostic = Diagnostic::at(codes::UNKNOWN_STEP, span, format!("the plan has no step `{id}`"));
-    match crate::closest(id, by_id.keys().copied()) {
+    let known = by_id.keys().copied().take(if d.many() { 0 } else { usize::MAX });
+    d.push(match crate::closest(id, known) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
         None => diagnostic.help("steps are named by their `id`"),
-    }
+    });
 }

@@ -28,3 +28,4 @@ pub use outline::StepOutline;
 pub use placeholder::{UnsetVariable, resolve_env};
 pub(crate) use schema::of_config as schema_of_config;
 pub use schema::schema;
+pub use syntax::MOST_BYTES;

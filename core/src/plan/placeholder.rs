@@ -3,6 +3,7 @@
 //! Variables are put in first: that text is what digests and journals hold. Secrets are put in last and only into
 //! what a step is built from. A variable's value is never searched for placeholders: its `${` is escaped.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -14,6 +15,7 @@ use toml::de::DeValue;
 use super::codes;
 use super::compile::Unset;
 use super::diagnostic::{Diagnostic, Diagnostics};
+use super::syntax::MOST_BYTES;
 use super::{table, value};
 
 /// An environment variable that a configuration names and that is not set.
@@ -88,11 +90,23 @@ pub(crate) struct Filler<'a, 'i> {
     pub(crate) unset: Unset,
     /// The variables that were kept since somebody took this.
     pub(crate) kept: BTreeSet<String>,
+    /// Bytes that may still be filled in.
+    room: Cell<usize>,
 }
+
+/// Bytes that may be filled in for the placeholders of one plan: a few of them may multiply what a long value holds.
+const MOST_FILLED: usize = 4 * MOST_BYTES;
 
 impl<'a, 'i> Filler<'a, 'i> {
     pub(crate) fn new(vars: &'a BTreeMap<String, DeValue<'i>>, env: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { vars, env, secrets: BTreeSet::new(), unset: Unset::Refused, kept: BTreeSet::new() }
+        Self {
+            vars,
+            env,
+            secrets: BTreeSet::new(),
+            unset: Unset::Refused,
+            kept: BTreeSet::new(),
+            room: Cell::new(MOST_FILLED),
+        }
     }
 
     /// `value` with its variables. A text that is exactly one variable takes its type.
@@ -103,7 +117,11 @@ impl<'a, 'i> Filler<'a, 'i> {
     fn vars_of(&self, text: &str, span: &Range<usize>, d: &mut Diagnostics) -> Option<Spanned<DeValue<'i>>> {
         let pieces = pieces(text);
         if let [Piece::Var(name)] = pieces[..] {
-            let mut found = value::moved(self.var(name, span, d)?, span);
+            let found = self.var(name, span, d)?;
+            if !self.fits(value::size(found), span, d) {
+                return None;
+            }
+            let mut found = value::moved(found, span);
             map_texts(&mut found, &mut |text, span| {
                 Some(Spanned::new(span.clone(), DeValue::String(escaped(text).into())))
             });
@@ -122,6 +140,7 @@ impl<'a, 'i> Filler<'a, 'i> {
                         let label = format!("`{name}` is {}", table::kind_of(list));
                         d.push(Diagnostic::at(codes::BAD_PLACEHOLDER, span.clone(), message).label(label));
                     }
+                    Some(scalar) if !self.fits(value::size(scalar), span, d) => return None,
                     Some(scalar) => match value::json(scalar) {
                         Value::String(text) => out.push_str(&escaped(&text)),
                         other => out.push_str(&other.to_string()),
@@ -133,12 +152,19 @@ impl<'a, 'i> Filler<'a, 'i> {
         Some(Spanned::new(span.clone(), DeValue::String(out.into())))
     }
 
+    /// Whether so many more bytes may be filled in; a mistake when they may not.
+    fn fits(&self, bytes: usize, span: &Range<usize>, d: &mut Diagnostics) -> bool {
+        fits(&self.room, bytes, span, d)
+    }
+
     fn var(&self, name: &str, span: &Range<usize>, d: &mut Diagnostics) -> Option<&DeValue<'i>> {
         let found = self.vars.get(name);
         if found.is_none() {
             let diagnostic =
                 Diagnostic::at(codes::UNKNOWN_VAR, span.clone(), format!("the plan has no variable `{name}`"));
-            d.push(if self.vars.is_empty() {
+            d.push(if d.many() {
+                diagnostic
+            } else if self.vars.is_empty() {
                 diagnostic.help(format!("declare it: `[vars]`, then `{name} = ...`"))
             } else {
                 diagnostic.suggest(name, "variables", self.vars.keys().map(String::as_str))
@@ -150,12 +176,13 @@ impl<'a, 'i> Filler<'a, 'i> {
     /// `value` with its secrets.
     pub(crate) fn env(&mut self, value: &mut Spanned<DeValue<'i>>, d: &mut Diagnostics) {
         let (env, unset) = (self.env, self.unset);
-        let (secrets, kept) = (&mut self.secrets, &mut self.kept);
+        let (secrets, kept, room) = (&mut self.secrets, &mut self.kept, &self.room);
         map_texts(value, &mut |text, span| {
             let mut out = String::new();
             for piece in pieces(text) {
                 match piece {
                     Piece::Env(name) => match env(name) {
+                        Some(secret) if !fits(room, secret.len(), span, d) => return None,
                         Some(secret) => {
                             out.push_str(&secret);
                             secrets.insert(secret);
@@ -173,6 +200,17 @@ impl<'a, 'i> Filler<'a, 'i> {
             Some(Spanned::new(span.clone(), DeValue::String(out.into())))
         });
     }
+}
+
+fn fits(room: &Cell<usize>, bytes: usize, span: &Range<usize>, d: &mut Diagnostics) -> bool {
+    let left = room.get().checked_sub(bytes);
+    room.set(left.unwrap_or(0));
+    if left.is_none() {
+        let message = format!("placeholders fill in more than {} MiB", MOST_FILLED >> 20);
+        let help = "keep large data in a file beside the plan, and name it in `with`";
+        d.push(Diagnostic::at(codes::TOO_LARGE, span.clone(), message).help(help));
+    }
+    left.is_some()
 }
 
 /// The mistake of naming a variable that is not set.

@@ -11,18 +11,15 @@ use toml::de::DeTable;
 use super::codes;
 use super::diagnostic::{Diagnostic, Diagnostics};
 
-/// Bytes a plan file may have. 10,000 steps are about 2 MB.
-const MOST_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes a plan file may have: a reader needs no more than one beyond. 10,000 steps are about 2 MB.
+pub const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 /// Parses `text`; none when it is not TOML.
 pub(crate) fn parse<'a>(text: &'a str, diagnostics: &mut Diagnostics) -> Option<Spanned<DeTable<'a>>> {
     if text.len() > MOST_BYTES {
         diagnostics.push(
-            Diagnostic::nowhere(
-                codes::TOO_LARGE,
-                format!("the plan has {} bytes; at most {MOST_BYTES} are read", text.len()),
-            )
-            .help("keep data in files beside the plan and name them in `with`"),
+            Diagnostic::nowhere(codes::TOO_LARGE, format!("the plan has more than {} MiB", MOST_BYTES >> 20))
+                .help("keep data in files beside the plan and name them in `with`"),
         );
         return None;
     }

@@ -60,6 +60,19 @@ fn store(value: &mut Spanned<DeValue<'_>>, d: &mut Diagnostics) {
     }
 }
 
+/// About how many bytes a value takes as it is kept here.
+pub(crate) fn size(value: &DeValue<'_>) -> usize {
+    const EACH: usize = size_of::<Spanned<DeValue<'_>>>();
+    EACH + match value {
+        DeValue::String(text) => text.len(),
+        DeValue::Array(items) => items.iter().map(|item| size(item.get_ref())).sum(),
+        DeValue::Table(entries) => {
+            entries.iter().map(|(key, value)| EACH + key.get_ref().len() + size(value.get_ref())).sum()
+        }
+        _ => 0,
+    }
+}
+
 /// The JSON of a storable value.
 pub(crate) fn json(value: &DeValue<'_>) -> Value {
     match value {

@@ -4,6 +4,7 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use cutover_core::disk;
 use cutover_core::journal::StepState;
 
 use super::RunOptions;
@@ -43,7 +44,7 @@ pub(super) fn take(session: &Session, options: &RunOptions) -> Result<Vec<Lock>>
 fn refuse_left_running(session: &Session, options: &RunOptions) -> Result<()> {
     let until = Instant::now() + options.lock_timeout;
     loop {
-        let Some((step, pid)) = left_running(session, &|ended| drop(std::fs::remove_file(ended))) else {
+        let Some((step, pid)) = left_running(session, &|ended| drop(disk::remove_file(ended))) else {
             return Ok(());
         };
         if Instant::now() >= until {

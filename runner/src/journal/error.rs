@@ -1,6 +1,8 @@
 //! Why a journal cannot be used. Owns the line between a store that failed and a journal that cannot be believed.
 
-use std::path::Path;
+use std::fs::{Permissions, set_permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 use rustix::fs::{Access, access};
@@ -113,6 +115,22 @@ pub(super) fn store(path: &Path, source: rusqlite::Error) -> JournalError {
 /// Whether the system allows to write the file at `path`.
 pub(super) fn may_write(path: &Path) -> bool {
     [Some(path), path.parent()].into_iter().flatten().all(|path| access(path, Access::WRITE_OK).is_ok())
+}
+
+/// Refuses a journal that this user may not write. What SQLite keeps beside it got the mode that it had at that time,
+/// and gets back the one that it has.
+pub(super) fn writable(path: &Path) -> Result<(), JournalError> {
+    for at in [Some(path), path.parent()].into_iter().flatten() {
+        access(at, Access::WRITE_OK).map_err(|e| file(at, e.into()))?;
+    }
+    for suffix in ["-wal", "-shm"] {
+        let beside = PathBuf::from(format!("{}{suffix}", path.display()));
+        let kept = access(&beside, Access::WRITE_OK).is_err();
+        if kept && beside.symlink_metadata().is_ok_and(|found| found.is_file()) {
+            set_permissions(&beside, Permissions::from_mode(0o600)).map_err(|e| file(&beside, e))?;
+        }
+    }
+    Ok(())
 }
 
 /// What the operating system says of the file or folder at `path`.

@@ -1,7 +1,9 @@
 //! Folders and files that only their owner may enter or read. Knows nothing of what will be in them.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::path::Path;
+
+use cutover_core::disk;
 
 use super::JournalError;
 use super::error::file;
@@ -22,8 +24,7 @@ pub(crate) fn make_private_folder(path: &Path) -> Result<(), JournalError> {
     }
 }
 
-/// Makes an empty file that only its owner may read, unless it is there.
+/// Makes an empty file that only its owner may read, unless it is there. A symbolic link on the way is refused.
 pub(crate) fn make_private_file(path: &Path) -> Result<(), JournalError> {
-    use std::os::unix::fs::OpenOptionsExt;
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(|_| ()).map_err(|source| file(path, source))
+    disk::open_or_create(path).map(drop).map_err(|source| file(path, source))
 }

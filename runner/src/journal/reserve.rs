@@ -2,11 +2,12 @@
 //!
 //! Owns the file `reserve` in the state folder: its blocks are allocated, nothing is in it. Knows nothing of records.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use cutover_core::disk;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
@@ -35,7 +36,7 @@ impl Reserve {
         if self.given_up || self.held >= bytes {
             return Ok(());
         }
-        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&self.path)?;
+        let file = disk::open_or_create(&self.path)?;
         if file.metadata()?.blocks() * BLOCK < bytes {
             allocate(&file, bytes)?;
         }
@@ -47,7 +48,7 @@ impl Reserve {
     pub(super) fn give_up(&mut self) -> bool {
         let first = !self.given_up;
         self.given_up = true;
-        first && fs::remove_file(&self.path).is_ok()
+        first && disk::remove_file(&self.path).is_ok()
     }
 
     /// Whether the room was needed.
@@ -87,7 +88,7 @@ mod tests {
         let path = dir.path().join(FILE);
         let mut reserve = Reserve::of(dir.path());
         reserve.keep(LEAST).unwrap();
-        let found = fs::metadata(&path).unwrap();
+        let found = std::fs::metadata(&path).unwrap();
         assert!(found.blocks() * BLOCK >= LEAST && found.mode() & 0o777 == 0o600, "{found:?}");
         assert!(reserve.give_up() && reserve.is_given_up() && !path.exists());
         reserve.keep(LEAST).unwrap();

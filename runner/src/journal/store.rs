@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cutover_core::journal::{Entry, PlanState, Record};
-use cutover_core::{blake3_hex, fault};
+use cutover_core::{blake3_hex, disk, fault};
 use jiff::Timestamp;
 use rusqlite::backup::Backup;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
 use super::chain::{GENESIS, link};
-use super::error::{Damage, JournalError, READ_ONLY, file, may_write, store};
+use super::error::{Damage, JournalError, READ_ONLY, file, may_write, store, writable};
 use super::private::{make_private_file, make_private_folder};
 use super::reserve::{self, Reserve};
 
@@ -51,7 +51,8 @@ impl Journal {
         if !path.exists() {
             return Ok(None);
         }
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags =
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
         let opened = Connection::open_with_flags(&path, flags).and_then(|c| Ok((is_new(&c)?, c)));
         let opened = match opened {
             // Its first transaction was cut short, before it had a log: whoever writes next takes that back.
@@ -75,7 +76,10 @@ impl Journal {
             Reserve::of(state).keep(reserve::LEAST).map_err(|e| not_begun(&path, e))?;
             make_private_file(&path)?;
         }
-        let connection = Connection::open(&path).map_err(|e| store(&path, e))?;
+        writable(&path)?;
+        let flags =
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let connection = Connection::open_with_flags(&path, flags).map_err(|e| store(&path, e))?;
         connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(|e| store(&path, e))?;
         let is_new = is_new(&connection).map_err(|e| store(&path, e))?;
         if !is_new {
@@ -330,7 +334,7 @@ impl Journal {
             let from = PathBuf::from(format!("{}{suffix}", path.display()));
             let to = PathBuf::from(format!("{}{suffix}", aside.display()));
             if from.exists() {
-                fs::rename(&from, &to).map_err(|source| file(&from, source))?;
+                disk::rename(&from, &to).map_err(|source| file(&from, source))?;
             }
         }
         Ok(aside)

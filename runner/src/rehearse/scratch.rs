@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cutover_core::disk::private_dir;
+use cutover_core::disk::{self, private_dir};
 use cutover_core::{StepContext, StepInfo, fault};
 
 use crate::error::{Result, RunnerError};
@@ -33,6 +33,13 @@ pub(super) struct Scratch {
 impl Scratch {
     /// Makes the folder. Whatever a killed rehearsal left there goes first.
     pub(super) fn new(folder: PathBuf, keep: bool) -> Result<Self> {
+        if folder.is_symlink() {
+            let message = format!("the scratch folder `{}` is a symbolic link", folder.display());
+            return Err(
+                RunnerError::usage(message).with_help("remove the link, or name another folder: `--scratch DIR`")
+            );
+        }
+        let folder = real_path(&folder).unwrap_or(folder);
         let mark = folder.join(MARK);
         let occupied = fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some());
         if occupied && !mark.exists() {
@@ -152,11 +159,7 @@ fn empty(folder: &Path) -> Result<()> {
         if entry.file_name() == MARK {
             continue;
         }
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() => fs::remove_dir_all(&path),
-            _ => fs::remove_file(&path),
-        }
-        .map_err(|e| failed(&path, &e))?;
+        disk::remove_all(&path).map_err(|e| failed(&path, &e))?;
         fault::point(fault::REHEARSAL_REMOVING);
     }
     Ok(())
@@ -165,8 +168,8 @@ fn empty(folder: &Path) -> Result<()> {
 /// Removes the folder with its mark.
 fn remove(folder: &Path) -> Result<()> {
     let mark = folder.join(MARK);
-    fs::remove_file(&mark).map_err(|e| failed(&mark, &e))?;
-    fs::remove_dir(folder).map_err(|e| failed(folder, &e))
+    disk::remove_file(&mark).map_err(|e| failed(&mark, &e))?;
+    disk::remove_dir(folder).map_err(|e| failed(folder, &e))
 }
 
 fn holder() -> Holder {

@@ -32,9 +32,9 @@ pub(super) fn make_targets(
     let mut claims = Vec::new();
     for spec in specs.values() {
         let path = match place.binds.get(&spec.name) {
-            Some(path) => {
-                std::path::absolute(path).map_err(|e| RunnerError::io(format!("target `{}`", spec.name), e))?
-            }
+            Some(path) => std::path::absolute(path)
+                .and_then(|path| real_path(&path))
+                .map_err(|e| RunnerError::io(format!("target `{}`", spec.name), e))?,
             None => inside_root(spec, root)?,
         };
         let (target, claimed) = make_target(spec, path, registry, env)?;
@@ -86,7 +86,8 @@ fn inside_root(spec: &TargetSpec, root: &Path) -> Result<PathBuf> {
     }
     let path: PathBuf = root.join(relative).components().collect();
     match real_path(&path) {
-        Ok(real) if real.starts_with(root) => Ok(path),
+        // Without links from here on: one that is put there later is not followed.
+        Ok(real) if real.starts_with(root) => Ok(real),
         Ok(_) => Err(outside("leads out of the root through a symbolic link")),
         Err(e) => Err(outside(&format!("cannot be resolved: {e}"))),
     }

@@ -155,7 +155,7 @@ impl MigrationStep for TargetAssess {
             remove_partial(&path)?;
             match fs::read(&path) {
                 Ok(bytes) if blake3_hex(&bytes) == made.blake3 => {
-                    fs::remove_file(&path).map_err(|e| io_error("cannot remove", &path, e))?;
+                    cutover_core::disk::remove_file(&path).map_err(|e| io_error("cannot remove", &path, e))?;
                     sync_parent(&path)?;
                     fault::point(fault::ASSESS_REMOVED);
                 }
@@ -165,7 +165,7 @@ impl MigrationStep for TargetAssess {
             }
             for folder in made.folders.iter().rev() {
                 // Not empty, or gone: not ours to remove any more.
-                let _ = fs::remove_dir(inside(inner.root(), folder, false)?);
+                let _ = cutover_core::disk::remove_dir(&inside(inner.root(), folder, false)?);
             }
             Ok(())
         })

@@ -2,14 +2,14 @@
 //!
 //! Owns the measurement. Knows nothing of steps or of what the bytes are; blocking.
 
-use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Instant;
 
 use cutover_core::StepError;
-use cutover_core::disk::{PRIVATE_FILE, copy_file, hash_file, io_error, private_dir, write_atomic};
+use cutover_core::disk::{
+    PRIVATE_FILE, copy_file, hash_file, io_error, open_or_create, private_dir, remove_file, write_atomic,
+};
 use serde::{Deserialize, Serialize};
 
 /// Bytes of the sample that is hashed and copied.
@@ -54,7 +54,7 @@ pub(crate) fn measure(folder: &Path) -> Result<Rates, StepError> {
 /// Seconds for one small write with fsync.
 fn commit(path: &Path) -> Result<f64, StepError> {
     let failed = |e| io_error("cannot write", path, e);
-    let opened = OpenOptions::new().create(true).append(true).mode(PRIVATE_FILE).open(path);
+    let opened = open_or_create(path);
     let mut file = opened.map_err(failed)?;
     let mut write = || timed(|| file.write_all(&COMMIT).and_then(|()| file.sync_all()).map_err(failed));
     let mut taken = (0..COMMITS).map(|_| write()).collect::<Result<Vec<_>, _>>()?;
@@ -74,7 +74,7 @@ pub(crate) fn rounded(seconds: f64) -> f64 {
 }
 
 fn remove(path: &Path) -> Result<(), StepError> {
-    match fs::remove_file(path) {
+    match remove_file(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(io_error("cannot remove", path, e)),
         _ => Ok(()),
     }
@@ -89,6 +89,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let rates = measure(dir.path()).unwrap();
         assert!(rates.hash > 0.0 && rates.copy > 0.0 && rates.commit_seconds > 0.0);
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

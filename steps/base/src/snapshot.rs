@@ -7,7 +7,6 @@ mod cut;
 mod place;
 mod set;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use cutover_core::disk::{PRIVATE_FILE, inside, io_error, sync_parent, write_atomic, write_once};
@@ -190,7 +189,7 @@ impl MigrationStep for TargetSnapshot {
             write_atomic(&folder.join(MANIFEST), &document, PRIVATE_FILE)?;
             fault::point(fault::SNAPSHOT_DESCRIBED);
             let marker = folder.join(INCOMPLETE);
-            fs::remove_file(&marker).map_err(|e| io_error("cannot remove", &marker, e))?;
+            cutover_core::disk::remove_file(&marker).map_err(|e| io_error("cannot remove", &marker, e))?;
             sync_parent(&marker)
         })
         .await?;

@@ -3,9 +3,8 @@
 //! Owns the file's frame: a first line that says whose it is, and a last line with a digest of all before it, by which
 //! verify knows that the file is whole. A rollback deletes nothing: it keeps the file under another name.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use cutover_core::disk::{self, PARTIAL_SUFFIX, io_error};
@@ -135,7 +134,7 @@ impl MigrationStep for Export {
             .target::<SqliteTarget>(&self.target)?
             .read_moment(cx, move |conn| {
                 let failed = |e| io_error("cannot write", &written, e);
-                let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&written);
+                let file = disk::create(&written);
                 let mut out = Hashing::new(BufWriter::with_capacity(1 << 18, file.map_err(failed)?));
                 out.write_all(first.as_bytes()).map_err(failed)?;
                 let rows = crate::target::dump_database(conn, &mut out)?;
@@ -147,10 +146,10 @@ impl MigrationStep for Export {
         let receipt =
             Receipt::of(&Made { path: self.into.clone(), blake3: blake3.clone() })?.with_rows(rows).with_bytes(bytes);
         if before.as_ref() == Some(&blake3) {
-            fs::remove_file(&partial).map_err(|e| io_error("cannot remove", &partial, e))?;
+            disk::remove_file(&partial).map_err(|e| io_error("cannot remove", &partial, e))?;
             return Ok(Applied::AlreadyApplied(receipt));
         }
-        fs::rename(&partial, &path).map_err(|e| io_error("cannot rename", &partial, e))?;
+        disk::rename(&partial, &path).map_err(|e| io_error("cannot rename", &partial, e))?;
         disk::sync_parent(&path)?;
         fault::point(fault::EXPORT_NAMED);
         Ok(Applied::Changed(receipt))
@@ -167,13 +166,13 @@ impl MigrationStep for Export {
 
     async fn rollback(&self, cx: &StepContext, _receipt: Option<&Receipt>) -> Result<(), StepError> {
         // What a crash left of an export that never got its name.
-        let _ = fs::remove_file(partial(&self.path(cx)?));
+        let _ = disk::remove_file(&partial(&self.path(cx)?));
         match self.present(cx).await? {
             Present::Nothing | Present::Foreign => Ok(()),
             Present::Ours(_) | Present::Broken(_) => {
                 let path = self.path(cx)?;
                 let aside = free_aside(&path);
-                fs::rename(&path, &aside).map_err(|e| io_error("cannot rename", &path, e))?;
+                disk::rename(&path, &aside).map_err(|e| io_error("cannot rename", &path, e))?;
                 disk::sync_parent(&path)?;
                 fault::point(fault::EXPORT_KEPT);
                 let shown = aside.strip_prefix(cx.root()).unwrap_or(&aside);

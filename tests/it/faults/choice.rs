@@ -57,6 +57,11 @@ impl Choice {
         self.name.as_ref().is_none_or(|wanted| wanted.split('/').zip(name.split('/')).all(same))
     }
 
+    /// Whether `name` belongs to a sample of one in `of`.
+    pub(super) fn samples(&self, name: &str, of: usize) -> bool {
+        self.allows(name) && (self.all || self.draw(name, of) == 0)
+    }
+
     /// A number below `limit` that only the seed and the name decide, whatever runs at the same time.
     pub(super) fn draw(&self, name: &str, limit: usize) -> usize {
         let mut hasher = DefaultHasher::new();

@@ -6,14 +6,17 @@
 //!   of a plan of a kind), `choice` (which combinations are met, and again which), `failure` and `tally` (how it is told).
 //! - Parts: one module each. A part ends with its line in the table (`just faults` prints it).
 
+mod access;
 mod advice;
 mod canary;
 mod choice;
 mod clock;
+mod corpus;
 mod crowd;
 mod damage;
 mod failure;
 mod frozen;
+mod hostile;
 mod io;
 mod kills;
 mod kinds;

@@ -5,10 +5,9 @@
 //! leaves of them is removed by the next try, whose restore then asks about the rows of the first one.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
 
-use cutover_core::disk::{io_error, private_dir};
+use cutover_core::disk::{io_error, private_dir, remove_all};
 use cutover_core::{SnapshotManifest, StepContext, StepError, fault};
 use serde_json::Value;
 
@@ -48,7 +47,7 @@ impl Copies {
     /// Removes what copies there are. Returns their folder.
     pub(super) async fn remove(cx: &StepContext) -> Result<PathBuf, StepError> {
         let folder = cx.scratch_dir().join("before");
-        cx.blocking(move || match fs::remove_dir_all(&folder) {
+        cx.blocking(move || match remove_all(&folder) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(io_error("cannot remove", &folder, e)),
             _ => Ok(folder),
         })

@@ -4,14 +4,13 @@
 //! freed by the kernel when the program has ended with all that inherited its input, and not before. The runner looks
 //! for such files before it decides anything (see [`StepContext::running_file`](cutover_core::StepContext::running_file)).
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use cutover_core::StepError;
-use cutover_core::disk::{PRIVATE_FILE, io_error, private_dir};
+use cutover_core::disk::{create, io_error, private_dir, remove_file};
 
 /// Where the program reads from: behind whatever the file holds.
 const BEHIND: u64 = 1 << 20;
@@ -29,9 +28,7 @@ impl Running {
         if let Some(folder) = path.parent() {
             private_dir(folder)?;
         }
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(true).mode(PRIVATE_FILE);
-        drop(options.open(path).map_err(|e| io_error("cannot make", path, e))?);
+        drop(create(path).map_err(|e| io_error("cannot make", path, e))?);
         // Read only: a program must not be able to write to its input.
         let mut file = File::open(path).map_err(|e| io_error("cannot open", path, e))?;
         file.try_lock().map_err(|e| {
@@ -49,11 +46,13 @@ impl Running {
 
     /// Says which process it is, for whoever finds the mark.
     pub(super) fn is(&self, pid: u32) -> Result<(), StepError> {
-        fs::write(&self.path, pid.to_string()).map_err(|e| io_error("cannot write", &self.path, e))
+        create(&self.path)
+            .and_then(|mut file| file.write_all(pid.to_string().as_bytes()))
+            .map_err(|e| io_error("cannot write", &self.path, e))
     }
 
     /// The program has ended; what it left behind on purpose is its own affair.
     pub(super) fn clear(self) -> Result<(), StepError> {
-        fs::remove_file(&self.path).map_err(|e| io_error("cannot remove", &self.path, e))
+        remove_file(&self.path).map_err(|e| io_error("cannot remove", &self.path, e))
     }
 }

@@ -2,13 +2,12 @@
 //!
 //! Owns masking in pieces and the log file. Knows no process; blocking.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use cutover_core::StepError;
-use cutover_core::disk::{PRIVATE_FILE, io_error};
+use cutover_core::disk::{create_new, io_error};
 
 /// Bytes of output that are kept in memory, from its end.
 pub(super) const TAIL: usize = 64 * 1024;
@@ -32,7 +31,7 @@ impl<'a> Sink<'a> {
     /// A sink with that log, which must not be there yet.
     pub(super) fn open(log: Option<&Path>, mask: &'a dyn Fn(&str) -> String) -> Result<Self, StepError> {
         let open = |path: &Path| {
-            let file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(path);
+            let file = create_new(path);
             file.map(|file| (path.to_owned(), file)).map_err(|e| io_error("cannot write", path, e))
         };
         Ok(Self { mask, log: log.map(open).transpose()?, pending: Vec::new(), tail: String::new() })

@@ -1,7 +1,6 @@
 //! The folder of a set: what may be there before, and what becomes of it.
 
 use std::fs;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use cutover_core::disk::{PRIVATE_FILE, io_error, private_dir, sync_parent, write_atomic};
@@ -40,14 +39,14 @@ pub(super) fn make_place(folder: &Path) -> Result<Option<String>, StepError> {
         None => {
             remove_incomplete(folder)?;
             if folder.exists() {
-                fs::remove_dir(folder).map_err(|e| io_error("cannot remove", folder, e))?;
+                cutover_core::disk::remove_dir(folder).map_err(|e| io_error("cannot remove", folder, e))?;
             }
         }
     }
     private_dir(folder)?;
     // In place: a folder with another file and without the mark would be taken for somebody else's.
     let mark = folder.join(INCOMPLETE);
-    let made = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE_FILE).open(&mark);
+    let made = cutover_core::disk::create(&mark);
     made.and_then(|file| file.sync_all()).map_err(|e| io_error("cannot make", &mark, e))?;
     sync_parent(&mark)?;
     Ok(aside)
@@ -80,11 +79,10 @@ pub(super) fn remove_incomplete(folder: &Path) -> Result<(), StepError> {
         if path == marker {
             continue;
         }
-        let is_folder = path.symlink_metadata().map_err(failed)?.is_dir();
-        if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.map_err(failed)?;
+        cutover_core::disk::remove_all(&path).map_err(failed)?;
     }
     fault::point(fault::SNAPSHOT_EMPTIED);
-    fs::remove_file(&marker).and_then(|()| fs::remove_dir(folder)).map_err(failed)?;
+    cutover_core::disk::remove_file(&marker).and_then(|()| cutover_core::disk::remove_dir(folder)).map_err(failed)?;
     sync_parent(folder)
 }
 
@@ -95,7 +93,7 @@ fn set_aside(folder: &Path, mut set: SnapshotSet) -> Result<String, StepError> {
     let place =
         |n: u32| folder.with_file_name(if n == 1 { format!("{name}-{stamp}") } else { format!("{name}-{stamp}-{n}") });
     let to: PathBuf = (1..).map(place).find(|p| p.symlink_metadata().is_err()).unwrap_or_else(|| place(1));
-    fs::rename(folder, &to).map_err(|e| io_error("cannot set aside", folder, e))?;
+    cutover_core::disk::rename(folder, &to).map_err(|e| io_error("cannot set aside", folder, e))?;
     sync_parent(&to)?;
     for member in set.snapshots.values_mut() {
         if let Ok(rest) = member.manifest.folder.strip_prefix(folder) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cutover_core::disk::{hash_file, inside, io_error, remove_partial, sync_parent};
+use cutover_core::disk::{hash_file, inside, io_error, remove_dir, remove_file, remove_partial, sync_parent};
 use cutover_core::{StepContext, StepError, blake3_hex, fault};
 
 use super::{Made, Moved};
@@ -213,7 +213,7 @@ impl Job {
         fault::point(fault::ARCHIVE_EMPTIED);
         for folder in made.folders.iter().rev() {
             // Not empty, or gone: not ours to remove any more.
-            let _ = fs::remove_dir(self.home(folder)?);
+            let _ = remove_dir(&self.home(folder)?);
         }
         Ok(())
     }
@@ -221,7 +221,7 @@ impl Job {
 
 /// Removes one of two files that were proven to be the same.
 fn remove(path: &Path) -> Result<(), StepError> {
-    fs::remove_file(path).map_err(|e| io_error("cannot remove", path, e))?;
+    remove_file(path).map_err(|e| io_error("cannot remove", path, e))?;
     sync_parent(path)
 }
 

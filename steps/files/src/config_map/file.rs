@@ -46,7 +46,7 @@ pub(super) fn put_back(folder: &Path, scratch: &Path, made: &Made) -> Result<(),
     match &made.before {
         Some(image) => write_atomic(&path, &image.load(scratch)?, image.mode)?,
         None => {
-            fs::remove_file(&path).map_err(|e| io_error("cannot remove", &path, e))?;
+            cutover_core::disk::remove_file(&path).map_err(|e| io_error("cannot remove", &path, e))?;
             sync_parent(&path)?;
         }
     }
@@ -58,7 +58,7 @@ pub(super) fn put_back(folder: &Path, scratch: &Path, made: &Made) -> Result<(),
 fn remove_folders(folder: &Path, made: &Made) -> Result<(), StepError> {
     for made in made.folders.iter().rev() {
         // Not empty, or gone: not ours to remove any more.
-        let _ = fs::remove_dir(inside(folder, made, false)?);
+        let _ = cutover_core::disk::remove_dir(&inside(folder, made, false)?);
     }
     Ok(())
 }

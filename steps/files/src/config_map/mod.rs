@@ -184,7 +184,7 @@ impl MigrationStep for ConfigMap {
                     .with_help("stop the program that writes it, then run again"));
             }
             if let Some(folder) = work.path.parent() {
-                fs::create_dir_all(folder).map_err(|e| io_error("cannot make", folder, e))?;
+                cutover_core::disk::make_dir(folder)?;
             }
             write_atomic(&work.path, &work.after, work.mode)
         })

@@ -1,10 +1,12 @@
 //! A file or link moved to another name, durably, on the same device or on another.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use cutover_core::disk::{copy_file, hash_file, io_error, partial_name, private_dir, remove_partial, sync_parent};
+use cutover_core::disk::{
+    copy_file, hash_file, io_error, make_link, partial_name, private_dir, remove_file, remove_partial, rename,
+    sync_parent,
+};
 use cutover_core::{StepError, fault};
 
 /// Moves a file or link to a name that is free: by rename, across devices by copy, fsync and remove.
@@ -14,7 +16,7 @@ pub(crate) fn move_file(from: &Path, to: &Path) -> Result<(), StepError> {
     }
     // What a crash left of an earlier try, which may have had to copy.
     remove_partial(to)?;
-    match fs::rename(from, to) {
+    match rename(from, to) {
         Err(e) if e.kind() == std::io::ErrorKind::CrossesDevices => copy_over(from, to)?,
         Err(e) => return Err(io_error("cannot move", from, e)),
         Ok(()) => {}
@@ -27,7 +29,7 @@ fn copy_over(from: &Path, to: &Path) -> Result<(), StepError> {
     let found = fs::symlink_metadata(from).map_err(|e| io_error("cannot look at", from, e))?;
     if found.is_symlink() {
         let destination = fs::read_link(from).map_err(|e| io_error("cannot read the link", from, e))?;
-        symlink(destination, to).map_err(|e| io_error("cannot write", to, e))?;
+        make_link(&destination, to).map_err(|e| io_error("cannot write", to, e))?;
     } else {
         // Under another name first: the real one must never hold half a file.
         let partial = partial_name(to)?;
@@ -37,9 +39,9 @@ fn copy_over(from: &Path, to: &Path) -> Result<(), StepError> {
             return Err(StepError::failed(format!("the copy of `{}` is not what was read", from.display())));
         }
         fault::point(fault::FILES_COPY_MADE);
-        fs::rename(&partial, to).map_err(|e| io_error("cannot write", to, e))?;
+        rename(&partial, to).map_err(|e| io_error("cannot write", to, e))?;
         sync_parent(to)?;
         fault::point(fault::FILES_COPY_NAMED);
     }
-    fs::remove_file(from).map_err(|e| io_error("cannot remove", from, e))
+    remove_file(from).map_err(|e| io_error("cannot remove", from, e))
 }

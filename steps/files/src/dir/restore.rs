@@ -4,11 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use cutover_core::disk::{
-    copy_file, hash_file, inside, io_error, partial_name, private_dir, sync_parent, write_atomic,
+    copy_file, hash_file, inside, io_error, make_dir, make_link, partial_name, private_dir, remove_dir, remove_file,
+    rename, sync_parent, write_atomic,
 };
 use cutover_core::{RestoreOptions, Restored, SnapshotManifest, StepContext, StepError, fault};
 
@@ -116,7 +116,9 @@ fn keep_aside(path: &Path, entry: &Entry, aside: &Path) -> Result<(), StepError>
     }
     match &entry.kind {
         Kind::File => copy_file(path, &to).map(drop)?,
-        Kind::Link { to: destination } => symlink(destination, &to).map_err(|e| io_error("cannot write", &to, e))?,
+        Kind::Link { to: destination } => {
+            make_link(destination.as_ref(), &to).map_err(|e| io_error("cannot write", &to, e))?;
+        }
         Kind::Special => return move_file(path, &to),
     }
     sync_parent(&to)
@@ -156,12 +158,12 @@ fn remove_folders(path: &Path) -> Result<(), StepError> {
     for inner in fs::read_dir(path).map_err(|e| io_error("cannot read", path, e))? {
         remove_folders(&inner.map_err(|e| io_error("cannot read", path, e))?.path())?;
     }
-    fs::remove_dir(path).map_err(|e| io_error("cannot remove", path, e))
+    remove_dir(path).map_err(|e| io_error("cannot remove", path, e))
 }
 
 fn put(path: &Path, entry: &Entry, snapshot: &Path) -> Result<(), StepError> {
     if let Some(above) = path.parent() {
-        fs::create_dir_all(above).map_err(|e| io_error("cannot make", above, e))?;
+        make_dir(above)?;
     }
     match &entry.kind {
         Kind::File => {
@@ -171,11 +173,11 @@ fn put(path: &Path, entry: &Entry, snapshot: &Path) -> Result<(), StepError> {
         }
         Kind::Link { to } => {
             let partial = partial_name(path)?;
-            let _ = fs::remove_file(&partial);
-            symlink(to, &partial)
+            let _ = remove_file(&partial);
+            make_link(to.as_ref(), &partial)
                 .and_then(|()| {
                     fault::point(fault::DISK_PARTIAL);
-                    fs::rename(&partial, path)
+                    rename(&partial, path)
                 })
                 .map_err(|e| io_error("cannot write", path, e))?;
             sync_parent(path)

@@ -3,12 +3,10 @@
 //! Owns the files: private, streamed, durable before the reversal commits, never over one that is there. A reversal
 //! that is undone and done again sets aside again, under the next free name. Must not know what is written into them.
 
-use std::fs::{self, OpenOptions};
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use cutover_core::disk::{self, PARTIAL_SUFFIX, PRIVATE_FILE, io_error};
+use cutover_core::disk::{self, PARTIAL_SUFFIX, io_error};
 use cutover_core::{StepContext, StepError};
 
 mod rows;
@@ -29,8 +27,7 @@ pub(crate) fn keep(
     disk::private_dir(&folder)?;
     let partial = folder.join(format!(".{}{PARTIAL_SUFFIX}", plain(name)));
     let failed = |e| io_error("cannot write", &partial, e);
-    let file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE_FILE).open(&partial).map_err(failed)?;
+    let file = disk::create(&partial).map_err(failed)?;
     let mut out = BufWriter::with_capacity(1 << 16, file);
     // A name with a line break must not end the comment.
     let about = about.replace(['\n', '\r'], " ");
@@ -39,16 +36,16 @@ pub(crate) fn keep(
     let kept = written.as_ref().is_ok_and(|rows| always || *rows > 0);
     let (true, Ok(rows)) = (kept, &written) else {
         drop(out);
-        fs::remove_file(&partial).map_err(failed)?;
+        disk::remove_file(&partial).map_err(failed)?;
         // A folder that nothing was put into says nothing; one that holds files stays.
-        let _ = fs::remove_dir(&folder);
+        let _ = disk::remove_dir(&folder);
         return written.map(|_| None);
     };
     out.write_all(b"COMMIT;\n").map_err(failed)?;
     let file = out.into_inner().map_err(|e| failed(e.into_error()))?;
     file.sync_all().map_err(failed)?;
     let path = free(&folder, &plain(name));
-    fs::rename(&partial, &path).map_err(|e| io_error("cannot write", &path, e))?;
+    disk::rename(&partial, &path).map_err(|e| io_error("cannot write", &path, e))?;
     disk::sync_dir(&folder)?;
     Ok(Some((*rows, path)))
 }

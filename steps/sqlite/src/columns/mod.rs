@@ -48,6 +48,9 @@ struct Made {
     columns: Vec<Mark>,
 }
 
+/// SQLite's own limit (SQLITE_MAX_COLUMN).
+const MOST: usize = 2000;
+
 register_step!(Columns);
 
 impl StepKind for Columns {
@@ -65,6 +68,10 @@ impl StepKind for Columns {
             return Err(
                 BuildError::at("add", "no column is declared").with_help("name at least one, or remove the step")
             );
+        }
+        if config.add.len() > MOST {
+            let message = format!("{} columns are declared; a table of SQLite has at most {MOST}", config.add.len());
+            return Err(BuildError::at("add", message).with_help("spread them over several tables"));
         }
         let mut add: Vec<AddedColumn> = Vec::new();
         for (i, definition) in config.add.iter().enumerate() {

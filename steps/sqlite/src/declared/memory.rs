@@ -4,6 +4,7 @@
 //! real table, and which column a definition adds.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 
 use cutover_core::{BuildError, StepError};
 use rusqlite::Connection;
@@ -32,7 +33,19 @@ impl Declarations {
 
     fn found_in(conn: &Connection, statements: Vec<Statement>) -> Result<Self, BuildError> {
         let mut all = Vec::new();
+        // SQLite looks through its whole schema for each name: it is given what a statement can meet, and no more.
+        let mut made: BTreeMap<String, Statement> = BTreeMap::new();
         for statement in statements {
+            conn.execute_batch("SAVEPOINT one").map_err(|e| BuildError::at("", e.to_string()))?;
+            let names = [Some(&statement.name), statement.table()].into_iter().flatten();
+            let met: Vec<&Statement> = names.filter_map(|name| made.get(&name.to_ascii_lowercase())).collect();
+            let tables = met.iter().filter_map(|other| made.get(&other.table()?.to_ascii_lowercase()));
+            let mut before: Vec<&str> = tables.chain(met.iter().copied()).map(|other| other.sql.as_str()).collect();
+            before.dedup();
+            for sql in before {
+                // Twice the same is no harm here, and was an error at its own place.
+                let _ = conn.execute_batch(sql);
+            }
             let at = |e: &dyn std::fmt::Display| BuildError::at(&statement.field, format!("`{}`: {e}", statement.name));
             if let Kind::Index { table } = &statement.kind
                 && object(conn, table).map_err(|e| at(&e))?.is_none()
@@ -46,6 +59,8 @@ impl Declarations {
                 Kind::Index { .. } => Index::read(conn, &statement.name).map_err(|e| at(&e))?.map(Declared::Index),
             };
             let declared = declared.ok_or_else(|| at(&"SQLite made something else of it"))?;
+            conn.execute_batch("ROLLBACK TO one; RELEASE one").map_err(|e| at(&e))?;
+            made.entry(statement.name.to_ascii_lowercase()).or_insert_with(|| statement.clone());
             all.push((statement, declared));
         }
         Ok(Self(all))

@@ -33,6 +33,14 @@ pub(crate) enum Kind {
 }
 
 impl Statement {
+    /// The table that an index is on.
+    pub(super) fn table(&self) -> Option<&String> {
+        match &self.kind {
+            Kind::Table => None,
+            Kind::Index { table } => Some(table),
+        }
+    }
+
     /// What an index is on, as written: "ON conversations(archived, last_activity DESC)".
     pub(crate) fn written(&self) -> String {
         let Kind::Index { table } = &self.kind else { return format!("table {}", self.name) };
@@ -44,6 +52,9 @@ impl Statement {
         format!("{unique}ON {table}({}){filter}", terms.join(", "))
     }
 }
+
+/// Statements that one step may declare: SQLite looks through its whole schema for each.
+const MOST: usize = 10_000;
 
 /// The statements of `script` or of `create`: exactly one of them must be given.
 pub(crate) fn from_config(
@@ -71,6 +82,10 @@ pub(crate) fn from_config(
                 .with_help("add `script = \"sql/FILE.sql\"` or `create = [\"CREATE ...\"]`"));
         }
     };
+    if statements.len() > MOST {
+        let message = format!("{} statements are declared; one step takes at most {MOST}", statements.len());
+        return Err(BuildError::at("", message).with_help("spread them over several steps"));
+    }
     if statements.is_empty() {
         return Err(BuildError::at("script", "the script declares nothing").with_help("add a CREATE statement to it"));
     }

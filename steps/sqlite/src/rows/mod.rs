@@ -3,7 +3,7 @@
 //! Owns which rows are ours: the receipt holds the digests of what was inserted, and rollback deletes only what is
 //! still the same. What a cell may be is `seed`'s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Layer, MigrationStep, Receipt, Standing, StepContext, StepError,
@@ -85,15 +85,16 @@ impl StepKind for Rows {
             (None, []) => return Err(BuildError::at("rows", "no row is declared").with_help("add `rows` or `file`")),
         };
         let mut seeds: Vec<Seed> = Vec::new();
+        let mut keys = BTreeSet::new();
         for (i, row) in rows.iter().enumerate() {
             let field = format!("{field}[{i}]");
             let one = Seed::parse(&field, row, &config.key)?;
-            let same = |other: &Seed| {
-                config.key.iter().all(|k| {
-                    matches!(one.cells.get(k), Some(Cell::Constant(_))) && other.cells.get(k) == one.cells.get(k)
-                })
+            let constant = |k: &String| match one.cells.get(k) {
+                Some(Cell::Constant(value)) => Some(format!("{value:?}")),
+                _ => None,
             };
-            if seeds.iter().any(same) {
+            let key: Option<Vec<String>> = config.key.iter().map(constant).collect();
+            if key.is_some_and(|key| !keys.insert(key)) {
                 return Err(BuildError::at(field, "two rows have the same key"));
             }
             seeds.push(one);

@@ -20,6 +20,9 @@ pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// SQLITE_READONLY_ROLLBACK: a transaction that a crash left open must be undone before anybody can read.
 const HOT_JOURNAL: i32 = 776;
 
+/// SQLITE_CANTOPEN_SYMLINK: a link is in the path.
+const SYMLINK: i32 = 1550;
+
 /// A connection that cannot write. The main file and a non-empty `-wal` stay byte for byte as they are, unless a crash
 /// left a hot rollback journal: that is played back first, as any reader of the file would.
 pub(crate) fn reader(path: &Path) -> Result<Connection, StepError> {
@@ -97,7 +100,8 @@ pub(crate) fn bytes(path: &Path) -> u64 {
 }
 
 fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
-    let conn = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let conn =
+        Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW)?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(64);
     // Opening is lazy: only reading the schema shows whether this is a database that we can read.
@@ -123,6 +127,11 @@ fn check_file(path: &Path) -> Result<(), StepError> {
 fn opening_error(path: &Path, error: &rusqlite::Error) -> StepError {
     let shown = path.display();
     let (kind, message, help) = match error.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen) if extended_code(error) == Some(SYMLINK) => (
+            StepErrorKind::Unavailable,
+            format!("`{shown}` is reached through a symbolic link that was not there before"),
+            "put the database itself there; nothing was read or written through the link",
+        ),
         Some(ErrorCode::NotADatabase) => (
             StepErrorKind::Unavailable,
             format!("`{shown}` is either encrypted or not an SQLite database: {error}"),

@@ -4,7 +4,6 @@
 //! no commit of others falls between the two. With a write-ahead log the transaction of SQLite's own copying holds it,
 //! and everybody may read; with a rollback journal the connection keeps its lock from one transaction to the next.
 
-use std::fs;
 use std::path::Path;
 
 use cutover_core::disk;
@@ -47,10 +46,10 @@ pub(crate) fn put_back<T>(
         return with_log(from, to, doing, settle);
     }
     // What a crash left there goes first.
-    let _ = fs::remove_dir_all(scratch);
+    let _ = disk::remove_all(scratch);
     disk::private_dir(scratch)?;
     let result = resized(from, new, scratch, doing).and_then(|resized| with_log(&resized, to, doing, settle));
-    let _ = fs::remove_dir_all(scratch);
+    let _ = disk::remove_all(scratch);
     result
 }
 

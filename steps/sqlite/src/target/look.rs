@@ -3,10 +3,9 @@
 //! Owns the refusals, and whether a look still holds. Knows nothing of how pages are copied.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use cutover_core::disk::io_error;
+use cutover_core::disk::{self, io_error};
 use cutover_core::{RestoreOptions, SnapshotManifest, StepError, StepInfo, fault};
 use rusqlite::Connection;
 
@@ -66,7 +65,7 @@ impl Looking<'_> {
             return Ok(look);
         }
         look.lost.discard()?;
-        fs::remove_file(&look.aside).map_err(|e| io_error("cannot remove", &look.aside, e))?;
+        disk::remove_file(&look.aside).map_err(|e| io_error("cannot remove", &look.aside, e))?;
         self.look()
     }
 }

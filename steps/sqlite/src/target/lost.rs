@@ -1,9 +1,7 @@
 //! What others did since a snapshot, set aside as SQL text before a restore takes it away.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use cutover_core::disk::{self, io_error};
@@ -34,8 +32,7 @@ impl Lost {
         let export = PathBuf::from(format!("{}.lost-rows.sql", aside.display()));
         let partial = PathBuf::from(format!("{}{}", export.display(), disk::PARTIAL_SUFFIX));
         let failed = |e| io_error("cannot write", &partial, e);
-        let file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial).map_err(failed)?;
+        let file = disk::create(&partial).map_err(failed)?;
         let mut out = BufWriter::new(file);
         let found = comparison.objects(known)?;
         let mut objects = Objects::new();
@@ -59,9 +56,9 @@ impl Lost {
         let file = out.into_inner().map_err(|e| failed(e.into_error()))?;
         file.sync_all().map_err(failed)?;
         if lost.is_empty() {
-            fs::remove_file(&partial).map_err(failed)?;
+            disk::remove_file(&partial).map_err(failed)?;
         } else {
-            fs::rename(&partial, &lost.export).map_err(failed)?;
+            disk::rename(&partial, &lost.export).map_err(failed)?;
             disk::sync_parent(&lost.export)?;
         }
         Ok(lost)
@@ -72,7 +69,7 @@ impl Lost {
         if self.is_empty() {
             return Ok(());
         }
-        fs::remove_file(&self.export).map_err(|e| io_error("cannot remove", &self.export, e))
+        disk::remove_file(&self.export).map_err(|e| io_error("cannot remove", &self.export, e))
     }
 
     /// Whether nothing is lost.

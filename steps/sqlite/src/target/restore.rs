@@ -4,8 +4,6 @@
 //! SQLite. The file, its `-wal` and its `-shm` are never renamed or
 //! deleted: a program that has them open would go on writing into files that nobody reads.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use cutover_core::disk::{self, io_error};
@@ -35,12 +33,7 @@ pub(crate) fn restore(
     let path = session.path.as_path();
     need_room(path, &older, &options.aside)?;
     if path.symlink_metadata().is_err() {
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|e| io_error("cannot make", path, e))?;
+        disk::create_new(path).map_err(|e| io_error("cannot make", path, e))?;
     }
     disk::private_dir(&options.aside)?;
     // That it can be written is known before anything is set aside.

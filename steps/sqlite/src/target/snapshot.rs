@@ -3,14 +3,14 @@
 //!
 //! Owns snapshot files and their manifests. A snapshot never replaces an older one: the next free name is taken.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cutover_core::disk::{self, PARTIAL_SUFFIX, io_error};
 use cutover_core::{Depth, SnapshotFile, SnapshotManifest, StepContext, StepError, StepErrorKind, fault};
-use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags};
 
 use super::connect::{self, BUSY_TIMEOUT};
 use super::session::Session;
@@ -74,7 +74,7 @@ pub(crate) fn copy(
 ) -> Result<(PathBuf, u64, String), StepError> {
     let file = folder.join(name);
     let partial = folder.join(format!("{name}{PARTIAL_SUFFIX}"));
-    let _ = fs::remove_file(&partial);
+    let _ = disk::remove_file(&partial);
     let handle = private_file(&partial)?;
     let copied = still(session, conn, |main, log| match log {
         None => main.copy_proven(&handle, &partial, cx).map(Some),
@@ -85,7 +85,7 @@ pub(crate) fn copy(
         None => by_pages(conn, &handle, &partial)?,
     };
     fault::point(fault::SQLITE_COPY_MADE);
-    fs::rename(&partial, &file).map_err(|e| io_error("cannot rename", &partial, e))?;
+    disk::rename(&partial, &file).map_err(|e| io_error("cannot rename", &partial, e))?;
     disk::sync_parent(&file)?;
     fault::point(fault::SQLITE_COPY_NAMED);
     Ok((file, bytes, blake3))
@@ -95,7 +95,8 @@ pub(crate) fn copy(
 fn by_pages(conn: &Connection, handle: &File, partial: &Path) -> Result<(u64, String), StepError> {
     {
         let doing = "while copying the database";
-        let mut copy = Connection::open(partial).map_err(|e| sqlite_error(e, doing))?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let mut copy = Connection::open_with_flags(partial, flags).map_err(|e| sqlite_error(e, doing))?;
         // The copy counts only once it is fsynced below; SQLite itself need not be careful with it.
         copy.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE")
             .map_err(|e| sqlite_error(e, doing))?;

@@ -7,9 +7,9 @@
 //! may be changing the file, but all that it changes is in the log too, which nobody begins anew while a reader needs
 //! it: the file first and then the log, each as it is found, are the database of that moment or of a later commit.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -55,8 +55,7 @@ pub(crate) fn sibling(path: &Path, end: &str) -> PathBuf {
 
 /// A new file of ours.
 pub(crate) fn private_file(path: &Path) -> Result<File, StepError> {
-    let made = OpenOptions::new().write(true).create_new(true).mode(disk::PRIVATE_FILE).open(path);
-    made.map_err(|e| io_error("cannot make", path, e))
+    disk::create_new(path).map_err(|e| io_error("cannot make", path, e))
 }
 
 impl Still {

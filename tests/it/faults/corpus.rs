@@ -1,0 +1,86 @@
+//! The corpus of the fuzz targets, and thousands of changes to it, without a fuzzer: what was found stays found.
+
+use std::fs;
+use std::path::Path;
+
+use super::choice::Choice;
+use super::failure::Failure;
+use super::tally::Tally;
+
+/// Changed inputs for each file of a corpus.
+const CHANGES: usize = 40;
+
+/// Pieces that mean something to TOML, SQL and paths.
+const PIECES: &[&[u8]] = &[
+    b"[",
+    b"]]",
+    b"{",
+    b"\"",
+    b"'''",
+    b"=",
+    b".",
+    b"\n",
+    b"\0",
+    b"\xff",
+    b"\xef\xbb\xbf",
+    b"${vars.x}",
+    b"${env.X}",
+    b"../",
+    b"--",
+    b";",
+    b"1e999",
+    b"nan",
+    b"0x",
+    b"9999999999999999999",
+    b"[[phase]]\n",
+    b"needs = [\"s\"]\n",
+    "\u{202e}é🗄".as_bytes(),
+];
+
+fn changed(bytes: &[u8], name: &str, choice: &Choice) -> Vec<u8> {
+    let draw = |what: &str, limit: usize| choice.draw(&format!("{name}/{what}"), limit.max(1));
+    let mut bytes = bytes.to_vec();
+    for turn in 0..=draw("turns", 4) {
+        let at = draw(&format!("at{turn}"), bytes.len() + 1);
+        let end = (at + draw(&format!("cut{turn}"), 12)).min(bytes.len());
+        let piece = PIECES[draw(&format!("piece{turn}"), PIECES.len())];
+        match draw(&format!("how{turn}"), 3) {
+            0 => drop(bytes.splice(at..end, piece.iter().copied())),
+            1 => drop(bytes.drain(at..end)),
+            _ => {
+                let copy = bytes[at..].to_vec();
+                bytes.extend(copy);
+            }
+        }
+    }
+    bytes
+}
+
+#[test]
+fn no_input_of_the_corpus_and_no_change_of_one_breaks_the_plan_compiler() {
+    let choice = Choice::of_environment();
+    let mut tally = Tally::default();
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/compile_plan");
+    let mut files: Vec<_> = fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("../plans/cortex-2.0/plan.toml"));
+    files.sort();
+    assert!(files.len() > 30, "only {} inputs", files.len());
+    for file in &files {
+        let bytes = fs::read(file).unwrap();
+        for n in 0..=CHANGES {
+            let name = format!("corpus/{}/{n}", file.file_stem().unwrap().to_string_lossy());
+            if !choice.allows(&name) {
+                continue;
+            }
+            let input = if n == 0 { bytes.clone() } else { changed(&bytes, &name, &choice) };
+            tally.faults += 1;
+            tally.ways_out += 1;
+            if let Err(cause) = std::panic::catch_unwind(|| cutover_runner::fuzzed::compile_plan(&input)) {
+                let why = cause.downcast_ref::<String>().cloned().unwrap_or_default();
+                let trail = String::from_utf8_lossy(&input).into_owned();
+                tally.failures.push(Failure { name, why, trail });
+            }
+        }
+    }
+    tally.end("J", "the corpus of compile_plan, and changes of it", &choice);
+}
