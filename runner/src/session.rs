@@ -236,13 +236,12 @@ impl Session {
     pub fn lock_files(&self) -> Vec<PathBuf> {
         let mut files = vec![self.state_dir.join("lock")];
         for target in self.targets.values() {
-            // One file has one lock, by whatever name it is reached.
-            let real = real_path(target.path()).unwrap_or_else(|_| target.path().to_owned());
-            // A target that is the root itself is covered by a lock inside state.
-            if real == self.root {
+            // One file has one lock, by whatever name it was reached: the path was resolved when the target was made, and
+            // not again since. A target that is the root itself is covered by a lock inside state.
+            if target.path() == self.root {
                 files.push(self.state_dir.join(format!("target-{}.lock", target.name())));
             } else {
-                files.push(beside(&real));
+                files.push(beside(target.path()));
             }
         }
         files
