@@ -168,6 +168,23 @@ fn stuck_and_settled_by_mending() {
 }
 
 #[test]
+fn stuck_in_a_step_that_the_plan_no_longer_has() {
+    let system = System::new("CREATE TABLE orders (id INTEGER PRIMARY KEY);", "");
+    scripts(&system, 2, 1, "");
+    system.write("1.down.sql", "SELECT nowhere();");
+    system.cutover("apply", &[]).expect_code(0);
+    system.cutover("rollback", &["--yes"]).expect_code(101);
+    let whole = fs::read_to_string(system.file("plan.toml")).unwrap();
+    system.write("plan.toml", &whole[..whole.find("\n[[phase]]\nname = \"p1\"").unwrap()]);
+    explained(&system, "stuck-and-gone");
+    // It is put back, its way back mended and accepted, as the next screen says.
+    system.write("plan.toml", &whole);
+    system.write("1.down.sql", "DROP TABLE t1;");
+    system.cutover("accept", &["s1", "--note", "mended"]).expect_code(0);
+    system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
+}
+
+#[test]
 fn an_unwinding_after_a_failure_was_killed() {
     let system = sorts("on-failure = \"rollback-all\"");
     system.write_root("broken", "");

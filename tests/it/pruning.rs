@@ -48,6 +48,9 @@ fn earlier_sets_and_what_was_set_aside_go_and_what_a_rollback_needs_stays() {
         refused.stdout.contains("an earlier set of snapshots") && refused.stdout.contains("what a rollback set aside")
     );
     assert_eq!(backups(), 4, "it was not confirmed");
+    let listed = system.cutover("prune", &["--format", "json"]).expect_code(0).stdout;
+    assert!(listed.contains("\"deleted\": false") && listed.contains("an earlier set of snapshots"), "{listed}");
+    assert_eq!(backups(), 4, "a program was told what there is");
     fs::write(system.root().join(".cutover/journal.damaged-1.db"), "damaged").unwrap();
     let shown = system.cutover("prune", &["--keep", "0", "--yes"]).expect_code(0).stdout;
     assert!(shown.contains("7 leftovers, ") && shown.ends_with("deleted\n"), "{shown}");

@@ -32,7 +32,8 @@ pub(crate) async fn run(place: Place, keep: usize, options: RunOptions, yes: boo
     if asked {
         say(out, &session, &found, false);
     }
-    let agreed = yes || found.is_empty() || confirmed(out)?;
+    // A program is not asked: without `--yes` it is told what there is.
+    let agreed = yes || found.is_empty() || (out.format == Format::Text && confirmed(out)?);
     if agreed {
         found.iter().try_for_each(delete)?;
     }

@@ -99,6 +99,14 @@ fn program(facts: &Facts) -> Option<Advice> {
 fn stuck(facts: &Facts) -> Option<Advice> {
     let (id, record) = facts.state.steps.iter().find(|(_, r)| r.state == StepState::Stuck)?;
     let commands = &facts.commands;
+    if !facts.steps.iter().any(|step| step.id == *id) {
+        let headline = format!(
+            "Step `{id}` is stuck: its rollback failed. The plan, where its way back would be mended, no longer has it."
+        );
+        let back =
+            format!("put step `{id}` back into the plan as it was; then its way back can be mended and accepted");
+        return Some(Advice::new(headline, &commands.explain).by_hand(back));
+    }
     let mend = record.help.clone().unwrap_or_else(|| "mend what made its rollback fail".to_owned());
     Some(
         Advice::new(
