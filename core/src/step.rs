@@ -72,6 +72,12 @@ pub trait MigrationStep: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// Folders that are its own, relative to the root: what it keeps there is told by the folder alone, so no other step of
+    /// the plan may keep anything in them, over them or below them.
+    fn folders(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Bytes that the ledger's SHA-256 `checksum` is taken of: the script for scripts; by default the configuration.
     fn checksum_source(&self) -> Option<Vec<u8>> {
         None
@@ -90,8 +96,8 @@ pub trait MigrationStep: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
-    /// Files and folders that earlier applies of it left and no rollback needs, each with the epoch of the run that left
-    /// it: `prune` offers them, oldest epochs first. Read-only.
+    /// Files and folders that provably earlier applies of the context's step left, each with the epoch of the run that
+    /// left it: `prune` offers those that no rollback needs, oldest epochs first. Read-only.
     async fn leftovers(&self, cx: &StepContext) -> Result<Vec<(u64, PathBuf)>, StepError> {
         let _ = cx;
         Ok(Vec::new())

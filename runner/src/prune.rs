@@ -6,11 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cutover_core::disk;
-use cutover_core::journal::PlanState;
-use cutover_core::{SnapshotManifest, StepContext};
+use cutover_core::{SnapshotManifest, StepContext, StepInfo};
 
 use crate::error::{Result, RunnerError};
 use crate::journal::{DAMAGED, damaged_number};
+use crate::recorder::journal_error;
 use crate::rehearse::in_use;
 use crate::session::{Session, real_path};
 
@@ -27,18 +27,16 @@ pub(crate) struct Leftover {
 
 /// What may go. Of each sort stays what the last `keep` runs left, or its last `keep` numbers; what a rehearsal or a
 /// killed command left goes in any case.
-pub(crate) async fn leftovers(
-    session: &Session,
-    cx: &StepContext,
-    state: &PlanState,
-    keep: usize,
-) -> Result<Vec<Leftover>> {
+pub(crate) async fn leftovers(session: &Session, cx: &StepContext, keep: usize) -> Result<Vec<Leftover>> {
     let dir = &session.state_dir;
-    let needed = needed(state);
+    let needed = needed(session)?;
     let mut found = Vec::new();
     let mut add = |paths: BTreeSet<(u64, PathBuf)>, keep: usize, what: &'static str| {
-        let unneeded = paths.into_iter().filter(|(_, p)| !needed.iter().any(|n| n.starts_with(p)));
-        let unneeded: Vec<_> = unneeded.collect();
+        let needs = |path: &PathBuf| {
+            let real = real_path(path).unwrap_or_else(|_| path.clone());
+            needed.iter().any(|needed| needed.starts_with(&real))
+        };
+        let unneeded: Vec<_> = paths.into_iter().filter(|(_, path)| !needs(path)).collect();
         let numbers: BTreeSet<u64> = unneeded.iter().map(|(number, _)| *number).collect();
         let stay: BTreeSet<u64> = numbers.into_iter().rev().take(keep).collect();
         let go = unneeded.into_iter().filter(|(number, _)| !stay.contains(number));
@@ -51,7 +49,8 @@ pub(crate) async fn leftovers(
     add(entries(dir, damaged), keep, "a damaged journal that was set aside");
     let mut sets = BTreeSet::new();
     for (_, step) in session.plan.steps() {
-        sets.extend(step.step.leftovers(cx).await?);
+        let info = StepInfo { id: step.id.clone(), kind: step.kind.clone(), ..cx.info().clone() };
+        sets.extend(step.step.leftovers(&cx.for_step(info)).await?);
     }
     add(sets, keep, "an earlier set of snapshots");
     let plan = dir.join("steps").join(&session.plan.name);
@@ -72,12 +71,16 @@ pub(crate) fn delete(leftover: &Leftover) -> Result<()> {
     deleted.map_err(|e| RunnerError::io(format!("cannot delete `{}`", path.display()), e))
 }
 
-/// The folders of every snapshot that a step which may have effects remembers.
-fn needed(state: &PlanState) -> Vec<PathBuf> {
-    let receipts = state.steps.values().filter(|r| r.state.may_have_effects()).filter_map(|r| r.receipt.as_ref());
-    let manifests = receipts.filter_map(|r| r.body.get("manifests").cloned());
-    let manifests = manifests.filter_map(|m| serde_json::from_value::<Vec<SnapshotManifest>>(m).ok()).flatten();
-    manifests.map(|m| real_path(&m.folder).unwrap_or(m.folder)).collect()
+/// The folders of every snapshot that a step which may have effects remembers, whichever plan of this journal it is of.
+fn needed(session: &Session) -> Result<Vec<PathBuf>> {
+    let mut folders = Vec::new();
+    for state in session.journalled_plans().map_err(journal_error)? {
+        let receipts = state.steps.into_values().filter(|r| r.state.may_have_effects()).filter_map(|r| r.receipt);
+        let manifests = receipts.filter_map(|r| r.body.get("manifests").cloned());
+        let manifests = manifests.filter_map(|m| serde_json::from_value::<Vec<SnapshotManifest>>(m).ok()).flatten();
+        folders.extend(manifests.map(|m| real_path(&m.folder).unwrap_or(m.folder)));
+    }
+    Ok(folders)
 }
 
 /// What of a folder has a number: that tells which came last, whatever the clock said when it was made.

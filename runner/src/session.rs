@@ -174,6 +174,12 @@ impl Session {
         }
     }
 
+    /// The journal's folds of every plan that it knows, read-only.
+    pub(crate) fn journalled_plans(&self) -> Result<Vec<PlanState>, JournalError> {
+        let Some(journal) = Journal::open_read(&self.state_dir)? else { return Ok(Vec::new()) };
+        journal.plans()?.iter().map(|plan| journal.state(plan)).collect()
+    }
+
     /// What the targets were at the end of the last run that changed any, by name; nothing when that is not known.
     pub(crate) fn seen(&self, state: &PlanState) -> BTreeMap<String, TargetSeen> {
         let read = || {

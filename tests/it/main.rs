@@ -20,6 +20,7 @@ mod rollback;
 mod room;
 mod saved;
 mod screens;
+mod sets;
 mod step_crate;
 mod system;
 mod verifying;

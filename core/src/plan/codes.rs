@@ -44,4 +44,5 @@ codes! {
     BAD_FACT = "P316", "a fact that its target cannot answer";
     EMPTY = "P317", "a plan or a phase without content";
     TORN_UNIT = "P318", "a unit with a step in it, or between its steps, that cannot be undone";
+    SHARED_FOLDER = "P319", "two steps that keep what they make in one folder";
 }

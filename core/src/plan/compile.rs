@@ -15,7 +15,7 @@ use super::draft::{self, PhaseDraft, StepDraft};
 use super::meaning::{self, StepView};
 use super::placeholder::Filler;
 use super::{CompileErrors, Phase, Plan, PlanFiles, PlanStep};
-use super::{order, reversal, syntax, targets, value, vars};
+use super::{folders, order, reversal, syntax, targets, value, vars};
 use crate::{Registry, blake3_hex, canonical_json};
 
 /// What a compilation starts from.
@@ -97,6 +97,7 @@ fn passes(input: &CompileInput<'_>, unset: Unset, d: &mut Diagnostics) -> Option
     order::cycles(&steps, &needs, &declared, d);
     meaning::supersedes(&steps, &by_id, d);
     reversal::check(&steps, d);
+    folders::check(&steps, d);
     if !d.is_empty() {
         return None;
     }

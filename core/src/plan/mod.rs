@@ -6,6 +6,7 @@ mod compile;
 mod diagnostic;
 mod draft;
 mod files;
+mod folders;
 mod meaning;
 mod model;
 mod order;

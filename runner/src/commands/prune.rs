@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cutover_core::journal::{PlanState, RunCommand};
+use cutover_core::journal::RunCommand;
 use cutover_core::{Outcome, StepInfo};
 use serde_json::json;
 
@@ -26,8 +26,7 @@ pub(crate) async fn run(place: Place, keep: usize, options: RunOptions, yes: boo
     }
     let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
     let (run, _locks) = Run::open(&session, emitter, Stop::default(), options, RunCommand::Administer).await?;
-    let state = run.recorder.with_state(PlanState::clone);
-    let found = leftovers(&session, &run.context_of(StepInfo::default()), &state, keep).await?;
+    let found = leftovers(&session, &run.context_of(StepInfo::default()), keep).await?;
     let asked = !found.is_empty() && out.format == Format::Text;
     if asked {
         say(out, &session, &found, false);

@@ -208,6 +208,15 @@ impl Journal {
         Ok(entries)
     }
 
+    /// The names of all plans that it has records of.
+    pub fn plans(&self) -> Result<Vec<String>, JournalError> {
+        let read = || -> rusqlite::Result<Vec<String>> {
+            let mut statement = self.connection.prepare("SELECT DISTINCT plan FROM events ORDER BY plan")?;
+            statement.query_map([], |row| row.get(0))?.collect()
+        };
+        read().map_err(|e| store(&self.path, e))
+    }
+
     /// The number of the last record, whatever plan it is about.
     pub fn last_seq(&self) -> u64 {
         self.last.0

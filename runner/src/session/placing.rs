@@ -1,6 +1,7 @@
 //! Where a plan's targets lie: inside the root or where the operator put them, and no two on one file.
 //!
-//! The compiler compares paths as they are written. Links, hard links and `--bind` are only seen here.
+//! The compiler compares paths as they are written. Links, hard links and `--bind` are only seen here: a target gets the
+//! path of the file itself, once.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -74,7 +75,8 @@ fn parts(path: &str) -> Vec<PathBuf> {
     named.map(|c| PathBuf::from(c.as_os_str())).collect()
 }
 
-/// The path of a target under the root. It must not lead out through a symbolic link.
+/// The path of a target under the root, without symbolic links: a store keeps its own files (a log, a lock) beside the
+/// file itself and not beside a link to it. It must not lead out of the root.
 fn inside_root(spec: &TargetSpec, root: &Path) -> Result<PathBuf> {
     let outside = |how: &str| {
         RunnerError::new(Exit::NoTarget, format!("target `{}`: `{}` {how}", spec.name, spec.path))

@@ -35,7 +35,8 @@ pub struct TargetSnapshot {
 pub struct SnapshotConfig {
     /// The targets, by name.
     pub targets: Vec<String>,
-    /// Folder of the snapshots, relative to the root. An earlier complete set there is set aside, never overwritten.
+    /// Folder of the snapshots, relative to the root, for this step alone. An earlier complete set of it there is set
+    /// aside, never overwritten; one of another step or plan is refused until that is rolled back.
     pub into: String,
 }
 
@@ -111,11 +112,15 @@ impl MigrationStep for TargetSnapshot {
         self.config.targets.clone()
     }
 
+    fn folders(&self) -> Vec<String> {
+        vec![self.config.into.clone()]
+    }
+
     async fn inspect(&self, cx: &StepContext) -> Result<Standing, StepError> {
         let (inner, into) = (cx.clone(), self.config.into.clone());
         cx.blocking(move || {
             let folder = inside(inner.root(), &into, true)?;
-            Ok(match occupied(&folder) {
+            Ok(match occupied(&inner, &folder) {
                 Ok(Some(set)) if set.is_of(&inner) && !folder.join(ROLLED_BACK).exists() => Standing::Applied,
                 Ok(_) if folder.join(INCOMPLETE).exists() => Standing::Partial(format!("`{into}` is incomplete")),
                 Ok(_) => Standing::Pending,
@@ -130,7 +135,7 @@ impl MigrationStep for TargetSnapshot {
 
     async fn leftovers(&self, cx: &StepContext) -> Result<Vec<(u64, PathBuf)>, StepError> {
         let (inner, into) = (cx.clone(), self.config.into.clone());
-        cx.blocking(move || earlier_sets(&inside(inner.root(), &into, true)?)).await
+        cx.blocking(move || Ok(earlier_sets(&inner, &inside(inner.root(), &into, true)?))).await
     }
 
     async fn recover(&self, cx: &StepContext) -> Result<Option<Receipt>, StepError> {
@@ -156,7 +161,7 @@ impl MigrationStep for TargetSnapshot {
             .blocking(move || {
                 let folder = inside(inner.root(), &into, true)?;
                 // Only what this very try began: a complete set of an earlier run is old news.
-                let ours = occupied(&folder)?.zip(intended).filter(|(set, made)| {
+                let ours = occupied(&inner, &folder)?.zip(intended).filter(|(set, made)| {
                     set.is_of(&inner)
                         && set.attempt == made.attempt
                         && !folder.join(ROLLED_BACK).exists()
@@ -179,8 +184,8 @@ impl MigrationStep for TargetSnapshot {
         self.need_room(cx, &folder).await?;
         cx.intend(&Receipt::of(&made)?).await?;
         fault::point(fault::SNAPSHOT_INTENDED);
-        let place = folder.clone();
-        let aside = cx.blocking(move || make_place(&place)).await?;
+        let (inner, place) = (cx.clone(), folder.clone());
+        let aside = cx.blocking(move || make_place(&inner, &place)).await?;
         fault::point(fault::SNAPSHOT_PLACED);
         let set = cut(cx, &self.config.targets, &folder, made.attempt.clone()).await?;
         made.manifests = set.manifests();
@@ -208,6 +213,9 @@ impl MigrationStep for TargetSnapshot {
             let Some(set) = SnapshotSet::read(&folder)? else {
                 return Ok(Verdict::Broken(vec![format!("`{}` holds no complete set", config.into)]));
             };
+            if !set.is_of(&inner) {
+                return Ok(Verdict::Broken(vec![format!("`{}` holds the set of {}", config.into, set.taken_by())]));
+            }
             let mut lines: Vec<_> = config
                 .targets
                 .iter()

@@ -154,7 +154,7 @@ pub(super) async fn gather(place: Place) -> Result<Facts> {
     // While a run is under way all this moves.
     if facts.held.is_none() {
         differences(&session, &cx, &mut rows, &mut facts).await;
-        if let Ok(found) = leftovers(&session, &cx, &facts.state, KEPT).await {
+        if let Ok(found) = leftovers(&session, &cx, KEPT).await {
             facts.leftovers = (found.len(), found.iter().map(|l| l.bytes).sum());
         }
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cutover_core::disk::{PRIVATE_FILE, io_error, private_dir, sync_parent, write_atomic};
-use cutover_core::{StepError, fault};
+use cutover_core::{StepContext, StepError, fault};
 
 use super::set::{MANIFEST, SnapshotSet};
 
@@ -14,8 +14,17 @@ pub(super) const INCOMPLETE: &str = "incomplete";
 /// Present in a set whose step was rolled back: kept, and never taken for the work of a later apply.
 pub(super) const ROLLED_BACK: &str = "rolled-back";
 
-/// The complete set in `folder`; none when it is absent, empty or an incomplete set; else a conflict.
-pub(super) fn occupied(folder: &Path) -> Result<Option<SnapshotSet>, StepError> {
+/// The complete set in `folder`; none when it is absent, empty or an incomplete set; else a conflict. Nor may it hold a
+/// set of another step, or lie in one, as long as that step was not rolled back: its way back needs the set where it is.
+pub(super) fn occupied(cx: &StepContext, folder: &Path) -> Result<Option<SnapshotSet>, StepError> {
+    let above = folder.ancestors().skip(1).take_while(|above| above.starts_with(cx.root()));
+    for above in above {
+        // What is no manifest of ours makes no folder a set.
+        if let Ok(Some(set)) = SnapshotSet::read(above) {
+            let why = format!("`{}` lies in a set of snapshots of {}", folder.display(), set.taken_by());
+            return Err(StepError::conflict(why).with_help("choose another `into`"));
+        }
+    }
     let entries = match fs::read_dir(folder) {
         Ok(mut entries) => entries.next().is_some(),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => false,
@@ -26,14 +35,18 @@ pub(super) fn occupied(folder: &Path) -> Result<Option<SnapshotSet>, StepError> 
         return Err(StepError::conflict(format!("`{}` holds files that are no snapshots of ours", folder.display()))
             .with_help("choose another `into`, or move them elsewhere"));
     }
+    if let Some(set) = set.as_ref().filter(|set| !set.is_of(cx) && !folder.join(ROLLED_BACK).exists()) {
+        let why = format!("`{}` holds the snapshots of {}, which its way back needs", folder.display(), set.taken_by());
+        return Err(StepError::conflict(why).with_help("choose another `into`, or roll that step back first"));
+    }
     Ok(set)
 }
 
 /// Makes `folder` empty but for the marker: a complete set is set aside, an incomplete one is replaced.
 /// Returns the name that a complete one got.
-pub(super) fn make_place(folder: &Path) -> Result<Option<String>, StepError> {
+pub(super) fn make_place(cx: &StepContext, folder: &Path) -> Result<Option<String>, StepError> {
     let mut aside = None;
-    match occupied(folder)? {
+    match occupied(cx, folder)? {
         // Whole, whether or not the marker was still to go when a crash came.
         Some(set) => aside = Some(set_aside(folder, set)?),
         None => {
@@ -52,18 +65,18 @@ pub(super) fn make_place(folder: &Path) -> Result<Option<String>, StepError> {
     Ok(aside)
 }
 
-/// The sets of `folder` that were set aside for later ones, with the epochs in which they were taken.
-pub(super) fn earlier_sets(folder: &Path) -> Result<Vec<(u64, PathBuf)>, StepError> {
-    let (Some(above), Some(name)) = (folder.parent(), folder.file_name()) else { return Ok(Vec::new()) };
+/// The sets of the context's step that were set aside for later ones in `folder`, with the epochs in which they were
+/// taken. A name tells nothing: another plan may keep its own in a folder that is called alike.
+pub(super) fn earlier_sets(cx: &StepContext, folder: &Path) -> Vec<(u64, PathBuf)> {
+    let (Some(above), Some(name)) = (folder.parent(), folder.file_name()) else { return Vec::new() };
     let begin = format!("{}-", name.to_string_lossy());
     let mut sets = Vec::new();
     for entry in fs::read_dir(above).into_iter().flatten().flatten() {
         let named = entry.file_name().to_string_lossy().starts_with(&begin);
-        if let Some(set) = if named { SnapshotSet::read(&entry.path())? } else { None } {
-            sets.push((set.epoch, entry.path()));
-        }
+        let set = if named { SnapshotSet::read(&entry.path()).ok().flatten() } else { None };
+        sets.extend(set.filter(|set| set.is_of(cx)).map(|set| (set.epoch, entry.path())));
     }
-    Ok(sets)
+    sets
 }
 
 /// Removes a set that is marked as incomplete. The marker goes last: without it, what a crash leaves would be taken for

@@ -103,6 +103,11 @@ impl SnapshotSet {
         (&self.plan, &self.step) == (&info.plan, &info.id)
     }
 
+    /// Whose it is, in words.
+    pub(super) fn taken_by(&self) -> String {
+        format!("step `{}` of plan `{}`", self.step, self.plan)
+    }
+
     /// Every target's own manifest.
     pub(super) fn manifests(&self) -> Vec<SnapshotManifest> {
         self.snapshots.values().map(|m| m.manifest.clone()).collect()

@@ -14,6 +14,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{Access, access};
 
+use super::still::sibling;
+
 /// How long a connection waits for another's lock.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -184,10 +186,4 @@ fn folder_of(path: &Path) -> std::io::Result<PathBuf> {
         Some(folder) if !folder.as_os_str().is_empty() => Ok(folder.to_owned()),
         _ => std::env::current_dir(),
     }
-}
-
-fn sibling(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
