@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::SqliteTarget;
 use crate::sql::{self, Statement, bind_vars, sqlite_error};
+use crate::target::bookkeeping::{DEFAULT_LEDGER, STATE_TABLE};
 
 /// Runs an SQL script in one transaction.
 #[derive(Debug)]
@@ -77,8 +78,13 @@ impl File {
         if statements.is_empty() {
             return Err(BuildError::at(field, format!("`{path}` holds no statement")));
         }
+        let ledger = cx.target.and_then(|name| cx.targets.get(name)?.ledger.as_deref()).unwrap_or(DEFAULT_LEDGER);
         for statement in &statements {
-            if let Some(why) = sql::refusal(statement) {
+            let ours = sql::trigger_table(statement)
+                .filter(|table| [ledger, STATE_TABLE].iter().any(|name| name.eq_ignore_ascii_case(table)));
+            let why = sql::refusal(statement)
+                .or_else(|| ours.map(|table| format!("it would run whenever Cutover itself writes `{table}`")));
+            if let Some(why) = why {
                 return Err(BuildError::at(
                     field,
                     format!("`{path}` line {}: `{}` is refused: {why}", statement.line, statement.excerpt()),

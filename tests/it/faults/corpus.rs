@@ -1,7 +1,7 @@
 //! The corpus of the fuzz targets, and thousands of changes to it, without a fuzzer: what was found stays found.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::choice::Choice;
 use super::failure::Failure;
@@ -58,29 +58,45 @@ fn changed(bytes: &[u8], name: &str, choice: &Choice) -> Vec<u8> {
 
 #[test]
 fn no_input_of_the_corpus_and_no_change_of_one_breaks_the_plan_compiler() {
+    let mut files = corpus("compile_plan");
+    files.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("../plans/cortex-2.0/plan.toml"));
+    assert!(files.len() > 30, "only {} inputs", files.len());
+    feed("corpus", &files, cutover_runner::fuzzed::compile_plan, "the corpus of compile_plan, and changes of it");
+}
+
+#[test]
+fn no_input_of_the_corpus_and_no_change_of_one_breaks_the_journal_reader() {
+    let files = corpus("read_journal");
+    assert!(files.len() > 3, "only {} inputs", files.len());
+    feed("journal", &files, cutover_runner::fuzzed::read_journal, "the corpus of read_journal, and changes of it");
+}
+
+fn corpus(target: &str) -> Vec<PathBuf> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
+    let mut files: Vec<_> = fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+fn feed(part: &str, files: &[PathBuf], target: fn(&[u8]), what: &str) {
     let choice = Choice::of_environment();
     let mut tally = Tally::default();
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/compile_plan");
-    let mut files: Vec<_> = fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("../plans/cortex-2.0/plan.toml"));
-    files.sort();
-    assert!(files.len() > 30, "only {} inputs", files.len());
-    for file in &files {
+    for file in files {
         let bytes = fs::read(file).unwrap();
         for n in 0..=CHANGES {
-            let name = format!("corpus/{}/{n}", file.file_stem().unwrap().to_string_lossy());
+            let name = format!("{part}/{}/{n}", file.file_stem().unwrap().to_string_lossy());
             if !choice.allows(&name) {
                 continue;
             }
             let input = if n == 0 { bytes.clone() } else { changed(&bytes, &name, &choice) };
             tally.faults += 1;
             tally.ways_out += 1;
-            if let Err(cause) = std::panic::catch_unwind(|| cutover_runner::fuzzed::compile_plan(&input)) {
+            if let Err(cause) = std::panic::catch_unwind(|| target(&input)) {
                 let why = cause.downcast_ref::<String>().cloned().unwrap_or_default();
                 let trail = String::from_utf8_lossy(&input).into_owned();
                 tally.failures.push(Failure { name, why, trail });
             }
         }
     }
-    tally.end("J", "the corpus of compile_plan, and changes of it", &choice);
+    tally.end("J", what, &choice);
 }

@@ -13,6 +13,7 @@ mod tokens;
 pub use bind::{bind_vars, sql_value};
 pub use cutover_core::sql::tokens;
 pub(crate) use literal::write_literal;
+pub(crate) use statements::trigger_table;
 pub use statements::{Statement, refusal, split};
 pub use tokens::{joined, normalised, same_sql};
 

@@ -65,6 +65,18 @@ fn push(script: &str, spans: &[(usize, usize)], statements: &mut Vec<Statement>)
     }
 }
 
+/// The table that a CREATE TRIGGER is on.
+pub(crate) fn trigger_table(statement: &Statement) -> Option<String> {
+    let text = |i: usize, all: &[(usize, usize)]| all.get(i).map_or("", |&(a, b)| &statement.sql[a..b]).to_owned();
+    let all = spans(&statement.sql);
+    if !is_trigger(0, all.len(), &|i| all.get(i).map_or("", |&(a, b)| &statement.sql[a..b])) {
+        return None;
+    }
+    let on = (0..all.len()).find(|i| text(*i, &all).eq_ignore_ascii_case("ON"))?;
+    let quotes = ['"', '`', '[', ']', '\''];
+    Some(text(on + 1, &all).trim_matches(quotes).to_owned())
+}
+
 /// Pragmas that leave the connection and its transaction as they are.
 const HARMLESS_PRAGMAS: &[&str] = &[
     "APPLICATION_ID",
@@ -120,6 +132,18 @@ mod tests {
         assert_eq!(found.iter().map(|s| s.line).collect::<Vec<_>>(), [2, 4, 8]);
         assert!(found[1].sql.ends_with("END"), "{}", found[1].sql);
         assert_eq!(found[2].sql, "INSERT INTO t VALUES(';')");
+    }
+
+    #[test]
+    fn the_table_of_a_trigger_is_known_however_it_is_written() {
+        for sql in [
+            "CREATE TRIGGER x AFTER INSERT ON Ledger BEGIN DELETE FROM t; END",
+            "create temp trigger if not exists main.x before update of a, b on \"Ledger\" begin select 1; end",
+            "CREATE TRIGGER x /* ON t */ DELETE ON [Ledger] FOR EACH ROW BEGIN SELECT 1; END",
+        ] {
+            assert_eq!(trigger_table(&split(sql)[0]).as_deref(), Some("Ledger"), "{sql}");
+        }
+        assert_eq!(trigger_table(&split("CREATE INDEX i ON Ledger (a)")[0]), None);
     }
 
     #[test]

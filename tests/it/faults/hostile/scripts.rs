@@ -25,6 +25,8 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("data-store-directory", "PRAGMA data_store_directory = '../around';"),
     ("ledger", "DROP TABLE cutover_ledger;"),
     ("ledger-rows", "INSERT INTO cutover_ledger SELECT * FROM cutover_ledger; DELETE FROM cutover_state;"),
+    ("trigger-on-the-ledger", "CREATE TRIGGER x AFTER INSERT ON cutover_ledger BEGIN DELETE FROM precious; END;"),
+    ("trigger-on-the-state", "CREATE TRIGGER x AFTER INSERT ON \"cutover_STATE\" BEGIN DELETE FROM precious; END;"),
     ("huge-blob", "CREATE TABLE t AS SELECT zeroblob(999999999999);"),
     ("deep", "SELECT ((((((((((((((((((((((((((((((((1))))))))))))))))))))))))))))))));"),
     ("nul", "CREATE TABLE t (a);\0DROP TABLE precious;"),
