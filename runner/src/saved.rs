@@ -6,15 +6,15 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use cutover_core::disk::{PRIVATE_FILE, write_atomic};
 use serde::{Deserialize, Serialize};
 
-use crate::binding::Binding;
+use crate::binding::{Binding, between};
 use crate::error::{Result, RunnerError};
 use crate::exit::Exit;
-use crate::session::{Place, Session};
+use crate::session::{Place, Session, real_path};
 
 /// Marks the document.
 const DOCUMENT: &str = "cutover saved plan";
@@ -45,7 +45,7 @@ pub(crate) struct SavedPlan {
 impl SavedPlan {
     /// The document of a session whose plan was shown as `shown`, to be written to `file`.
     pub(crate) fn new(session: &Session, file: &Path, binding: Binding, shown: String) -> Result<Self> {
-        let folder = absolute(file)?.parent().map(Path::to_owned).unwrap_or_default();
+        let folder = folder_of(file)?;
         let relative = |path: &Path| Ok::<_, RunnerError>(between(&folder, &absolute(path)?));
         let place = &session.place;
         Ok(Self {
@@ -94,35 +94,97 @@ impl SavedPlan {
             ))
             .with_help("use that version of the program, or write the plan anew"));
         }
-        serde_json::from_value(any).map(Some).map_err(|e| unreadable(format!("cannot be read: {e}")))
+        let mut saved: Self = serde_json::from_value(any).map_err(|e| unreadable(format!("cannot be read: {e}")))?;
+        saved.binding.from = Some(folder_of(file)?);
+        Ok(Some(saved))
+    }
+
+    /// What was said of a plan, where the file is a saved plan: of the plan that this names. Anything else stays.
+    pub(crate) fn resolve(place: Place) -> Result<Place> {
+        let file = place.plan.clone();
+        match Self::read(&file)? {
+            Some(saved) => saved.place(&file, place),
+            None => Ok(place),
+        }
+    }
+
+    /// Refuses a file that `plan --out` must not write: what is no saved plan of this plan, and what is a target's, the
+    /// plan's or the state folder's, there or not.
+    pub(crate) fn refuse_overwriting(session: &Session, file: &Path) -> Result<()> {
+        let shown = file.display();
+        let refused = |why: String| {
+            Err(RunnerError::usage(format!("`{shown}` {why}; nothing was written"))
+                .with_help("name a file that is not there yet: `--out FILE`"))
+        };
+        let path = absolute(file)?;
+        let path = real_path(&path).unwrap_or(path);
+        for (name, target) in session.targets.iter() {
+            let at = real_path(target.path()).unwrap_or_else(|_| target.path().to_owned());
+            let beside = |own: &Path| {
+                ["-wal", "-shm", "-journal"].iter().any(|end| {
+                    let mut name = own.as_os_str().to_owned();
+                    name.push(end);
+                    path == Path::new(&name)
+                })
+            };
+            if path == at || beside(&at) || target.files().contains(&path) {
+                return refused(format!("belongs to target `{name}`"));
+            }
+        }
+        let plan = absolute(&session.plan_file)?;
+        let plan = plan.canonicalize().unwrap_or(plan);
+        let mut of_steps = session.plan.steps().flat_map(|(_, s)| s.files.keys());
+        let own = |file: &String| plan.parent().is_some_and(|folder| folder.join(file) == path);
+        if path == plan || of_steps.any(own) {
+            return refused("is a file of the plan".to_owned());
+        }
+        if path.starts_with(real_path(&session.state_dir).unwrap_or_else(|_| session.state_dir.clone())) {
+            return refused("lies in the state folder".to_owned());
+        }
+        if !path.exists() {
+            return Ok(());
+        }
+        let text = if path.is_file() { std::fs::read(&path).unwrap_or_default() } else { Vec::new() };
+        let there: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+        match there["binding"]["plan"].as_str().filter(|_| there["document"] == DOCUMENT) {
+            Some(plan) if plan == session.plan.name => Ok(()),
+            Some(plan) => refused(format!("is a saved plan of `{plan}`")),
+            None => refused("is there already, and is no saved plan".to_owned()),
+        }
     }
 
     /// Where its plan is. What the operator says now of root, state and targets goes before what was saved.
-    pub(crate) fn place(&self, file: &Path, now: Place) -> Result<Place> {
+    fn place(&self, file: &Path, now: Place) -> Result<Place> {
         if !now.vars.is_empty() {
             return Err(RunnerError::usage("a saved plan has its variables: `--var` cannot change them")
                 .with_help("plan anew with these variables"));
         }
-        let folder = absolute(file)?.parent().map(Path::to_owned).unwrap_or_default();
+        let folder = folder_of(file)?;
         let real = |path: &Path| {
             let path = folder.join(path);
             path.canonicalize().unwrap_or(path)
         };
         let mut binds: BTreeMap<_, _> = self.binds.iter().map(|(n, p)| (n.clone(), real(p))).collect();
-        binds.extend(now.binds);
+        binds.extend(now.binds.clone());
         Ok(Place {
             plan: real(&self.plan_file),
-            root: now.root.or_else(|| self.root.as_deref().map(real)),
-            state: now.state.or_else(|| self.state.as_deref().map(real)),
+            root: now.root.clone().or_else(|| self.root.as_deref().map(real)),
+            state: now.state.clone().or_else(|| self.state.as_deref().map(real)),
             binds,
             vars: self.vars.clone(),
             rehearsal: false,
+            said: Some(Box::new(now)),
         })
     }
 }
 
 /// Bytes that a saved plan may have; a plan has fewer.
 const MOST_BYTES: u64 = 64 << 20;
+
+/// The folder that the places in the document are relative to.
+pub(crate) fn folder_of(file: &Path) -> Result<PathBuf> {
+    Ok(absolute(file)?.parent().map(Path::to_owned).unwrap_or_default())
+}
 
 fn absolute(path: &Path) -> Result<PathBuf> {
     let path = std::path::absolute(path).map_err(|e| RunnerError::io(format!("`{}`", path.display()), e))?;
@@ -131,26 +193,4 @@ fn absolute(path: &Path) -> Result<PathBuf> {
         (Some(parent), Some(name)) => parent.join(name),
         _ => path,
     })
-}
-
-/// The way from the folder `from` to `to`, both absolute.
-fn between(from: &Path, to: &Path) -> PathBuf {
-    let (from, to): (Vec<_>, Vec<_>) = (from.components().collect(), to.components().collect());
-    let same = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
-    let up = from[same..].iter().map(|_| Component::ParentDir);
-    let path: PathBuf = up.chain(to[same..].iter().copied()).collect();
-    if path.as_os_str().is_empty() { PathBuf::from(".") } else { path }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_way_between_two_places_is_relative() {
-        let way = |from: &str, to: &str| between(Path::new(from), Path::new(to)).display().to_string();
-        assert_eq!(way("/a/b", "/a/c/plan.toml"), "../c/plan.toml");
-        assert_eq!(way("/a/b", "/a/b/plan.toml"), "plan.toml");
-        assert_eq!(way("/a", "/a"), ".");
-    }
 }

@@ -42,6 +42,8 @@ pub struct Place {
     pub vars: BTreeMap<String, String>,
     /// The system is a copy, made to rehearse on.
     pub rehearsal: bool,
+    /// What the operator said, where that was a saved plan: the rest is what it comes to.
+    pub said: Option<Box<Place>>,
 }
 
 /// An opened plan with its surroundings.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Entry, IllegalTransition, Record, Resolution, RunCommand, StepState, StoredStep, StoredTarget};
+use super::{BoundTo, Entry, IllegalTransition, Record, Resolution, RunCommand, StepState, StoredStep, StoredTarget};
 use crate::Receipt;
 
 /// What a journal says of one plan.
@@ -71,8 +71,8 @@ pub struct RunState {
     pub plan_digest: String,
     /// How far it was to go; none for all of it.
     pub to: Option<String>,
-    /// Digests of what it was bound to: a saved plan, a rehearsal.
-    pub bound_to: Vec<String>,
+    /// What it was bound to.
+    pub bound_to: Vec<BoundTo>,
     /// When it began.
     pub started: Timestamp,
     /// The steps that failed in it, or whose rollback did, in that order.

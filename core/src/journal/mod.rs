@@ -8,5 +8,5 @@ mod record;
 mod state;
 
 pub use fold::{OpenUnwinding, PlanState, RunState, StepRecord};
-pub use record::{Entry, GroupMember, Record, Resolution, RunCommand, StoredStep, StoredTarget};
+pub use record::{BoundTo, Entry, GroupMember, Record, Resolution, RunCommand, StoredStep, StoredTarget};
 pub use state::{IllegalTransition, StepState};

@@ -54,9 +54,9 @@ pub enum Record {
         /// How far it was to go: a step or a phase; none for all of it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<String>,
-        /// Digests of what it was bound to (a saved plan, a rehearsal): it held when the run began.
+        /// What it was bound to: it held when the run began.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        bound_to: Vec<String>,
+        bound_to: Vec<BoundTo>,
     },
     /// A step's condition did not hold.
     StepSkipped {
@@ -230,6 +230,17 @@ pub enum RunCommand {
     Rollback,
     /// `accept`, `resolve`, `baseline`.
     Administer,
+}
+
+/// What a run is bound to: a saved plan, or a rehearsal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct BoundTo {
+    /// Digest of what had to hold.
+    pub digest: String,
+    /// The saved plan (absolute); none for a rehearsal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved: Option<PathBuf>,
 }
 
 /// What a person claims of a step.

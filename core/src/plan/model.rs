@@ -113,6 +113,11 @@ impl OnFailure {
         ("rollback-all", OnFailure::RollbackAll),
         ("pause", OnFailure::Pause),
     ];
+
+    /// The name used in plans.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, policy)| *policy == self).map_or("", |(name, _)| name)
+    }
 }
 
 impl Plan {

@@ -39,7 +39,7 @@ pub(super) enum Command {
     },
     /// Run the plan forward; the same command again resumes an interrupted run
     Apply {
-        /// The plan file, a folder with plan.toml, or a plan that `plan --out` saved
+        /// The plan file, a folder with plan.toml, or a plan that `plan --out` saved (every command takes one)
         plan: PathBuf,
         /// Up to and including this step or phase
         #[arg(long, value_name = "STEP|PHASE")]

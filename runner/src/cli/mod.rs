@@ -18,6 +18,7 @@ use crate::error::{Result, RunnerError};
 use crate::executor::RunOptions;
 use crate::exit::Exit;
 use crate::rehearse::Asked;
+use crate::saved::SavedPlan;
 use crate::session::{Place, shell_words};
 use crate::style::{Style, plain};
 
@@ -70,13 +71,15 @@ fn report_error(error: &RunnerError, out: &Out) {
 fn dispatch(cli: Cli, out: &Out) -> Result<Exit> {
     let global = cli.global;
     let command_line = shell_words(std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()));
-    let place = |plan: PathBuf| Place {
-        plan,
-        root: global.root.clone(),
-        state: global.state.clone(),
-        binds: global.bind.iter().map(|(n, p)| (n.clone(), PathBuf::from(p))).collect(),
-        vars: global.var.iter().cloned().collect::<BTreeMap<_, _>>(),
-        rehearsal: false,
+    let place = |plan: PathBuf| {
+        SavedPlan::resolve(Place {
+            plan,
+            root: global.root.clone(),
+            state: global.state.clone(),
+            binds: global.bind.iter().map(|(n, p)| (n.clone(), PathBuf::from(p))).collect(),
+            vars: global.var.iter().cloned().collect::<BTreeMap<_, _>>(),
+            ..Place::default()
+        })
     };
     let options = |locking: &Locking| RunOptions {
         jobs: global.jobs,
@@ -87,40 +90,43 @@ fn dispatch(cli: Cli, out: &Out) -> Result<Exit> {
     };
     match cli.command {
         Command::Steps { kind, schema } => commands::steps::run(kind.as_deref(), schema, out),
-        Command::Check { plan } => commands::check::run(&place(plan), out),
+        Command::Check { plan } => commands::check::run(&place(plan)?, out),
         Command::Completions { shell } => commands::completions::run(shell, out),
         Command::New { what } => commands::new::run(&what, out),
         Command::Plan { plan, exit_code, out: file, exact } => {
-            block_on(commands::plan::run(place(plan), &commands::plan::Asked { exit_code, file, exact }, out))
+            block_on(commands::plan::run(place(plan)?, &commands::plan::Asked { exit_code, file, exact }, out))
         }
         Command::Apply { plan, to, require_rehearsal, locking } => {
             let options = RunOptions { to, ..options(&locking) };
-            block_on_stoppable(|stop| commands::apply::run(place(plan), options, require_rehearsal, stop, out))
+            let place = place(plan)?;
+            block_on_stoppable(|stop| commands::apply::run(place, options, require_rehearsal, stop, out))
         }
         Command::Rehearse { plan, to, keep, scratch } => {
             let asked = Asked { to, keep, scratch, jobs: global.jobs };
-            block_on_stoppable(|stop| commands::rehearse::run(place(plan), asked, stop, out))
+            let place = place(plan)?;
+            block_on_stoppable(|stop| commands::rehearse::run(place, asked, stop, out))
         }
-        Command::Verify { plan } => block_on(commands::verify::run(place(plan), out)),
+        Command::Verify { plan } => block_on(commands::verify::run(place(plan)?, out)),
         Command::Rollback { plan, to, accept_loss, locking } => {
             let options = RunOptions { to, accept_loss, ..options(&locking) };
-            block_on_stoppable(|stop| commands::rollback::run(place(plan), options, global.yes, stop, out))
+            let place = place(plan)?;
+            block_on_stoppable(|stop| commands::rollback::run(place, options, global.yes, stop, out))
         }
         Command::Prune { plan, keep, locking } => {
-            block_on(commands::prune::run(place(plan), keep, options(&locking), global.yes, out))
+            block_on(commands::prune::run(place(plan)?, keep, options(&locking), global.yes, out))
         }
-        Command::Status { plan } => block_on(commands::status::run(place(plan), out)),
-        Command::History { plan } => commands::history::run(place(plan), out),
-        Command::Explain { plan } => block_on(commands::explain::run(place(plan), out)),
+        Command::Status { plan } => block_on(commands::status::run(place(plan)?, out)),
+        Command::History { plan } => commands::history::run(place(plan)?, out),
+        Command::Explain { plan } => block_on(commands::explain::run(place(plan)?, out)),
         Command::Accept { plan, step, note, locking } => {
-            block_on(commands::accept::run(place(plan), &step, &note, options(&locking), out))
+            block_on(commands::accept::run(place(plan)?, &step, &note, options(&locking), out))
         }
         Command::Resolve { plan, step, claim, note, unproven, locking } => {
             let said = Said { claim, note, unproven };
-            block_on(commands::resolve::run(place(plan), &step, &said, options(&locking), out))
+            block_on(commands::resolve::run(place(plan)?, &step, &said, options(&locking), out))
         }
         Command::Baseline { plan, to, locking } => {
-            block_on(commands::baseline::run(place(plan), &to, options(&locking), out))
+            block_on(commands::baseline::run(place(plan)?, &to, options(&locking), out))
         }
         Command::Demo { name, dir, shape, build_only } => {
             block_on_stoppable(|stop| commands::demo::run(name, dir, shape, build_only, global.jobs, stop, out))

@@ -9,18 +9,18 @@ use crate::exit::Exit;
 use crate::host::Stop;
 use crate::rehearse::Proof;
 use crate::saved::SavedPlan;
-use crate::session::{Place, Session};
+use crate::session::{Place, Session, shell_words};
 
 pub(crate) async fn run(
     place: Place,
-    options: RunOptions,
+    mut options: RunOptions,
     require_rehearsal: bool,
     stop: Stop,
     out: &Out,
 ) -> Result<Exit> {
     out.only(&[Format::Text, Format::Json])?;
-    let (place, mut options) = saved(place, options)?;
     let session = Session::open(place)?;
+    options.bound.extend(saved(&session)?);
     if require_rehearsal {
         options.bound.push(rehearsed(&session, options.to.as_deref())?);
     }
@@ -30,20 +30,18 @@ pub(crate) async fn run(
     Ok(report.outcome.into())
 }
 
-/// A saved plan in place of a plan file: the plan that it names, bound to what it was saved for.
-fn saved(place: Place, mut options: RunOptions) -> Result<(Place, RunOptions)> {
-    let file = place.plan.clone();
-    let Some(saved) = SavedPlan::read(&file)? else { return Ok((place, options)) };
-    options.bound.push(Bound {
-        what: format!("the saved plan `{}`", file.display()),
-        binding: saved.binding.clone(),
-        remedy: format!(
-            "look at what it comes to now, and save that: `{} --out {}`",
-            "cutover plan PLAN",
-            file.display()
-        ),
-    });
-    Ok((saved.place(&file, place)?, options))
+/// The saved plan that was given in place of a plan file.
+fn saved(session: &Session) -> Result<Option<Bound>> {
+    let Some(said) = &session.place.said else { return Ok(None) };
+    let Some(saved) = SavedPlan::read(&said.plan)? else { return Ok(None) };
+    let file = said.plan.display();
+    let again = format!("{} --out {}", session.command_line("plan"), shell_words([file.to_string()]));
+    Ok(Some(Bound {
+        what: format!("the saved plan `{file}`"),
+        saved: Some(std::path::absolute(&said.plan).map_err(|e| RunnerError::io(format!("`{file}`"), e))?),
+        binding: saved.binding,
+        remedy: format!("look at what it comes to now, and save that: `{again}`"),
+    }))
 }
 
 /// The rehearsal that this run relies on.
@@ -57,6 +55,7 @@ fn rehearsed(session: &Session, to: Option<&str>) -> Result<Bound> {
     }
     Ok(Bound {
         what: format!("the rehearsal of {}", proof.at),
+        saved: None,
         binding: proof.binding,
         remedy: format!("rehearse it as it is now: `{rehearse}`"),
     })

@@ -15,7 +15,7 @@ use crate::executor::{Look, Preview, drift, estranged, ledger_rows, preview, rea
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::recorder::journal_error;
-use crate::saved::SavedPlan;
+use crate::saved::{SavedPlan, folder_of};
 use crate::secrets::Secrets;
 use crate::session::{Place, Session, shell_words};
 use crate::style::{Style, count, plain};
@@ -34,6 +34,9 @@ pub(crate) struct Asked {
 pub(crate) async fn run(place: Place, asked: &Asked, out: &Out) -> Result<Exit> {
     out.only(&[Format::Text, Format::Json, Format::Markdown])?;
     let session = Session::open(place)?;
+    if let Some(file) = &asked.file {
+        SavedPlan::refuse_overwriting(&session, file)?;
+    }
     let (state, _) = session.journalled().map_err(journal_error)?;
     let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
     let cx = reader_context(&session, &emitter, &Stop::default(), &state);
@@ -47,7 +50,7 @@ pub(crate) async fn run(place: Place, asked: &Asked, out: &Out) -> Result<Exit> 
     let text = |style| secrets.mask(&text(&session, &found, open, style));
     if let Some(file) = &asked.file {
         let depth = if asked.exact { Depth::Content } else { Depth::Schema };
-        let binding = Binding::of(&session, &cx, depth).await?;
+        let binding = Binding::of(&session, &cx, depth, Some(folder_of(file)?)).await?;
         SavedPlan::new(&session, file, binding, text(Style { color: false }))?.write(file)?;
     }
     match out.format {

@@ -96,9 +96,8 @@ fn remarks(session: &Session, state: &PlanState, rows: &LedgerRows, unread: Opti
     }
     match (&run.outcome, &state.unwinding) {
         (_, Some(open)) => {
-            let command = if open.failure { "apply" } else { "rollback" };
-            let to = &open.to;
-            lines.push(format!("an unwinding to {to} has not ended; go on with: {}", session.command_line(command)));
+            let next = if open.failure { session.forward(run) } else { session.command_line("rollback") };
+            lines.push(format!("an unwinding to {} has not ended; go on with: {next}", open.to));
         }
         (None, None) => {
             let next = session.going_on(run);

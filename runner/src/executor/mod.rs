@@ -17,6 +17,7 @@ mod selection;
 mod unwind;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -68,6 +69,8 @@ pub struct RunOptions {
 pub(crate) struct Bound {
     /// It, in words.
     pub what: String,
+    /// The saved plan (absolute); none for a rehearsal.
+    pub saved: Option<PathBuf>,
     /// What it holds for.
     pub binding: Binding,
     /// What to do when that moved.

@@ -9,8 +9,7 @@ use cutover_core::journal::{PlanState, Record, RunCommand, RunState, StoredStep}
 use cutover_core::plan::PlanStep;
 use cutover_core::{EventKind, Outcome, StepContext, StepError, StepInfo, TargetSeen};
 
-use super::{Report, RunOptions, locks, order, survey_context};
-use crate::binding::Binding;
+use super::{Bound, Report, RunOptions, locks, order, survey_context};
 use crate::clock;
 use crate::error::{Result, RunnerError};
 use crate::exit::Exit;
@@ -70,7 +69,7 @@ impl<'a> Run<'a> {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             to: options.to.clone(),
-            bound_to: options.bound.iter().map(|b| b.binding.digest()).collect(),
+            bound_to: options.bound.iter().map(Bound::journalled).collect(),
         }];
         let previous = state.run.clone();
         let recorder = Arc::new(Recorder::new(
@@ -104,23 +103,23 @@ impl<'a> Run<'a> {
     }
 
     /// Refuses unless what the run is bound to still holds. A run that an earlier one of the same binding began, and did
-    /// not finish, goes on: the targets moved by that one.
+    /// not finish, goes on: the targets moved by that one, but nothing moved what runs.
     pub(super) async fn refuse_moved(&self) -> Result<()> {
         let cx = self.context_of(StepInfo::default());
         for bound in &self.options.bound {
-            let digest = bound.binding.digest();
-            let unfinished = self.previous.as_ref().filter(|r| r.outcome.as_deref() != Some("done"));
-            if unfinished.is_some_and(|r| r.bound_to.contains(&digest)) {
-                continue;
-            }
-            let now = Binding::of(self.session, &cx, bound.binding.depth()).await?;
-            let moved = bound.binding.moved(&now);
+            let begun = self.previous.as_ref().is_some_and(|run| bound.binding.is_under_way(run));
+            let now = bound.binding.now(self.session, &cx).await?;
+            let moved = if begun { bound.binding.edited(&now) } else { bound.binding.moved(&now) };
             if !moved.is_empty() {
-                return Err(RunnerError::new(
-                    Exit::Drift,
-                    format!("{} does not hold any more: {}; nothing was changed", bound.what, moved.join("; ")),
-                )
-                .with_help(bound.remedy.clone()));
+                let what = format!("{} does not hold any more: {}; nothing was changed", bound.what, moved.join("; "));
+                let rollback = self.session.command_line("rollback");
+                return Err(RunnerError::new(Exit::Drift, what).with_help(match begun {
+                    true => format!(
+                        "undo the edit, then the same command; or undo what was begun (`{rollback}`), and then {}",
+                        bound.remedy
+                    ),
+                    false => bound.remedy.clone(),
+                }));
             }
         }
         Ok(())

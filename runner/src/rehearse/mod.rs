@@ -106,7 +106,7 @@ pub(crate) async fn rehearse(
 async fn settled(session: &Session, cx: &StepContext) -> Result<Binding> {
     executor::check_targets(session, cx).await?;
     refuse_unsettled(session, cx).await?;
-    Binding::of(session, cx, Depth::Schema).await
+    Binding::of(session, cx, Depth::Schema, None).await
 }
 
 /// Only what stands still can be rehearsed: a run that was interrupted has to end first, and drift to be settled.

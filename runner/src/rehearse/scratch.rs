@@ -72,6 +72,7 @@ impl Scratch {
             binds: self.binds.clone(),
             vars: session.place.vars.clone(),
             rehearsal: true,
+            said: None,
         }
     }
 

@@ -16,18 +16,22 @@ impl Session {
 
     /// How the operator would call `command` on this plan.
     pub fn command_line(&self, command: &str) -> String {
-        let mut words = vec![self.plan_file.display().to_string()];
+        let (plan, place) = match &self.place.said {
+            Some(said) => (&said.plan, &**said),
+            None => (&self.plan_file, &self.place),
+        };
+        let mut words = vec![plan.display().to_string()];
         let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
-        if let Some(root) = &self.place.root {
+        if let Some(root) = &place.root {
             option("root", root.display().to_string());
         }
-        if let Some(state) = &self.place.state {
+        if let Some(state) = &place.state {
             option("state", state.display().to_string());
         }
-        for (name, path) in &self.place.binds {
+        for (name, path) in &place.binds {
             option("bind", format!("{name}={}", path.display()));
         }
-        for (name, value) in &self.place.vars {
+        for (name, value) in &place.vars {
             option("var", format!("{name}={value}"));
         }
         format!("cutover {command} {}", shell_words(&words))
@@ -41,20 +45,49 @@ impl Session {
             RunCommand::Apply => ("apply", run.to.clone().filter(known)),
             RunCommand::Administer => ("apply", None),
         };
-        self.command_again(command, &RunOptions { to, ..RunOptions::default() })
+        let options = RunOptions { to, ..RunOptions::default() };
+        if command == "rollback" { self.command_again(command, &options) } else { asked(self.forward(run), &options) }
+    }
+
+    /// `apply` after that run: what it was bound to still binds while it is not done.
+    pub(crate) fn forward(&self, run: &RunState) -> String {
+        let bound = || run.bound_to.iter().filter(|_| run.outcome.as_deref() != Some("done"));
+        let saved = bound().find_map(|b| b.saved.as_ref()).filter(|file| file.exists() && self.place.said.is_none());
+        let mut line = match saved {
+            Some(file) => {
+                let mut words = vec![file.display().to_string()];
+                words.extend(self.place.state.iter().flat_map(|s| ["--state".to_owned(), s.display().to_string()]));
+                format!("cutover apply {}", shell_words(words))
+            }
+            None => self.command_line("apply"),
+        };
+        if bound().any(|b| b.saved.is_none()) {
+            line.push_str(REQUIRED);
+        }
+        line
     }
 
     /// The same for a command that goes on with a run: with what that run was asked for.
     pub fn command_again(&self, command: &str, options: &RunOptions) -> String {
         let mut line = self.command_line(command);
-        if let Some(to) = &options.to {
-            line.push_str(&format!(" --to {}", shell_word(to)));
+        if options.bound.iter().any(|b| b.saved.is_none()) {
+            line.push_str(REQUIRED);
         }
-        if options.accept_loss {
-            line.push_str(" --accept-loss");
-        }
-        line
+        asked(line, options)
     }
+}
+
+const REQUIRED: &str = " --require-rehearsal";
+
+/// The command with what was asked of the run.
+fn asked(mut line: String, options: &RunOptions) -> String {
+    if let Some(to) = &options.to {
+        line.push_str(&format!(" --to {}", shell_word(to)));
+    }
+    if options.accept_loss {
+        line.push_str(" --accept-loss");
+    }
+    line
 }
 
 /// Words as a shell reads them again.

@@ -131,12 +131,8 @@ pub(super) struct Facts {
 
 /// Looks at everything.
 pub(super) async fn gather(place: Place) -> Result<Facts> {
-    let file = place.plan.clone();
+    let file = place.said.as_ref().map(|said| said.plan.clone()).unwrap_or_default();
     let saved = SavedPlan::read(&file)?;
-    let place = match &saved {
-        Some(saved) => saved.place(&file, place)?,
-        None => place,
-    };
     let session = Session::look(place)?;
     let mut facts = Facts { plan: session.plan.name.clone(), ..Facts::default() };
     (facts.journal, facts.state) = match session.journalled() {
@@ -159,13 +155,13 @@ pub(super) async fn gather(place: Place) -> Result<Facts> {
         }
     }
     if let Some(saved) = &saved {
-        let now = crate::binding::Binding::of(&session, &cx, saved.binding.depth()).await;
-        let mut moved = now.map_or_else(|error| vec![error.to_string()], |now| saved.binding.moved(&now));
         // What an unfinished run of this very plan moved does not count: it goes on.
-        let unfinished = facts.state.run.as_ref().filter(|run| run.outcome.as_deref() != Some("done"));
-        if unfinished.is_some_and(|run| run.bound_to.contains(&saved.binding.digest())) {
-            moved.clear();
-        }
+        let begun = facts.state.run.as_ref().is_some_and(|run| saved.binding.is_under_way(run));
+        let moved = match saved.binding.now(&session, &cx).await {
+            Ok(now) if begun => saved.binding.edited(&now),
+            Ok(now) => saved.binding.moved(&now),
+            Err(error) => vec![error.to_string()],
+        };
         facts.saved = Some(Saved { file: file.display().to_string(), moved });
     }
     facts.commands = commands(&session, &facts);
@@ -261,7 +257,7 @@ fn commands(session: &Session, facts: &Facts) -> Commands {
     let line = |command: &str| session.command_line(command);
     let again = facts.state.run.as_ref().map_or_else(|| line("apply"), |run| session.going_on(run));
     let mut commands = Commands {
-        apply: line("apply"),
+        apply: facts.state.run.as_ref().map_or_else(|| line("apply"), |run| session.forward(run)),
         again,
         rollback: line("rollback"),
         status: line("status"),
@@ -273,10 +269,7 @@ fn commands(session: &Session, facts: &Facts) -> Commands {
         save: None,
     };
     if let Some(saved) = &facts.saved {
-        let file = shell_words([&saved.file]);
-        commands.apply = format!("cutover apply {file}");
-        commands.explain = format!("cutover explain {file}");
-        commands.save = Some(format!("{} --out {file}", line("plan")));
+        commands.save = Some(format!("{} --out {}", line("plan"), shell_words([&saved.file])));
     }
     commands
 }
