@@ -70,6 +70,10 @@ impl SavedPlan {
 
     /// Reads a saved plan; none when `file` is something else (a plan in TOML, a folder).
     pub(crate) fn read(file: &Path) -> Result<Option<Self>> {
+        // A pipe is read once, by whoever reads it as a plan.
+        if !file.is_file() {
+            return Ok(None);
+        }
         let mut text = Vec::new();
         let read = File::open(file).and_then(|opened| opened.take(MOST_BYTES).read_to_end(&mut text));
         if read.is_err() {
