@@ -117,3 +117,43 @@ fn a_claim_about_a_fill_in_pieces_counts_what_its_ledger_and_its_rows_say() {
     system.cutover("rollback", &["--yes"]).expect_code(0);
     assert_eq!(system.ask("SELECT count(*) FROM copies"), "0");
 }
+
+/// A script whose `down` fails.
+fn script(up: &str) -> System {
+    let plan = "name = \"rows\"\n[targets.app]\nkind = \"sqlite\"\npath = \"app.db\"\n[[phase]]\nname = \"p\"\nlayer = \"storage\"\n\
+        [[phase.step]]\nid = \"s\"\nuse = \"sqlite.script\"\ntarget = \"app\"\nwith = { up = \"s.sql\", down = \"s.down.sql\" }\n";
+    let system = System::new("CREATE TABLE orders (id INTEGER PRIMARY KEY); INSERT INTO orders VALUES (1);", plan);
+    system.write("s.sql", up);
+    system.write("s.down.sql", "DROP TABLE nowhere;");
+    system.cutover("apply", &[]).expect_code(0);
+    system.cutover("rollback", &["--yes"]).expect_code(101);
+    system
+}
+
+#[test]
+fn that_its_tables_are_gone_does_not_prove_that_the_rows_of_a_script_are() {
+    let claim = ["s", "--as", "rolled-back", "--note", "dropped by hand"];
+    for more in [
+        "INSERT INTO orders VALUES (77);",
+        "UPDATE orders SET id = 5;",
+        "WITH n AS (SELECT 77) INSERT INTO orders SELECT * FROM n;",
+        "ALTER TABLE orders ADD COLUMN note;",
+        "CREATE TRIGGER mirrored AFTER INSERT ON s BEGIN INSERT INTO orders VALUES (77); END; INSERT INTO s VALUES ('x');",
+    ] {
+        let system = script(&format!("CREATE TABLE s (a TEXT); {more}"));
+        let before = system.ask("SELECT * FROM orders");
+        system.ask("DROP TABLE s");
+        let refused = system.cutover("resolve", &claim).expect_code(101).stderr;
+        assert!(refused.contains("cannot be proven") && refused.contains("nothing was recorded"), "{more}: {refused}");
+        assert!(refused.contains("--unproven"), "{more}: {refused}");
+        assert_eq!(system.ask("SELECT count(*) FROM cutover_ledger"), "1", "{more}");
+        assert_eq!(system.ask("SELECT * FROM orders"), before);
+        let said = system.cutover("resolve", &[&claim[..], &["--unproven"]].concat()).expect_code(0).stdout;
+        assert!(said.contains("on your word"), "{more}: {said}");
+    }
+    // Rows of a table of its own are gone with that.
+    let system = script("CREATE TABLE s (a TEXT); CREATE INDEX i ON orders(id); INSERT INTO \"S\" VALUES ('x');");
+    system.ask("DROP TABLE s; DROP INDEX i;");
+    let said = system.cutover("resolve", &claim).expect_code(0).stdout;
+    assert!(!said.contains("word"), "{said}");
+}

@@ -1,7 +1,8 @@
 //! The step kind `sqlite.script`: SQL files, statement by statement, in the step's one transaction.
 //!
 //! Owns what a script may hold and what the plan says of it. A script cannot be inspected: whether it was applied is
-//! what the ledger says, whose row was written in the script's own transaction. Verify asks for that row and for the
+//! what the ledger says, whose row was written in the script's own transaction. While the row is there, that the objects
+//! are gone proves a claim to have taken it back only of a script that did nothing else. Verify asks for that row and for the
 //! objects that the script created, by name: a later step may alter them.
 
 use cutover_core::{
@@ -151,6 +152,22 @@ impl File {
     }
 }
 
+impl Script {
+    /// Whether all that the script does is gone with the objects that it creates.
+    fn only_creates(&self) -> bool {
+        let created = self.up.creates();
+        // A trigger of its own may write anywhere.
+        let triggers = created.iter().any(|object| object.starts_with("trigger "));
+        self.up.statements.iter().map(described).all(|change| match change.action {
+            Action::Create | Action::Check => true,
+            Action::Alter => change.object.strip_prefix("rows of ").is_some_and(|table| {
+                !triggers && created.iter().any(|object| object.eq_ignore_ascii_case(&format!("table {table}")))
+            }),
+            _ => false,
+        })
+    }
+}
+
 #[async_trait]
 impl MigrationStep for Script {
     fn describe(&self) -> Vec<Change> {
@@ -192,11 +209,14 @@ impl MigrationStep for Script {
             None => self.up.creates(),
         };
         let all = objects.len();
+        let whole = self.only_creates();
         let there = target
             .read(cx, move |conn| objects.iter().try_fold(0, |n, o| Ok(n + usize::from(is_there(conn, o)?))))
             .await?;
         Ok(match (known, there) {
             (true, there) if there == all => Standing::Applied,
+            // Somebody dropped them. What else the script did may be there still, and nothing shows it.
+            (true, 0) if !whole => Standing::Unknown,
             (true, 0) | (false, _) if there < all || all == 0 => Standing::Pending,
             (false, _) => Standing::Applied,
             (true, there) => Standing::Partial(format!("{there} of {all} objects that it created are there")),
