@@ -198,6 +198,9 @@ pub(crate) fn journal_error(error: JournalError) -> RunnerError {
         ),
         JournalError::NoRoom { .. } => RunnerError::new(Exit::NoTarget, message)
             .with_help("make room on that file system, then run the same command again"),
+        JournalError::NoFolder { .. } => RunnerError::new(Exit::NoTarget, message).with_help(
+            "look at what lies there and move it away, or name another folder with `--state DIR`; then run the same command again",
+        ),
         JournalError::File { .. } => no_access(message),
         JournalError::Store { source, .. } if is_access(&source) => no_access(message),
         JournalError::Store { .. } => RunnerError::new(Exit::NoTarget, message).with_help(GO_ON),

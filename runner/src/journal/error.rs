@@ -37,6 +37,14 @@ pub enum JournalError {
         /// The cause.
         source: std::io::Error,
     },
+    /// Something else lies in the place of the state folder.
+    #[error("the state folder `{path}` {why}")]
+    NoFolder {
+        /// The place.
+        path: String,
+        /// What it is.
+        why: &'static str,
+    },
     /// Written by a newer version of this program.
     #[error("journal `{path}` has format version {found}; this program knows up to {VERSION}")]
     Newer {

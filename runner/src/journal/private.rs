@@ -15,6 +15,7 @@ pub(crate) fn make_private_folder(path: &Path) -> Result<(), JournalError> {
     if path.is_dir() {
         return Ok(());
     }
+    refuse_no_folder(path)?;
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(failed)?;
     }
@@ -22,6 +23,16 @@ pub(crate) fn make_private_folder(path: &Path) -> Result<(), JournalError> {
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         other => other.map_err(failed),
     }
+}
+
+/// Refuses what lies in the place of a folder and is none.
+pub(super) fn refuse_no_folder(path: &Path) -> Result<(), JournalError> {
+    let why = match (path.is_dir(), path.symlink_metadata()) {
+        (true, _) | (_, Err(_)) => return Ok(()),
+        (false, Ok(found)) if found.is_symlink() && !path.exists() => "is a symbolic link that leads nowhere",
+        (false, Ok(_)) => "is no folder",
+    };
+    Err(JournalError::NoFolder { path: path.display().to_string(), why })
 }
 
 /// Makes an empty file that only its owner may read, unless it is there. A symbolic link on the way is refused.

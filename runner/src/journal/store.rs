@@ -18,7 +18,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, pa
 
 use super::chain::{GENESIS, link};
 use super::error::{Damage, JournalError, READ_ONLY, file, may_write, store, writable};
-use super::private::{make_private_file, make_private_folder};
+use super::private::{make_private_file, make_private_folder, refuse_no_folder};
 use super::reserve::{self, Reserve};
 
 /// The format version that this build writes.
@@ -49,7 +49,7 @@ impl Journal {
     pub fn open_read(state: &Path) -> Result<Option<Self>, JournalError> {
         let path = Self::path_in(state);
         if !path.exists() {
-            return Ok(None);
+            return refuse_no_folder(state).map(|()| None);
         }
         let flags =
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;

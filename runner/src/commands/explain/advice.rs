@@ -60,13 +60,13 @@ pub(super) fn advice(facts: &Facts) -> Advice {
 }
 
 fn closed(facts: &Facts) -> Option<Advice> {
-    let Journal::Closed(_) = &facts.journal else { return None };
+    let Journal::Closed { by_hand, .. } = &facts.journal else { return None };
     Some(
         Advice::new(
             format!("The journal of plan {} cannot be opened: nothing is run before it can.", facts.plan),
             &facts.commands.explain,
         )
-        .by_hand("use the version of this program that wrote it, or make the file readable"),
+        .by_hand(*by_hand),
     )
 }
 

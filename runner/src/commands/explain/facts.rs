@@ -33,7 +33,22 @@ pub(super) enum Journal {
     /// It cannot be believed, and why.
     Damaged(String),
     /// A newer version of this program wrote it, or it cannot be opened; and why.
-    Closed(String),
+    Closed {
+        why: String,
+        /// What a person does about it.
+        by_hand: &'static str,
+    },
+}
+
+impl Journal {
+    fn closed(error: &JournalError) -> Self {
+        let by_hand = match error {
+            JournalError::Newer { .. } => "use the version of this program that wrote it",
+            JournalError::NoFolder { .. } => "look at what lies in the place of the state folder, and move it away",
+            _ => "make the file readable, and its folder writable",
+        };
+        Self::Closed { why: error.to_string(), by_hand }
+    }
 }
 
 /// A step of the plan.
@@ -139,7 +154,7 @@ pub(super) async fn gather(place: Place) -> Result<Facts> {
         Ok((state, _)) if state.last_seq == 0 && state.run.is_none() => (Journal::Missing, state),
         Ok((state, _)) => (Journal::Read, state),
         Err(error @ JournalError::Damaged { .. }) => (Journal::Damaged(error.to_string()), PlanState::default()),
-        Err(error) => (Journal::Closed(error.to_string()), PlanState::default()),
+        Err(error) => (Journal::closed(&error), PlanState::default()),
     };
     let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
     let cx = reader_context(&session, &emitter, &Stop::default(), &facts.state);
@@ -208,7 +223,7 @@ fn look(step: &cutover_core::plan::PlanStep, rows: &LedgerRows) -> Step {
 
 /// Where journal, ledgers, plan and targets disagree.
 async fn differences(session: &Session, cx: &StepContext, rows: &mut LedgerRows, facts: &mut Facts) {
-    if matches!(facts.journal, Journal::Closed(_)) {
+    if matches!(facts.journal, Journal::Closed { .. }) {
         return;
     }
     let state = &facts.state;

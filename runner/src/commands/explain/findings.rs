@@ -116,7 +116,7 @@ fn journal(facts: &Facts) -> Option<Finding> {
             Finding::new(Kind::JournalDamaged, format!("The journal cannot be believed: {why}. {known}{others}"))
                 .safe("the next run sets the journal aside, deletes nothing, and makes a new one of that"),
         ),
-        Journal::Closed(why) => Some(
+        Journal::Closed { why, .. } => Some(
             Finding::new(Kind::JournalClosed, format!("The journal cannot be opened: {why}. {known}"))
                 .safe("nothing is changed as long as the journal cannot be read"),
         ),

@@ -30,7 +30,7 @@ fn of_journal(facts: &Facts, step: &Step) -> &'static str {
     let lost = match &facts.journal {
         Journal::Read => false,
         Journal::Missing => facts.steps.iter().any(|s| s.recorded),
-        Journal::Damaged(_) | Journal::Closed(_) => true,
+        Journal::Damaged(_) | Journal::Closed { .. } => true,
     };
     match facts.state.state_of(&step.id) {
         S::Applied => "applied",
