@@ -122,6 +122,18 @@ pub fn remove_all(path: &Path) -> io::Result<()> {
     Place::of(path)?.remove_all()
 }
 
+/// The same where folders of it are closed to their owner too: for what nobody but us made.
+pub fn remove_closed(path: &Path) -> io::Result<()> {
+    let place = Place::of(path)?;
+    match place.remove_all() {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            place.open_all()?;
+            place.remove_all()
+        }
+        other => other,
+    }
+}
+
 fn write_partial(partial: &Place, bytes: &[u8], mode: u32) -> io::Result<()> {
     match partial.remove() {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),

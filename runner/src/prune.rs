@@ -9,6 +9,7 @@ use cutover_core::disk;
 use cutover_core::{SnapshotManifest, StepContext, StepInfo};
 
 use crate::error::{Result, RunnerError};
+use crate::exit::Exit;
 use crate::journal::{DAMAGED, damaged_number};
 use crate::recorder::journal_error;
 use crate::rehearse::in_use;
@@ -64,11 +65,14 @@ pub(crate) async fn leftovers(session: &Session, cx: &StepContext, keep: usize) 
 /// Deletes one thing.
 pub(crate) fn delete(leftover: &Leftover) -> Result<()> {
     let path = &leftover.path;
-    let deleted = match disk::remove_all(path) {
+    let deleted = match disk::remove_closed(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
         other => other,
     };
-    deleted.map_err(|e| RunnerError::io(format!("cannot delete `{}`", path.display()), e))
+    deleted.map_err(|e| {
+        RunnerError::new(Exit::NoTarget, format!("cannot delete `{}`: {e}", path.display()))
+            .with_help("mend its owner or its file system, or delete it by hand; then run the same command again")
+    })
 }
 
 /// The folders of every snapshot that a step which may have effects remembers, whichever plan of this journal it is of.

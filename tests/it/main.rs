@@ -19,6 +19,7 @@ mod restoring;
 mod rollback;
 mod room;
 mod saved;
+mod scratch;
 mod screens;
 mod sets;
 mod step_crate;

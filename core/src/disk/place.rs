@@ -1,10 +1,11 @@
 //! A name in an open folder: what is done to it happens in that folder, whatever becomes of the path meanwhile.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path};
 
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, mkdirat, openat, renameat, symlinkat, unlinkat};
@@ -70,6 +71,11 @@ impl Place {
         Ok(remove_all(&self.folder, &self.name)?)
     }
 
+    /// Gives its owner all rights on it and on every folder in it. No link is followed.
+    pub(super) fn open_all(&self) -> io::Result<()> {
+        open_all(&self.folder, &self.name)
+    }
+
     pub(super) fn make_dir(&self, mode: u32) -> io::Result<()> {
         Ok(mkdirat(&self.folder, &self.name, Mode::from_raw_mode(mode))?)
     }
@@ -94,6 +100,26 @@ fn remove_all(above: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
         }
     }
     unlinkat(above, name, AtFlags::REMOVEDIR)
+}
+
+fn open_all(above: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    let folder = match openat(above, name, entering(), Mode::empty()) {
+        Err(Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+        other => other?,
+    };
+    // By this name it is the folder that was opened, whatever lies in its place by now.
+    let opened = format!("/proc/self/fd/{}", folder.as_raw_fd());
+    let mode = fs::metadata(&opened)?.permissions().mode();
+    fs::set_permissions(&opened, fs::Permissions::from_mode(mode | 0o700))?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = openat(&folder, ".", flags, Mode::empty())?;
+    for entry in Dir::read_from(&folder)?.collect::<Result<Vec<_>, _>>()? {
+        match entry.file_name().to_bytes() {
+            b"." | b".." => {}
+            inside => open_all(&folder, OsStr::from_bytes(inside))?,
+        }
+    }
+    Ok(())
 }
 
 /// To go through a folder asks for no permission to list it.

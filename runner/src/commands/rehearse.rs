@@ -110,6 +110,12 @@ fn as_text(session: &Session, found: &Rehearsal, style: Style) -> String {
             figures.not_rehearsed.iter().map(|(s, why)| vec![s.clone(), why.clone()]).collect(),
         ));
     }
+    if !figures.leading_out.is_empty() {
+        let links = count(figures.leading_out.len(), "link");
+        text.push_str(&format!("\nlead out of the copy: {links}\n"));
+        let rows = figures.leading_out.iter().map(|(link, end)| vec![link.clone(), end.clone()]);
+        text.push_str(&columns(&[], rows.collect()));
+    }
     if let Some(kept) = &found.kept {
         text.push_str(&format!("\nthe copy is kept in {}\n", kept.display()));
     }

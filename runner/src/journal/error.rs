@@ -38,12 +38,10 @@ pub enum JournalError {
         source: std::io::Error,
     },
     /// Something else lies in the place of the state folder.
-    #[error("the state folder `{path}` {why}")]
+    #[error("`{path}`, where the state folder would be, is no folder")]
     NoFolder {
         /// The place.
         path: String,
-        /// What it is.
-        why: &'static str,
     },
     /// Written by a newer version of this program.
     #[error("journal `{path}` has format version {found}; this program knows up to {VERSION}")]

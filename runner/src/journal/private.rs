@@ -27,12 +27,10 @@ pub(crate) fn make_private_folder(path: &Path) -> Result<(), JournalError> {
 
 /// Refuses what lies in the place of a folder and is none.
 pub(super) fn refuse_no_folder(path: &Path) -> Result<(), JournalError> {
-    let why = match (path.is_dir(), path.symlink_metadata()) {
-        (true, _) | (_, Err(_)) => return Ok(()),
-        (false, Ok(found)) if found.is_symlink() && !path.exists() => "is a symbolic link that leads nowhere",
-        (false, Ok(_)) => "is no folder",
-    };
-    Err(JournalError::NoFolder { path: path.display().to_string(), why })
+    if path.is_dir() || path.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    Err(JournalError::NoFolder { path: path.display().to_string() })
 }
 
 /// Makes an empty file that only its owner may read, unless it is there. A symbolic link on the way is refused.

@@ -3,6 +3,7 @@
 //!
 //! The real system is only read, but for the proof that is kept in state. Owns the order; the copy is `scratch`'s.
 
+mod links;
 mod needs;
 mod proof;
 mod scratch;
@@ -71,14 +72,15 @@ pub(crate) async fn rehearse(
     let survey = patient_context(session, &emitter, stop);
     let still = Still::begin(session)?;
     let binding = still.unless_moved(settled(session, &survey).await)?;
-    let folder = asked.scratch.clone().unwrap_or_else(|| session.state_dir.join("scratch"));
-    let mut scratch = Scratch::new(folder.clone(), asked.keep)?;
+    let mut scratch = Scratch::new(session, asked.scratch.as_deref(), asked.keep)?;
     let mut figures = Figures::default();
 
     needs::check(session, &scratch, &survey).await?;
     tell(&emitter, "copying the system");
     let began = Instant::now();
-    figures.bytes = still.unless_moved(scratch.fill(session, &survey).await)?;
+    let out = still.unless_moved(scratch.fill(session, &survey).await)?;
+    figures.leading_out = out.into_iter().map(|(link, end)| (session.shown(&link), end)).collect();
+    figures.bytes = scratch.bytes();
     figures.shared = shares_blocks(&session.root, scratch.folder());
     figures.elsewhere = !same_file_system(&session.root, scratch.folder());
     figures.copy = began.elapsed().as_secs_f64();

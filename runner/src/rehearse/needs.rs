@@ -8,6 +8,7 @@ use cutover_core::journal::StepState;
 use cutover_core::room::{room, shares_blocks, size};
 use cutover_core::{Access, Reversal, StepContext};
 
+use super::links::Links;
 use super::scratch::{Scratch, is_lock};
 use crate::error::{Result, RunnerError};
 use crate::exit::Exit;
@@ -71,8 +72,8 @@ impl Needs {
                 needs.copies += bytes_of(session, name, cx).await?;
             }
         }
-        let (root, left_out) = (session.root.clone(), scratch.left_out(session));
-        needs.copies += cx.blocking(move || Ok(bytes(&root, &left_out))).await?;
+        let (root, left_out, links) = (session.root.clone(), scratch.left_out(session), scratch.links(session));
+        needs.copies += cx.blocking(move || Ok(bytes(&root, &left_out, &links, &mut BTreeSet::new()))).await?;
         Ok(needs)
     }
 }
@@ -84,14 +85,16 @@ async fn bytes_of(session: &Session, name: &str, cx: &StepContext) -> Result<u64
     }
 }
 
-/// Bytes of the files under `folder` that are copied as they lie there. What cannot be read shows when it is copied.
-fn bytes(folder: &Path, left_out: &BTreeSet<PathBuf>) -> u64 {
+/// Bytes of the files under `folder` that are copied as they lie there, and of those outside that links lead to. What
+/// cannot be read shows when it is copied.
+fn bytes(folder: &Path, left_out: &BTreeSet<PathBuf>, links: &Links, seen: &mut BTreeSet<PathBuf>) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let wanted = entries.map(|e| e.path()).filter(|path| !left_out.contains(path) && !is_lock(path));
-    let size = |path: PathBuf| match path.symlink_metadata() {
-        Ok(found) if found.is_dir() => bytes(&path, left_out),
+    let mut size = |path: PathBuf| match path.symlink_metadata() {
+        Ok(found) if found.is_dir() => bytes(&path, left_out, links, seen),
+        Ok(found) if found.is_symlink() => links.bytes(&path, seen),
         Ok(found) if found.is_file() => found.len(),
         _ => 0,
     };
-    wanted.map(size).sum()
+    wanted.map(&mut size).sum()
 }

@@ -57,6 +57,8 @@ pub(crate) struct Figures {
     pub space: u64,
     /// What was not rehearsed, and why: by step.
     pub not_rehearsed: BTreeMap<String, String>,
+    /// Links of the system that lead out of what was copied, and where they led in the copy: by path.
+    pub leading_out: BTreeMap<String, String>,
 }
 
 /// One step of a rehearsal.

@@ -4,26 +4,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cutover_core::disk::{self, private_dir};
-use cutover_core::{StepContext, StepInfo, fault};
+use cutover_core::{StepContext, StepInfo, Target, fault};
 
+use super::links::Links;
 use crate::error::{Result, RunnerError};
 use crate::exit::Exit;
 use crate::journal::Journal;
-use crate::lock::{Holder, Lock, host_name};
+use crate::lock::{Holder, Lock, LockError, host_name};
 use crate::prune::bytes;
 use crate::recorder::journal_error;
-use crate::session::{Place, Session, real_path};
+use crate::session::{Place, Session, real_path, shell_words};
 
 /// A copy of a system to rehearse on; removed when it is dropped, unless it is kept.
 #[derive(Debug)]
 pub(super) struct Scratch {
     folder: PathBuf,
     keep: bool,
+    /// The folder is ours too, and goes with what is in it.
+    ours: bool,
     /// Where the copied targets lie that are not inside the root.
     binds: BTreeMap<String, PathBuf>,
     /// As long as it is held nobody else removes the folder.
@@ -31,31 +33,23 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// Makes the folder. Whatever a killed rehearsal left there goes first.
-    pub(super) fn new(folder: PathBuf, keep: bool) -> Result<Self> {
-        if folder.is_symlink() {
-            let message = format!("the scratch folder `{}` is a symbolic link", folder.display());
-            return Err(
-                RunnerError::usage(message).with_help("remove the link, or name another folder: `--scratch DIR`")
-            );
-        }
-        let folder = real_path(&folder).unwrap_or(folder);
-        let mark = folder.join(MARK);
-        let occupied = fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some());
-        if occupied && !mark.exists() {
-            return Err(RunnerError::usage(format!("the scratch folder `{}` is not empty", folder.display()))
-                .with_help("name a folder that is empty or not there yet"));
-        }
+    /// Makes the copy's folder in the state folder, or uses `elsewhere`. What a killed rehearsal left there goes first.
+    pub(super) fn new(session: &Session, elsewhere: Option<&Path>, keep: bool) -> Result<Self> {
+        let folder = elsewhere.map_or_else(|| session.state_dir.join("scratch"), Path::to_owned);
+        refuse_unfit(session, &folder, elsewhere.is_some())?;
+        // Links of the copy lead here by this path.
+        let folder = std::path::absolute(&folder).map_or(folder, |folder| real(&folder));
+        // An empty folder that the operator has is given back as it was.
+        let ours = elsewhere.is_none() || !folder.exists();
         private_dir(&folder)?;
-        let lock = Lock::acquire(&mark, &holder(), Duration::ZERO).map_err(|e| {
-            RunnerError::new(Exit::Locked, format!("another rehearsal is under way: {e}"))
-                .with_help("wait for its end, or name another place for the copy with `--scratch DIR`")
+        let lock = Lock::acquire(&folder.join(MARK), &holder(), Duration::ZERO).map_err(|e| match e {
+            LockError::Held { .. } => RunnerError::new(Exit::Locked, format!("another rehearsal is under way: {e}"))
+                .with_help("wait for its end, or name another place for the copy with `--scratch DIR`"),
+            _ => RunnerError::new(Exit::NoTarget, e.to_string()).with_help(ELSEWHERE),
         })?;
-        if occupied {
-            empty(&folder)?;
-        }
+        empty(&folder)?;
         fault::point(fault::REHEARSAL_BEGUN);
-        Ok(Self { folder, keep, binds: BTreeMap::new(), _lock: lock })
+        Ok(Self { folder, keep, ours, binds: BTreeMap::new(), _lock: lock })
     }
 
     /// The copied root.
@@ -76,50 +70,68 @@ impl Scratch {
         }
     }
 
-    /// Copies the targets, the rest of the root and the journal; returns the bytes of it all.
-    pub(super) async fn fill(&mut self, session: &Session, cx: &StepContext) -> Result<u64> {
+    /// Where the copy of a target goes, and whether that is inside the copied root.
+    fn place_of(&self, session: &Session, target: &dyn Target) -> (PathBuf, bool) {
+        let (name, path) = (target.name(), target.path());
+        match path.strip_prefix(&session.root).ok().filter(|_| !session.place.binds.contains_key(name)) {
+            Some(path) => (self.root().join(path), true),
+            None => {
+                let file = path.file_name().map_or_else(|| name.into(), ToOwned::to_owned);
+                (self.folder.join("bound").join(name).join(file), false)
+            }
+        }
+    }
+
+    /// The links of the copy.
+    pub(super) fn links(&self, session: &Session) -> Links {
+        let mut copies = vec![(session.root.clone(), self.root())];
+        for target in session.targets.values() {
+            let (to, inside) = self.place_of(session, target.as_ref());
+            if !inside || !target.files().is_empty() {
+                copies.push((real(target.path()), to));
+            }
+        }
+        Links::new(copies, self.folder.join("outside"))
+    }
+
+    /// Copies the targets, the rest of the root and the journal. Returns the links that lead out of it, and what became
+    /// of them.
+    pub(super) async fn fill(&mut self, session: &Session, cx: &StepContext) -> Result<BTreeMap<PathBuf, String>> {
         let root = self.root();
         private_dir(&root)?;
         // Folders outside of the root, whose targets leave their copying to whoever copies the folder.
         let mut outside = Vec::new();
         for (name, target) in session.targets.iter() {
-            let inside =
-                target.path().strip_prefix(&session.root).ok().filter(|_| !session.place.binds.contains_key(name));
-            let to = match inside {
-                Some(path) => root.join(path),
-                None => {
-                    let file = target.path().file_name().map_or_else(|| name.into(), ToOwned::to_owned);
-                    let to = self.folder.join("bound").join(name).join(file);
-                    self.binds.insert(name.clone(), to.clone());
-                    to
-                }
-            };
+            let (to, inside) = self.place_of(session, target.as_ref());
+            if !inside {
+                self.binds.insert(name.clone(), to.clone());
+            }
             if let Some(parent) = to.parent() {
                 private_dir(parent)?;
             }
             let named = cx.for_step(StepInfo { id: format!("copying {name}"), ..cx.info().clone() });
             target.copy_to(&named, &to).await.map_err(|e| if cx.stop_requested() { stopped() } else { e.into() })?;
-            if inside.is_none() && target.files().is_empty() {
+            if !inside && target.files().is_empty() {
                 outside.push((target.path().to_owned(), to));
             }
             fault::point(fault::REHEARSAL_TARGET);
         }
         let copies = std::iter::once((session.root.clone(), root)).chain(outside).collect();
-        let copying = Copying { copies, left_out: self.left_out(session), cx: cx.clone() };
-        cx.blocking(move || Ok(copying.all())).await??;
+        let links = self.links(session);
+        let copying = Copying { copies, left_out: self.left_out(session), links, cx: cx.clone() };
+        let out = cx.blocking(move || Ok(copying.all())).await??;
         let state = self.folder.join("state");
         private_dir(&state)?;
         if let Some(journal) = Journal::open_read(&session.state_dir).map_err(journal_error)? {
             journal.copy_to(&state).map_err(journal_error)?;
         }
-        Ok(self.bytes())
+        Ok(out)
     }
 
     /// What of the root is not copied as it lies there: what targets copy themselves, the state folder, this folder.
     pub(super) fn left_out(&self, session: &Session) -> BTreeSet<PathBuf> {
         let mut left_out: BTreeSet<PathBuf> = session.targets.values().flat_map(|t| t.files()).collect();
-        let real = |path: &Path| real_path(path).unwrap_or_else(|_| path.to_owned());
-        left_out.extend([real(&session.state_dir), real(&self.folder)]);
+        left_out.extend([session.state_dir.clone(), real(&session.state_dir), self.folder.clone()]);
         left_out
     }
 
@@ -136,15 +148,25 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if !self.keep {
-            // What cannot be removed now goes with the next rehearsal, or with `prune`.
-            let _ = empty(&self.folder).and_then(|()| remove(&self.folder));
-        }
+        // What cannot be removed now goes with the next rehearsal, or with `prune`.
+        let _ = if self.keep && self.root().exists() {
+            fs::write(self.folder.join(KEPT), "")
+        } else {
+            empty(&self.folder).and_then(|()| remove(&self.folder, self.ours)).map_err(std::io::Error::other)
+        };
     }
 }
 
 /// Tells a scratch folder of ours from anything else.
 const MARK: &str = ".cutover-scratch";
+
+/// Says that the copy is to stay.
+const KEPT: &str = ".cutover-kept";
+
+/// All that a rehearsal makes there beside the mark.
+const MADE: &[&str] = &["bound", "outside", "root", "state"];
+
+const ELSEWHERE: &str = "the real system was only read; `--scratch DIR` names another place for the copy";
 
 /// Whether a rehearsal is using the scratch folder.
 pub(crate) fn in_use(folder: &Path) -> bool {
@@ -152,25 +174,78 @@ pub(crate) fn in_use(folder: &Path) -> bool {
     fs::File::open(folder.join(MARK)).is_ok_and(locked)
 }
 
-/// Removes all but the mark, which says whose the folder is until nothing else is in it.
+/// Refuses a folder that holds anything but what a killed rehearsal left.
+fn refuse_unfit(session: &Session, folder: &Path, elsewhere: bool) -> Result<()> {
+    let shown = folder.display();
+    let another = "name a folder that is empty or not there yet";
+    let unfit = |what: String, help: &str| {
+        Err(RunnerError::usage(format!("the scratch folder `{shown}` {what}")).with_help(help))
+    };
+    if folder.is_symlink() {
+        return unfit("is a symbolic link".to_owned(), "remove the link, or name another folder: `--scratch DIR`");
+    }
+    if !folder.exists() {
+        return Ok(());
+    }
+    if !folder.is_dir() {
+        return unfit("is no folder".to_owned(), another);
+    }
+    let entries = fs::read_dir(folder).map_err(|e| failed(folder, &e))?;
+    let mut names: Vec<_> = entries.flatten().map(|e| e.file_name()).collect();
+    names.sort();
+    if in_use(folder) {
+        // Whoever asks for the lock is told who has it.
+        return Ok(());
+    }
+    if names.iter().any(|name| name == KEPT) {
+        let help = match elsewhere {
+            true => format!(
+                "remove it (`rm -r {}`) when nobody wants it any more, or name another place with `--scratch DIR`",
+                shell_words([shown.to_string()])
+            ),
+            false => format!(
+                "`{}` deletes it; or name another place for the new one with `--scratch DIR`",
+                session.command_line("prune")
+            ),
+        };
+        return unfit("holds the copy of a rehearsal that was to be kept".to_owned(), &help);
+    }
+    let marked = names.iter().any(|name| name == MARK);
+    let of_others = names.iter().find(|&name| name != MARK && !(marked && MADE.iter().any(|made| name == made)));
+    match of_others {
+        Some(name) if marked => unfit(
+            format!("holds `{}`, which no rehearsal made", name.to_string_lossy()),
+            "move that away, or name another place with `--scratch DIR`",
+        ),
+        Some(_) => unfit("is not empty".to_owned(), another),
+        None => Ok(()),
+    }
+}
+
+/// Removes all that a rehearsal made but for the mark, which says whose it is until nothing is left.
 fn empty(folder: &Path) -> Result<()> {
-    for entry in fs::read_dir(folder).map_err(|e| failed(folder, &e))? {
-        let entry = entry.map_err(|e| failed(folder, &e))?;
-        let path = entry.path();
-        if entry.file_name() == MARK {
-            continue;
+    for name in MADE {
+        let path = folder.join(name);
+        if path.symlink_metadata().is_ok() {
+            disk::remove_closed(&path).map_err(|e| failed(&path, &e))?;
+            fault::point(fault::REHEARSAL_REMOVING);
         }
-        disk::remove_all(&path).map_err(|e| failed(&path, &e))?;
-        fault::point(fault::REHEARSAL_REMOVING);
     }
     Ok(())
 }
 
-/// Removes the folder with its mark.
-fn remove(folder: &Path) -> Result<()> {
+/// Removes the mark, and the folder too when it is ours and nobody put anything there.
+fn remove(folder: &Path, ours: bool) -> Result<()> {
     let mark = folder.join(MARK);
     disk::remove_file(&mark).map_err(|e| failed(&mark, &e))?;
-    disk::remove_dir(folder).map_err(|e| failed(folder, &e))
+    match if ours { disk::remove_dir(folder) } else { Ok(()) } {
+        Err(e) if e.kind() != std::io::ErrorKind::DirectoryNotEmpty => Err(failed(folder, &e)),
+        _ => Ok(()),
+    }
+}
+
+fn real(path: &Path) -> PathBuf {
+    real_path(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn holder() -> Holder {
@@ -195,61 +270,62 @@ struct Copying {
     /// Each folder, and where its copy goes.
     copies: Vec<(PathBuf, PathBuf)>,
     left_out: BTreeSet<PathBuf>,
+    links: Links,
     cx: StepContext,
 }
 
 impl Copying {
-    fn all(&self) -> Result<()> {
-        for (from, to) in &self.copies {
-            private_dir(to)?;
-            self.tree(from, to)?;
+    fn all(mut self) -> Result<BTreeMap<PathBuf, String>> {
+        for (from, to) in std::mem::take(&mut self.copies) {
+            private_dir(&to)?;
+            self.tree(&from, &to)?;
         }
-        Ok(())
+        Ok(self.links.leading_out())
     }
 
     /// Copies files, folders and links that are not there yet. Sockets, pipes and devices are left out.
-    fn tree(&self, from: &Path, to: &Path) -> Result<()> {
+    fn tree(&mut self, from: &Path, to: &Path) -> Result<()> {
         let mut entries: Vec<_> = fs::read_dir(from)
             .and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>())
             .map_err(|e| failed(from, &e))?;
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
             let path = entry.path();
+            let copy = to.join(entry.file_name());
+            let copied = copy.symlink_metadata().ok();
+            // A target copies its links as they are; and one that was there then is none to go through now.
+            let raw = copied.as_ref().is_some_and(fs::Metadata::is_symlink);
+            if raw {
+                fs::remove_file(&copy).map_err(|e| failed(&copy, &e))?;
+            }
             if self.left_out.contains(&path) || is_lock(&path) {
                 continue;
             }
             if self.cx.stop_requested() {
                 return Err(stopped());
             }
-            let copy = to.join(entry.file_name());
             let kind = entry.file_type().map_err(|e| failed(&path, &e))?;
+            if copied.is_some() && !raw && !kind.is_dir() {
+                // A target's own copy is consistent; this one would not be.
+                continue;
+            }
             if kind.is_dir() {
                 private_dir(&copy)?;
                 self.tree(&path, &copy)?;
                 let mode = entry.metadata().map_err(|e| failed(&path, &e))?.permissions();
                 fs::set_permissions(&copy, mode).map_err(|e| failed(&copy, &e))?;
-            } else if copy.symlink_metadata().is_ok() {
-                // A target's own copy is consistent; this one would not be.
             } else if kind.is_symlink() {
-                let end = fs::read_link(&path).map_err(|e| failed(&path, &e))?;
-                symlink(self.end_of_link(end), &copy).map_err(|e| failed(&copy, &e))?;
+                self.links.copy(&path, &copy).map_err(|e| failed(&path, &e))?;
             } else if kind.is_file() {
                 copy_file(&path, &copy).map_err(|e| failed(&path, &e))?;
             }
         }
         Ok(())
     }
-
-    /// Where a copied link leads: what led into a copied folder by its whole path leads into the copy, or a program of
-    /// the rehearsal would write to the real system through it.
-    fn end_of_link(&self, end: PathBuf) -> PathBuf {
-        let copied = self.copies.iter().find_map(|(from, to)| Some(to.join(end.strip_prefix(from).ok()?)));
-        copied.unwrap_or(end)
-    }
 }
 
 /// A copy that shares its blocks where the file system can, else a plain one.
-fn copy_file(from: &Path, to: &Path) -> std::io::Result<()> {
+pub(super) fn copy_file(from: &Path, to: &Path) -> std::io::Result<()> {
     let source = fs::File::open(from)?;
     let target = fs::OpenOptions::new().write(true).create_new(true).open(to)?;
     if rustix::fs::ioctl_ficlone(&target, &source).is_err() {
@@ -260,5 +336,5 @@ fn copy_file(from: &Path, to: &Path) -> std::io::Result<()> {
 
 fn failed(path: &Path, error: &std::io::Error) -> RunnerError {
     RunnerError::new(Exit::NoTarget, format!("cannot copy for the rehearsal: `{}`: {error}", path.display()))
-        .with_help("the real system was only read; `--scratch DIR` names another place for the copy")
+        .with_help(ELSEWHERE)
 }
