@@ -172,6 +172,8 @@ pub struct LedgerEntry {
     pub error_message: Option<String>,
     /// What the step made.
     pub receipt: Option<Receipt>,
+    /// Why what is there as its receipt cannot be read, if so; `receipt` is none then.
+    pub unreadable: Option<String>,
     /// When, as the store wrote it (RFC 3339, UTC).
     pub applied_at: String,
 }

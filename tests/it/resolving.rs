@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::system::System;
+use crate::system::{System, scripts};
 
 /// A command whose rollback fails, with a `verify` or none.
 fn stuck(verify: &str) -> System {
@@ -156,4 +156,54 @@ fn that_its_tables_are_gone_does_not_prove_that_the_rows_of_a_script_are() {
     system.ask("DROP TABLE s; DROP INDEX i;");
     let said = system.cutover("resolve", &claim).expect_code(0).stdout;
     assert!(!said.contains("word"), "{said}");
+}
+
+/// Two steps on `app`, applied, and a ledger row of the second whose receipt is no JSON.
+fn torn() -> System {
+    let system = System::new("CREATE TABLE orders (id INTEGER PRIMARY KEY);", "");
+    scripts(&system, 2, 2, "");
+    system.cutover("apply", &[]).expect_code(0);
+    system.ask("UPDATE cutover_ledger SET receipt = '{bad' WHERE step = 's1'");
+    system
+}
+
+#[test]
+fn where_a_ledgers_receipt_cannot_be_read_the_journals_is_used() {
+    let system = torn();
+    let verified = system.cutover("verify", &[]).expect_code(0).stdout;
+    assert!(verified.contains("2 applied steps verified, 0 broken"), "{verified}");
+    assert!(verified.contains("cannot be read: the journal's is used"), "{verified}");
+    // It is a receipt that was used, and not none.
+    system.ask("DROP INDEX i1");
+    assert!(system.cutover("verify", &[]).expect_code(102).stdout.contains("index i1: missing"));
+    system.ask("CREATE INDEX i1 ON t1(a)");
+    system.cutover("apply", &[]).expect_code(0);
+    let back = system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
+    assert!(back.stdout.contains("the journal's is used"), "{}", back.stdout);
+    assert_eq!(system.ask("SELECT group_concat(name) FROM sqlite_master WHERE name LIKE 't_'"), "");
+}
+
+#[test]
+fn a_receipt_that_nobody_has_any_more_is_settled_by_resolve() {
+    for claim in ["applied", "rolled-back"] {
+        let system = torn();
+        fs::remove_dir_all(system.root().join(".cutover")).unwrap();
+        for command in [&["verify"][..], &["apply"], &["rollback", "--yes"]] {
+            let refused = system.cutover(command[0], &command[1..]).expect_code(102).stderr;
+            assert!(
+                refused.contains("the receipt of step `s1`") && refused.contains("the journal has none"),
+                "{refused}"
+            );
+            assert!(refused.contains(&format!("s1 --as {claim} --note WHY")), "{refused}");
+        }
+        assert!(system.cutover("explain", &[]).expect_code(0).stdout.contains("cutover resolve"));
+        if claim == "rolled-back" {
+            system.ask("DROP TABLE t1");
+        }
+        system.cutover("resolve", &["s1", "--as", claim, "--note", "looked"]).expect_code(0);
+        system.cutover("apply", &[]).expect_code(0);
+        system.cutover("verify", &[]).expect_code(0);
+        assert_eq!(system.ask("SELECT count(*) FROM cutover_ledger WHERE success AND json_valid(receipt)"), "2");
+        system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
+    }
 }

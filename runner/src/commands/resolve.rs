@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use cutover_core::journal::{Record, Resolution, RunCommand, StepState};
-use cutover_core::{Outcome, Standing, StepInfo, Verdict};
+use cutover_core::{Outcome, Receipt, Standing, StepInfo, Verdict};
 use serde_json::json;
 
 use crate::cli::{Claim, Format, Out};
@@ -13,6 +13,7 @@ use crate::executor::{Run, RunOptions, unknown_point};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::session::{Place, Session};
+use crate::stored::Objects;
 
 /// What a person says of a step.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ enum Found {
 pub(crate) async fn run(place: Place, id: &str, said: &Said, options: RunOptions, out: &Out) -> Result<Exit> {
     out.only(&[Format::Text, Format::Json])?;
     let session = Session::open(place)?;
-    let step = session.plan.step(id).ok_or_else(|| unknown_point(&session, id))?;
+    let (phase, step) = session.plan.steps().find(|(_, s)| s.id == id).ok_or_else(|| unknown_point(&session, id))?;
     let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
     let (run, _locks) = Run::open(&session, emitter, Stop::default(), options, RunCommand::Administer).await?;
     let state = run.recorder.state_of(id);
@@ -57,15 +58,20 @@ pub(crate) async fn run(place: Place, id: &str, said: &Said, options: RunOptions
         None => run.context(step),
     };
     let ledger = step.step.ledgered().and_then(|t| session.targets.get(t)).and_then(|t| t.ledger());
-    let recorded = match ledger {
+    let row = match ledger {
         Some(ledger) => {
-            Some(ledger.entries(&cx, &session.plan.name).await?.into_iter().any(|r| r.success && r.step == id))
+            let rows = ledger.entries(&cx, &session.plan.name).await?;
+            Some(rows.into_iter().find(|r| r.success && r.step == id))
         }
         None => None,
     };
+    let recorded = row.as_ref().map(Option::is_some);
+    // A row whose receipt nobody has: what it made can be told by looking only.
+    let no_receipt = row.flatten().is_some_and(|row| row.unreadable.is_some()) && run.recorder.receipt_of(id).is_none();
     // What the journal has as applied and its ledger has not: somebody deleted the row, or put the target back.
     let row_gone = state == StepState::Applied && recorded == Some(false) && said.claim == Claim::Applied;
     if !row_gone
+        && !no_receipt
         && matches!(state, StepState::Pending | StepState::Skipped | StepState::RolledBack | StepState::Applied)
     {
         return Err(RunnerError::usage(format!("step `{id}` is {state}: there is nothing to resolve"))
@@ -107,6 +113,10 @@ pub(crate) async fn run(place: Place, id: &str, said: &Said, options: RunOptions
             return Err(RunnerError::new(Exit::Stuck, message).with_help("put the step right first, then say so again"));
         }
     };
+    let receipt = match (resolution, no_receipt) {
+        (Resolution::Applied, true) => Some(step.step.recover(&cx).await?.unwrap_or_else(Receipt::nothing)),
+        _ => None,
+    };
     if let Some(ledger) = ledger {
         match (resolution, recorded) {
             (Resolution::RolledBack, Some(true)) => ledger.forget(&cx).await?,
@@ -114,12 +124,24 @@ pub(crate) async fn run(place: Place, id: &str, said: &Said, options: RunOptions
                 let receipt = run.recorder.receipt_of(id).unwrap_or_default();
                 ledger.adopt(&cx, &receipt).await?;
             }
+            (Resolution::Applied, Some(true)) if no_receipt => {
+                ledger.adopt(&cx, &receipt.clone().unwrap_or_default()).await?;
+            }
             _ => {}
         }
     }
-    let (step, note) = (id.to_owned(), said.note.clone());
-    let record = Record::StepResolved { step, resolution, proven, note, receipt: None };
-    run.record(vec![record]).await?;
+    let note = said.note.clone();
+    let resolved = Record::StepResolved { step: id.to_owned(), resolution, proven, note, receipt: receipt.clone() };
+    // A journal that was lost does not know that it began.
+    let (records, objects) = match (state.may_have_effects(), receipt) {
+        (true, _) => (vec![resolved], Objects::default()),
+        (false, Some(receipt)) => {
+            let (step, objects) = run.stored(phase, step);
+            (vec![Record::StepAdopted { step, receipt, source: "inspection".to_owned() }, resolved], objects)
+        }
+        (false, None) => (Vec::new(), Objects::default()),
+    };
+    run.record_with(records, objects).await?;
     run.finish(Outcome::Done, None).await?;
     let now = if resolution == Resolution::Applied { StepState::Applied } else { StepState::RolledBack };
     match out.format {

@@ -8,7 +8,7 @@ use cutover_core::{EventKind, Outcome, StepContext, StepErrorKind, StepInfo, Tar
 
 use crate::cli::{Format, Out};
 use crate::error::Result;
-use crate::executor::{LedgerRows, drift, estranged, ledger_rows, reader_context, reconcile, reconciled};
+use crate::executor::{LedgerRows, drift, estranged, ledger_rows, reader_context, reconcile, reconciled, unreadable};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::recorder::journal_error;
@@ -42,6 +42,9 @@ pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
             .collect(),
         resumed: false,
     });
+    for (step, text) in unreadable(&state, &rows) {
+        emitter.emit(EventKind::StepNote { step, text });
+    }
     let mut broken = 0;
     let mut checked = 0;
     for (step, verdict) in verdicts(&session, &cx, &state).await {

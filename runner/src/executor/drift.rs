@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cutover_core::Access;
 use cutover_core::journal::{PlanState, StepRecord, StepState, StoredTarget};
 use cutover_core::plan::Plan;
+use cutover_core::{Access, LedgerEntry};
 
+use super::reconcile::has_receipt;
 use super::{LedgerRows, RunOptions};
 use crate::error::{Result, RunnerError};
 use crate::exit::Exit;
@@ -22,6 +23,13 @@ pub(crate) enum Drift {
     Disappeared(String),
     /// A ledger has it, and neither the plan nor the journal knows it.
     Unknown {
+        /// The step.
+        step: String,
+        /// The target with that ledger.
+        target: String,
+    },
+    /// Its ledger row has no receipt that can be read, and the journal has none either.
+    Unreadable {
         /// The step.
         step: String,
         /// The target with that ledger.
@@ -125,6 +133,9 @@ pub(crate) fn estranged(session: &Session, state: &PlanState, rows: &LedgerRows)
     let mut found = retargeted(session, state, rows);
     let plan: BTreeMap<&str, &str> = session.plan.steps().map(|(_, s)| (s.id.as_str(), s.digest.as_str())).collect();
     for (target, steps) in rows {
+        let known = |row: &&LedgerEntry| plan.get(row.step.as_str()) == Some(&row.digest.as_str());
+        let lost = steps.values().filter(|row| row.unreadable.is_some() && !has_receipt(state, row)).filter(known);
+        found.extend(lost.map(|row| Drift::Unreadable { step: row.step.clone(), target: target.clone() }));
         for (step, row) in steps.iter().filter(|(step, _)| !state.state_of(step).may_have_effects()) {
             match plan.get(step.as_str()) {
                 // As it is now it is not what the ledger's row is about, and what was is lost.
@@ -229,6 +240,17 @@ impl Drift {
             Drift::Unknown { .. } => {
                 by("put it back into the plan: without the journal nothing else says how it is undone", None)
             }
+            Drift::Unreadable { step, target } => {
+                let resolve =
+                    |claim: &str| format!("{} {step} --as {claim} --note WHY", session.command_line("resolve"));
+                let gone = resolve("rolled-back");
+                by(
+                    &format!(
+                        "put the receipt back from a backup of `{target}`, or undo the step by hand, then `{gone}`"
+                    ),
+                    Some(("what it made is there and is to stay", resolve("applied"))),
+                )
+            }
             Drift::Moved { .. } => by("put the steps back into the order in which they were applied", None),
             Drift::Retargeted { step, target, was, ledgered, .. } => {
                 let other = "to migrate another one, give it a state folder of its own (`--state`)";
@@ -245,7 +267,10 @@ impl Drift {
     pub(crate) fn step(&self) -> &str {
         match self {
             Drift::Changed(step) | Drift::ChangedMidway(step) | Drift::Disappeared(step) => step,
-            Drift::Unknown { step, .. } | Drift::Moved { step, .. } | Drift::Retargeted { step, .. } => step,
+            Drift::Unknown { step, .. }
+            | Drift::Unreadable { step, .. }
+            | Drift::Moved { step, .. }
+            | Drift::Retargeted { step, .. } => step,
         }
     }
 }
@@ -267,6 +292,12 @@ impl std::fmt::Display for Drift {
             Drift::Disappeared(step) => write!(f, "step `{step}` was applied and is no longer in the plan"),
             Drift::Unknown { step, target } => {
                 write!(f, "the ledger of `{target}` has step `{step}`, which neither the plan nor the journal knows")
+            }
+            Drift::Unreadable { step, target } => {
+                write!(
+                    f,
+                    "the receipt of step `{step}` in the ledger of `{target}` cannot be read, and the journal has none"
+                )
             }
             Drift::Moved { step, before } => {
                 write!(f, "step `{step}` came after `{before}` when they were applied, and now comes before it")

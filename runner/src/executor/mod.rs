@@ -37,7 +37,9 @@ use drift::altered;
 pub(crate) use drift::{WayOut, drift, estranged};
 pub(crate) use locks::{left_running, refuse_unfenced_take_over};
 pub(crate) use preflight::{Look, Preview, check_targets, preview, target_problems};
-pub(crate) use reconcile::{LedgerRows, ledger_rows, ledger_rows_of, ledger_rows_to_look, reconcile, reconciled};
+pub(crate) use reconcile::{
+    LedgerRows, ledger_rows, ledger_rows_of, ledger_rows_to_look, reconcile, reconciled, unreadable,
+};
 pub use rollback::rollback;
 pub(crate) use run::{Run, outcome_name};
 pub use selection::Selection;

@@ -73,6 +73,8 @@ pub(crate) fn reconcile(session: &Session, state: &PlanState, rows: &LedgerRows)
             continue;
         }
         match ledger.get(&step.id) {
+            // The journal's receipt is used, or else nothing goes on: see `estranged`.
+            Some(row) if row.unreadable.is_some() => {}
             Some(row) if !journalled.may_have_effects() && row.digest == step.digest => {
                 records.push(adopted(session, phase, step, row, order::overtaken(plan, state, frontier, step)));
             }
@@ -115,6 +117,20 @@ fn same(known: &StepRecord, row: &LedgerEntry) -> bool {
     known.stored.digest == row.digest && same_body
 }
 
+/// Whether the journal has the receipt of a row: where the row's cannot be read, it is used in its place.
+pub(super) fn has_receipt(state: &PlanState, row: &LedgerEntry) -> bool {
+    let known = state.steps.get(&row.step).filter(|known| known.state.may_have_effects());
+    known.is_some_and(|known| known.receipt.is_some() && known.stored.digest == row.digest)
+}
+
+/// The steps whose ledger row has no receipt that can be read while the journal has it, and what is said of each.
+pub(crate) fn unreadable(state: &PlanState, rows: &LedgerRows) -> Vec<(String, String)> {
+    let rows = rows.iter().flat_map(|(target, rows)| rows.values().map(move |row| (target, row)));
+    let bad = rows.filter(|(_, row)| row.unreadable.is_some() && has_receipt(state, row));
+    let said = |target| format!("its receipt in the ledger of {target} cannot be read: the journal's is used");
+    bad.map(|(target, row)| (row.step.clone(), said(target))).collect()
+}
+
 /// The fold after those records: what a run will see.
 pub(crate) fn reconciled(session: &Session, state: &PlanState, rows: &LedgerRows) -> PlanState {
     let mut state = state.clone();
@@ -134,6 +150,9 @@ impl Run<'_> {
         let rows = ledger_rows(self.session, &cx).await?;
         let plan = &self.session.plan;
         self.recorder.with_state(|state| estranged(self.session, state, &rows)).into_error(self.session)?;
+        for (step, text) in self.recorder.with_state(|state| unreadable(state, &rows)) {
+            self.note(&step, &text);
+        }
         let mut records = self.recorder.with_state(|state| reconcile(self.session, state, &rows));
         let adopted: Vec<&str> = records
             .iter()

@@ -202,9 +202,14 @@ impl MigrationStep for Script {
     async fn inspect(&self, cx: &StepContext) -> Result<Standing, StepError> {
         let target = cx.target::<SqliteTarget>(&self.target)?;
         let recorded = target.recorded(cx).await?.filter(|e| e.success);
+        // A row whose receipt nobody can read says that it ran, and not what it left.
+        let lost = recorded.as_ref().is_some_and(|e| e.unreadable.is_some() && e.receipt.is_none());
+        if lost && self.up.creates().is_empty() {
+            return Ok(Standing::Unknown);
+        }
         let known = recorded.is_some();
         // What a recorded script left is in its receipt; of any other only what it creates can be looked for, by name.
-        let objects = match recorded {
+        let objects = match recorded.filter(|_| !lost) {
             Some(entry) => entry.receipt.and_then(|r| r.read::<Ran>().ok()).unwrap_or_default().objects,
             None => self.up.creates(),
         };

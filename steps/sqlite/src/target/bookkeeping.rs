@@ -226,7 +226,7 @@ pub(crate) fn entry(conn: &Connection, ledger: &str, step: &StepInfo) -> Result<
         .prepare_cached(&sql)
         .and_then(|mut s| s.query_row([&step.plan, &step.id], read_row).optional())
         .map_err(|e| sqlite_error(e, "while reading the ledger"))?;
-    raw.map(finish).transpose()
+    Ok(raw.map(finish))
 }
 
 /// The rows of `plan` in the order they were applied.
@@ -237,7 +237,7 @@ pub(crate) fn entries(conn: &Connection, ledger: &str, plan: &str) -> Result<Vec
     let sql = format!("SELECT {ENTRY} FROM {} WHERE plan = ?1 ORDER BY id", quote_ident(ledger));
     let mut statement = conn.prepare_cached(&sql).map_err(|e| sqlite_error(e, "while reading the ledger"))?;
     let rows = statement.query_map([plan], read_row).map_err(|e| sqlite_error(e, "while reading the ledger"))?;
-    rows.map(|row| finish(row.map_err(|e| sqlite_error(e, "while reading the ledger"))?)).collect()
+    rows.map(|row| row.map(finish).map_err(|e| sqlite_error(e, "while reading the ledger"))).collect()
 }
 
 type RawEntry = (LedgerEntry, Option<String>);
@@ -255,18 +255,20 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<RawEntry> {
         success: row.get(6)?,
         error_message: row.get(7)?,
         receipt: None,
+        unreadable: None,
         applied_at: rfc3339(&applied_at),
     };
     Ok((entry, row.get(8)?))
 }
 
-fn finish((mut entry, receipt): RawEntry) -> Result<LedgerEntry, StepError> {
-    if let Some(text) = receipt {
-        entry.receipt = Some(serde_json::from_str(&text).map_err(|e| {
-            StepError::failed(format!("the ledger's receipt of step `{}` cannot be read", entry.step)).caused_by(e)
-        })?);
+/// A receipt that is none of ours makes no row unreadable: the journal may have it.
+fn finish((mut entry, receipt): RawEntry) -> LedgerEntry {
+    match receipt.map(|text| serde_json::from_str(&text)) {
+        Some(Ok(receipt)) => entry.receipt = Some(receipt),
+        Some(Err(error)) => entry.unreadable = Some(error.to_string()),
+        None => {}
     }
-    Ok(entry)
+    entry
 }
 
 /// SQLite's CURRENT_TIMESTAMP (UTC) as RFC 3339.

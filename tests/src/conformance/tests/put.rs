@@ -81,6 +81,7 @@ impl MigrationStep for Put {
         let info = cx.info();
         if self.config.flaw != "no-ledger-row" {
             doc.ledger.push(LedgerEntry {
+                unreadable: None,
                 plan: info.plan.clone(),
                 step: info.id.clone(),
                 run: info.run.clone(),
