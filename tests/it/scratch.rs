@@ -158,6 +158,17 @@ fn a_copy_with_folders_that_cannot_be_written_is_removed_by_the_rehearsal_and_by
 }
 
 #[test]
+fn a_copy_that_cannot_be_removed_is_said_to_be_there() {
+    let system = by_two_names("chmod 555 ..");
+    give_to_nobody(&system);
+    let ran = by_nobody(&system, "rehearse", &[]);
+    assert!(ran.stdout.contains("cannot be removed") && ran.stdout.contains("cutover prune"), "{}", system.seen(&ran));
+    let ran = by_nobody(&system, "prune", &["--yes", "--keep", "0"]);
+    assert_eq!(ran.code, Some(0), "{}", system.seen(&ran));
+    assert!(!system.root().join(".cutover/scratch").exists());
+}
+
+#[test]
 fn of_a_folder_of_the_operators_only_what_the_rehearsal_made_goes() {
     let system = by_two_names("true");
     let own = tempfile::tempdir().unwrap();

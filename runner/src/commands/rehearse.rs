@@ -119,6 +119,12 @@ fn as_text(session: &Session, found: &Rehearsal, style: Style) -> String {
     if let Some(kept) = &found.kept {
         text.push_str(&format!("\nthe copy is kept in {}\n", kept.display()));
     }
+    if let Some(left) = &found.left {
+        text.push_str(&format!(
+            "\n{left}\n`{}` deletes what lies in the state folder\n",
+            session.command_line("prune")
+        ));
+    }
     if found.failures.is_empty() {
         text.push_str(&format!(
             "\n{}: applied, verified, rolled back to where it began, applied again\nnext: {}\n",
@@ -145,6 +151,7 @@ fn as_json(session: &Session, found: &Rehearsal) -> serde_json::Value {
         "failures": found.failures,
         "figures": found.figures,
         "kept": found.kept,
+        "left": found.left,
         "proof": found.proof,
     })
 }

@@ -11,7 +11,7 @@ use std::io::Result;
 use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
 
-use super::scratch::copy_file;
+use super::copying::copy_file;
 
 /// Devices that keep nothing that is written to them.
 const HARMLESS: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];

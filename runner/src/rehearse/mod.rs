@@ -3,6 +3,7 @@
 //!
 //! The real system is only read, but for the proof that is kept in state. Owns the order; the copy is `scratch`'s.
 
+mod copying;
 mod links;
 mod needs;
 mod proof;
@@ -58,6 +59,8 @@ pub(crate) struct Rehearsal {
     pub failures: Vec<String>,
     /// The copy, when it was kept.
     pub kept: Option<PathBuf>,
+    /// Why the copy is there still, when it could not be removed.
+    pub left: Option<String>,
     /// The proof, when it passed.
     pub proof: Option<PathBuf>,
 }
@@ -101,7 +104,9 @@ pub(crate) async fn rehearse(
         proof = Some(Proof::new(binding, asked.to.clone(), figures.clone()).write(session)?);
         fault::point(fault::REHEARSAL_PROVEN);
     }
-    Ok(Rehearsal { figures, failures, kept: asked.keep.then(|| scratch.root()), proof })
+    let kept = asked.keep.then(|| scratch.root());
+    let left = scratch.end();
+    Ok(Rehearsal { figures, failures, kept, left, proof })
 }
 
 /// What is there to rehearse on, if that can be.

@@ -8,8 +8,9 @@ use cutover_core::journal::StepState;
 use cutover_core::room::{room, shares_blocks, size};
 use cutover_core::{Access, Reversal, StepContext};
 
+use super::copying::is_lock;
 use super::links::Links;
-use super::scratch::{Scratch, is_lock};
+use super::scratch::Scratch;
 use crate::error::{Result, RunnerError};
 use crate::exit::Exit;
 use crate::recorder::journal_error;

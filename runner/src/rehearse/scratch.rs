@@ -10,6 +10,7 @@ use std::time::Duration;
 use cutover_core::disk::{self, private_dir};
 use cutover_core::{StepContext, StepInfo, Target, fault};
 
+use super::copying::Copying;
 use super::links::Links;
 use crate::error::{Result, RunnerError};
 use crate::exit::Exit;
@@ -30,6 +31,8 @@ pub(super) struct Scratch {
     binds: BTreeMap<String, PathBuf>,
     /// As long as it is held nobody else removes the folder.
     _lock: Lock,
+    /// It is removed, or that failed and was said.
+    ended: bool,
 }
 
 impl Scratch {
@@ -49,7 +52,7 @@ impl Scratch {
         })?;
         empty(&folder)?;
         fault::point(fault::REHEARSAL_BEGUN);
-        Ok(Self { folder, keep, ours, binds: BTreeMap::new(), _lock: lock })
+        Ok(Self { folder, keep, ours, binds: BTreeMap::new(), _lock: lock, ended: false })
     }
 
     /// The copied root.
@@ -146,14 +149,27 @@ impl Scratch {
     }
 }
 
+impl Scratch {
+    /// Removes it, unless it is to be kept; says why where it cannot.
+    pub(super) fn end(mut self) -> Option<String> {
+        self.remove().err().map(|e| e.message)
+    }
+
+    fn remove(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.ended, true) {
+            return Ok(());
+        }
+        if self.keep && self.root().exists() {
+            return fs::write(self.folder.join(KEPT), "").map_err(|e| failed(&self.folder, &e));
+        }
+        empty(&self.folder).and_then(|()| remove(&self.folder, self.ours))
+    }
+}
+
 impl Drop for Scratch {
     fn drop(&mut self) {
         // What cannot be removed now goes with the next rehearsal, or with `prune`.
-        let _ = if self.keep && self.root().exists() {
-            fs::write(self.folder.join(KEPT), "")
-        } else {
-            empty(&self.folder).and_then(|()| remove(&self.folder, self.ours)).map_err(std::io::Error::other)
-        };
+        let _ = self.remove();
     }
 }
 
@@ -227,7 +243,7 @@ fn empty(folder: &Path) -> Result<()> {
     for name in MADE {
         let path = folder.join(name);
         if path.symlink_metadata().is_ok() {
-            disk::remove_closed(&path).map_err(|e| failed(&path, &e))?;
+            disk::remove_closed(&path).map_err(|e| not_removed(&path, &e))?;
             fault::point(fault::REHEARSAL_REMOVING);
         }
     }
@@ -237,9 +253,9 @@ fn empty(folder: &Path) -> Result<()> {
 /// Removes the mark, and the folder too when it is ours and nobody put anything there.
 fn remove(folder: &Path, ours: bool) -> Result<()> {
     let mark = folder.join(MARK);
-    disk::remove_file(&mark).map_err(|e| failed(&mark, &e))?;
+    disk::remove_file(&mark).map_err(|e| not_removed(&mark, &e))?;
     match if ours { disk::remove_dir(folder) } else { Ok(()) } {
-        Err(e) if e.kind() != std::io::ErrorKind::DirectoryNotEmpty => Err(failed(folder, &e)),
+        Err(e) if e.kind() != std::io::ErrorKind::DirectoryNotEmpty => Err(not_removed(folder, &e)),
         _ => Ok(()),
     }
 }
@@ -261,80 +277,15 @@ pub(super) fn stopped() -> RunnerError {
     RunnerError::new(Exit::Interrupted, "stopped; the real system was only read, and the copy is removed")
 }
 
-pub(super) fn is_lock(path: &Path) -> bool {
-    path.file_name().is_some_and(|n| n.to_string_lossy().ends_with(".cutover-lock"))
-}
-
-/// The copying of a root, and of what lies outside of it.
-struct Copying {
-    /// Each folder, and where its copy goes.
-    copies: Vec<(PathBuf, PathBuf)>,
-    left_out: BTreeSet<PathBuf>,
-    links: Links,
-    cx: StepContext,
-}
-
-impl Copying {
-    fn all(mut self) -> Result<BTreeMap<PathBuf, String>> {
-        for (from, to) in std::mem::take(&mut self.copies) {
-            private_dir(&to)?;
-            self.tree(&from, &to)?;
-        }
-        Ok(self.links.leading_out())
-    }
-
-    /// Copies files, folders and links that are not there yet. Sockets, pipes and devices are left out.
-    fn tree(&mut self, from: &Path, to: &Path) -> Result<()> {
-        let mut entries: Vec<_> = fs::read_dir(from)
-            .and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>())
-            .map_err(|e| failed(from, &e))?;
-        entries.sort_by_key(fs::DirEntry::file_name);
-        for entry in entries {
-            let path = entry.path();
-            let copy = to.join(entry.file_name());
-            let copied = copy.symlink_metadata().ok();
-            // A target copies its links as they are; and one that was there then is none to go through now.
-            let raw = copied.as_ref().is_some_and(fs::Metadata::is_symlink);
-            if raw {
-                fs::remove_file(&copy).map_err(|e| failed(&copy, &e))?;
-            }
-            if self.left_out.contains(&path) || is_lock(&path) {
-                continue;
-            }
-            if self.cx.stop_requested() {
-                return Err(stopped());
-            }
-            let kind = entry.file_type().map_err(|e| failed(&path, &e))?;
-            if copied.is_some() && !raw && !kind.is_dir() {
-                // A target's own copy is consistent; this one would not be.
-                continue;
-            }
-            if kind.is_dir() {
-                private_dir(&copy)?;
-                self.tree(&path, &copy)?;
-                let mode = entry.metadata().map_err(|e| failed(&path, &e))?.permissions();
-                fs::set_permissions(&copy, mode).map_err(|e| failed(&copy, &e))?;
-            } else if kind.is_symlink() {
-                self.links.copy(&path, &copy).map_err(|e| failed(&path, &e))?;
-            } else if kind.is_file() {
-                copy_file(&path, &copy).map_err(|e| failed(&path, &e))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A copy that shares its blocks where the file system can, else a plain one.
-pub(super) fn copy_file(from: &Path, to: &Path) -> std::io::Result<()> {
-    let source = fs::File::open(from)?;
-    let target = fs::OpenOptions::new().write(true).create_new(true).open(to)?;
-    if rustix::fs::ioctl_ficlone(&target, &source).is_err() {
-        std::io::copy(&mut &source, &mut &target)?;
-    }
-    fs::set_permissions(to, source.metadata()?.permissions())
-}
-
-fn failed(path: &Path, error: &std::io::Error) -> RunnerError {
+pub(super) fn failed(path: &Path, error: &std::io::Error) -> RunnerError {
     RunnerError::new(Exit::NoTarget, format!("cannot copy for the rehearsal: `{}`: {error}", path.display()))
         .with_help(ELSEWHERE)
+}
+
+fn not_removed(path: &Path, error: &std::io::Error) -> RunnerError {
+    RunnerError::new(
+        Exit::NoTarget,
+        format!("the copy of a rehearsal cannot be removed: `{}`: {error}", path.display()),
+    )
+    .with_help("`cutover prune` deletes the one in the state folder; `--scratch DIR` names another place")
 }
