@@ -217,9 +217,9 @@ fn applied() -> Tally {
     let system = &watched.system;
     let says = |command: &str, args: &[&str], code: i32| watched.says(command, args).expect_code(code);
     watched.looked_at();
+    says("rehearse", &["--format", "json"], 0);
     says("rehearse", &["--keep", "-v"], 0);
     watched.kept("rehearse");
-    says("rehearse", &["--format", "json"], 0);
     let saved = system.file("saved.json").display().to_string();
     says("plan", &["--out", &saved], 0);
     assert!(watched.holds(&fs::read(&saved).unwrap()).is_none(), "the saved plan holds it");
