@@ -135,7 +135,7 @@ impl Binding {
     }
 
     /// What a run of the plan moves, and what others do.
-    fn targets_moved(&self, now: &Self) -> Vec<String> {
+    pub(crate) fn targets_moved(&self, now: &Self) -> Vec<String> {
         let mut lines = Vec::new();
         for (name, was) in &self.targets {
             let Some(is) = now.targets.get(name) else { continue };

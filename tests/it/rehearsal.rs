@@ -205,3 +205,24 @@ fn a_folder_that_lies_outside_of_the_root_is_rehearsed_on_a_copy_with_its_applie
     before.assert_same(&Tree::of(outside.path()), "after a rehearsal");
     system.cutover("apply", &["--bind", &bind, "--require-rehearsal"]).expect_code(0);
 }
+
+#[test]
+fn a_target_that_changes_while_it_is_copied_proves_nothing() {
+    let system = System::new(ORDERS, "");
+    scripts(&system, 2, 1, "");
+    let mut slow = system.command("rehearse", &[]);
+    let child = slow.env("FAILPOINTS", "rehearsal.begun=sleep(2000)").stdout(std::process::Stdio::piped());
+    let child = child.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let began = std::time::Instant::now();
+    while !system.root().join(".cutover/scratch/.cutover-scratch").exists() {
+        assert!(began.elapsed().as_secs() < 60, "the rehearsal did not begin");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    system.ask("CREATE TABLE need (a)");
+    let ran = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(75), "{said}");
+    assert!(said.contains("changed while it was copied: app: table need is new"), "{said}");
+    system.ask("DROP TABLE need");
+    system.cutover("apply", &["--require-rehearsal"]).expect_code(102);
+}

@@ -58,3 +58,40 @@ fn a_ledger_that_says_otherwise_than_the_journal_is_drift() {
     assert!(ran.contains("step s1: the ledger of app has no row of it"), "{ran}");
     assert!(ran.contains("app: table t1 is gone"), "{ran}");
 }
+
+#[test]
+fn what_others_did_to_the_structure_and_is_right_is_accepted_and_no_drift_any_more() {
+    let system = applied();
+    let nothing = system.cutover("accept", &["--structure", "--note", "why"]).expect_code(0).stdout;
+    assert!(nothing.contains("nothing to accept"), "{nothing}");
+    system.ask("CREATE INDEX late ON orders(note)");
+    system.cutover("verify", &[]).expect_code(102);
+    let explained = system.cutover("explain", &[]).expect_code(0).stdout;
+    let next = explained.lines().find_map(|l| l.strip_prefix("next: ")).unwrap().to_owned();
+    assert!(next.contains("cutover accept") && next.contains("--structure --note WHY"), "{explained}");
+    let said = crate::system::pasted(&next).output().unwrap();
+    assert!(String::from_utf8_lossy(&said.stdout).contains("app: index late is new"), "{said:?}");
+    system.cutover("verify", &[]).expect_code(0);
+    assert!(system.cutover("history", &[]).expect_code(0).stdout.contains("WHY"));
+    // What comes later is drift again.
+    system.ask("CREATE TABLE later (a)");
+    let ran = system.cutover("verify", &[]).expect_code(102).stdout;
+    assert!(ran.contains("table later is new") && !ran.contains("index late"), "{ran}");
+    system.cutover("accept", &["s0", "--structure", "--note", "why"]).expect_code(2);
+    system.cutover("accept", &["--note", "why"]).expect_code(2);
+}
+
+#[test]
+fn a_step_that_others_broke_is_named_and_not_accepted_and_the_next_command_leads_on() {
+    let system = applied();
+    system.ask("DROP INDEX i1");
+    let explained = system.cutover("explain", &[]).expect_code(0).stdout;
+    assert!(explained.contains("Step `s1`") && explained.contains("does not hold any more"), "{explained}");
+    let refused = system.cutover("accept", &["--structure", "--note", "why"]).expect_code(102).stderr;
+    assert!(refused.contains("step `s1`") && refused.contains("help: "), "{refused}");
+    let next = explained.lines().find_map(|l| l.strip_prefix("next: ")).unwrap().to_owned();
+    assert!(next.contains("cutover rollback") && next.contains("--to s0"), "{explained}");
+    assert!(crate::system::pasted(&next).status().unwrap().success());
+    system.cutover("apply", &[]).expect_code(0);
+    system.cutover("verify", &[]).expect_code(0);
+}

@@ -143,6 +143,7 @@ impl PlanState {
                 let ended = !matches!(outcome.as_str(), "stuck" | "interrupted");
                 self.unwinding = self.unwinding.take().filter(|u| !ended || u.run != entry.run);
             }
+            Record::StructureAccepted { seen, .. } => self.seen = Some(seen.clone()),
             Record::UnwindFinished => self.unwinding = None,
             Record::SkipsForgotten { steps } => self.steps(steps, entry, |s| s.message = None)?,
             Record::GroupStarted { members, .. } => {

@@ -194,6 +194,15 @@ pub enum Record {
         /// Why.
         note: String,
     },
+    /// What others did to the structure of targets was accepted: from then on it is what is there.
+    StructureAccepted {
+        /// Why.
+        note: String,
+        /// What that was, a line each.
+        changes: Vec<String>,
+        /// BLAKE3 of the object that says what the targets were then.
+        seen: String,
+    },
     /// Taken as applied without running: adopted by inspection, or known from a ledger after the journal was lost.
     StepAdopted {
         /// The step.

@@ -55,6 +55,7 @@ impl StepState {
                 Record::RunStarted { .. }
                 | Record::UnwindStarted { .. }
                 | Record::UnwindFinished
+                | Record::StructureAccepted { .. }
                 | Record::RunFinished { .. },
                 state,
             ) => ("run", Some(state)),

@@ -97,12 +97,16 @@ pub(super) enum Command {
         /// The plan file, or a folder with plan.toml
         plan: PathBuf,
     },
-    /// Accept a deliberate edit of an applied step
+    /// Accept a deliberate edit of an applied step, or what others did to the structure of targets
     Accept {
         /// The plan file, or a folder with plan.toml
         plan: PathBuf,
         /// The step
-        step: String,
+        #[arg(required_unless_present = "structure", conflicts_with = "structure")]
+        step: Option<String>,
+        /// What others did to the structure of targets since the last run: it is right as it is
+        #[arg(long)]
+        structure: bool,
         /// Why; kept in the journal
         #[arg(long)]
         note: String,

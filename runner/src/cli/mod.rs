@@ -118,8 +118,11 @@ fn dispatch(cli: Cli, out: &Out) -> Result<Exit> {
         Command::Status { plan } => block_on(commands::status::run(place(plan)?, out)),
         Command::History { plan } => commands::history::run(place(plan)?, out),
         Command::Explain { plan } => block_on(commands::explain::run(place(plan)?, out)),
-        Command::Accept { plan, step, note, locking } => {
+        Command::Accept { plan, step: Some(step), note, locking, .. } => {
             block_on(commands::accept::run(place(plan)?, &step, &note, options(&locking), out))
+        }
+        Command::Accept { plan, step: None, note, locking, .. } => {
+            block_on(commands::accept::structure(place(plan)?, &note, options(&locking), out))
         }
         Command::Resolve { plan, step, claim, note, unproven, locking } => {
             let said = Said { claim, note, unproven };

@@ -1,16 +1,19 @@
-//! `accept`: journals a deliberate edit of an applied step.
+//! `accept`: journals a deliberate edit of an applied step, or what others did to the structure of targets.
 
 use std::sync::Arc;
 
+use cutover_core::blake3_hex;
 use cutover_core::journal::{Record, RunCommand, StepState};
 use serde_json::json;
 
+use super::verify::{broken, foreign};
 use crate::cli::{Format, Out};
 use crate::error::{Result, RunnerError};
-use crate::executor::{Run, RunOptions, unknown_point};
+use crate::executor::{Run, RunOptions, reader_context, unknown_point};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::session::{Place, Session};
+use crate::style::plain;
 
 pub(crate) async fn run(place: Place, id: &str, note: &str, options: RunOptions, out: &Out) -> Result<Exit> {
     out.only(&[Format::Text, Format::Json])?;
@@ -54,6 +57,41 @@ pub(crate) async fn run(place: Place, id: &str, note: &str, options: RunOptions,
             _ => format!("accepted: step `{id}` as it is now; a rollback still uses what was applied"),
         },
     );
+    Ok(Exit::Done)
+}
+
+/// Takes what others did to the structure of the targets for what is there from now on.
+pub(crate) async fn structure(place: Place, note: &str, options: RunOptions, out: &Out) -> Result<Exit> {
+    out.only(&[Format::Text, Format::Json])?;
+    let session = Session::look(place)?;
+    let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
+    let (run, _locks) =
+        Run::open(&session, Arc::clone(&emitter), Stop::default(), options, RunCommand::Administer).await?;
+    let state = run.recorder.with_state(Clone::clone);
+    let cx = reader_context(&session, &emitter, &Stop::default(), &state);
+    let changes = foreign(&session, &cx, &state).await?.structure;
+    let told = |accepted: bool, text: &str| match out.format {
+        Format::Json => {
+            out.json(&json!({ "version": 1, "plan": session.plan.name, "structure": changes, "accepted": accepted }));
+        }
+        _ => out.print(&format!("{text}\n")),
+    };
+    if changes.is_empty() {
+        told(false, "others changed no structure that is known: nothing to accept");
+        return Ok(Exit::Done);
+    }
+    if let Some((step, what)) = broken(&session, &cx, &state).await.into_iter().next() {
+        let explain = session.command_line("explain");
+        let why = format!("applied step `{step}` does not hold any more: {}; nothing was accepted", what.join("; "));
+        return Err(RunnerError::new(Exit::Drift, why)
+            .with_help(format!("put back what it made, or roll it back: `{explain}` names the command")));
+    }
+    let document: Arc<[u8]> = serde_json::to_vec(&run.seen().await).unwrap_or_default().into();
+    let seen = blake3_hex(&document);
+    let record = Record::StructureAccepted { note: note.to_owned(), changes: changes.clone(), seen: seen.clone() };
+    run.record_with(vec![record], [(seen, document)].into()).await?;
+    run.finish(cutover_core::Outcome::Done, None).await?;
+    told(true, &format!("accepted as it is now:\n  {}", plain(&changes.join("\n  "))));
     Ok(Exit::Done)
 }
 

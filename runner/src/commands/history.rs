@@ -85,6 +85,9 @@ fn lines(entry: &Entry) -> Vec<Vec<String>> {
             vec![row("resolved", step, if *proven { note.clone() } else { format!("{note} ({WORD})") })]
         }
         Record::StepAccepted { step, note } => vec![row("accepted", &step.id, note.clone())],
+        Record::StructureAccepted { note, changes, .. } => {
+            vec![row("accepted", "", format!("{note} ({})", changes.join("; ")))]
+        }
         Record::StepAdopted { step, source, .. } => vec![row("adopted", &step.id, format!("by {source}"))],
         Record::StepLost { step, why } => vec![row("lost", step, why.clone())],
         Record::RunFinished { outcome, .. } => vec![row("run finished", "", outcome.clone())],

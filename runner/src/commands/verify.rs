@@ -140,6 +140,17 @@ pub(crate) async fn verdicts(session: &Session, cx: &StepContext, state: &PlanSt
     verdicts
 }
 
+/// The applied steps that do not hold any more, with what is wrong. A step that cannot be called here is not among them.
+pub(super) async fn broken(session: &Session, cx: &StepContext, state: &PlanState) -> Vec<(String, Vec<String>)> {
+    let callable = |id: &str| session.plan.step(id).is_some_and(|s| needs_env(id, &s.config).is_ok());
+    let verdicts = verdicts(session, cx, state).await.into_iter();
+    let broken = verdicts.filter_map(|(id, verdict)| match verdict {
+        Verdict::Broken(what) if callable(&id) => Some((id, what)),
+        _ => None,
+    });
+    broken.collect()
+}
+
 /// The applied step that undid this one by design, if there is one.
 fn superseded<'p>(plan: &'p Plan, state: &PlanState, step: &PlanStep) -> Option<&'p PlanStep> {
     plan.steps()

@@ -239,7 +239,7 @@ impl<'a> Run<'a> {
     }
 
     /// What the targets are now. One that cannot be looked at is left out: the run's end is not the place to fail.
-    async fn seen(&self) -> BTreeMap<String, TargetSeen> {
+    pub(crate) async fn seen(&self) -> BTreeMap<String, TargetSeen> {
         let cx = self.context_of(StepInfo::default());
         let mut seen = BTreeMap::new();
         for (name, target) in self.session.targets.iter() {

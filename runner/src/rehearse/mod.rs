@@ -93,6 +93,7 @@ pub(crate) async fn rehearse(
     fault::point(fault::REHEARSAL_COPIED);
 
     let mut stage = Stage { session, emitter: &emitter, stop, asked, scratch: &scratch, figures, failures: Vec::new() };
+    stage.refuse_other(&binding).await?;
     stage.run().await?;
     let Stage { mut figures, failures, .. } = stage;
     // Rows of the copy are shown where they differ: a plan may have put a secret there.
@@ -189,6 +190,23 @@ impl Stage<'_> {
             self.failures.extend(lines.into_iter().map(|l| format!("after the second apply: {l}")));
         }
         Ok(())
+    }
+
+    /// What was copied must be what the proof will be about: others may have changed a target meanwhile.
+    async fn refuse_other(&self, binding: &Binding) -> Result<()> {
+        let session = self.open()?;
+        let cx = patient_context(&session, self.emitter, self.stop);
+        let copied = binding.now(&session, &cx).await?;
+        for target in session.targets.values() {
+            target.close(&cx).await?;
+        }
+        let moved = binding.targets_moved(&copied);
+        if moved.is_empty() {
+            return Ok(());
+        }
+        let why = format!("the system changed while it was copied: {}; it was only read", moved.join("; "));
+        let again = self.session.command_line("rehearse");
+        Err(RunnerError::new(Exit::Locked, why).with_help(format!("rehearse again when it stands still: `{again}`")))
     }
 
     fn open(&self) -> Result<Session> {

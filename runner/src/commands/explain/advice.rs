@@ -1,6 +1,7 @@
 //! What the whole comes to in one sentence, what a person has to do first, and the exact next command. Pure.
 
 use cutover_core::journal::{PlanState, Record, RunCommand, RunState, StepState};
+use cutover_core::shell_word;
 use serde::Serialize;
 
 use super::facts::{Facts, Journal};
@@ -233,17 +234,32 @@ fn run(facts: &Facts) -> Advice {
             let headline = format!("{failed} failed, and the rollback ended before a step that cannot be undone.");
             forward(facts, headline, &commands.again).by_hand(mend)
         }
+        Some(_) if !facts.broken.is_empty() => broken(facts),
         Some(_) if open.is_empty() && !facts.foreign.is_empty() => Advice::new(
             format!("Plan {plan} is applied, and others changed the structure of a target since."),
-            &commands.verify,
+            &format!("{} --structure --note WHY", commands.accept),
         )
-        .by_hand("find out who changed it; what is right may stay, and the next run that changes something learns it"),
+        .by_hand("find out who changed it; what is right is accepted, what is wrong is put back"),
         Some(_) if open.is_empty() => Advice {
             headline: format!("Plan {plan} is applied: every step of it is verified and committed."),
             ..Advice::default()
         },
         Some(_) => forward(facts, ended(facts, run, &open), &commands.apply),
     }
+}
+
+/// Applied steps that others broke.
+fn broken(facts: &Facts) -> Advice {
+    let ids: Vec<&str> = facts.broken.iter().map(|(id, _)| id.as_str()).collect();
+    let what = facts.broken.first().map(|(_, what)| what.join("; ")).unwrap_or_default();
+    let first = facts.steps.iter().position(|s| ids.contains(&s.id.as_str())).unwrap_or_default();
+    let before = first.checked_sub(1).map_or("start", |at| facts.steps[at].id.as_str());
+    let headline =
+        format!("Step {} is applied, and does not hold any more: others changed what it made ({what}).", listed(&ids));
+    let back = format!("{} --to {}", facts.commands.rollback, shell_word(before));
+    Advice::new(headline, &back)
+        .by_hand("rolled back it is applied anew by the next apply")
+        .or("what others changed was put back by hand", facts.commands.verify.clone())
 }
 
 /// How a run ended that did what it was asked for and left steps open.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cutover_core::journal::{PlanState, Record};
 use cutover_core::{Effects, Standing, StepContext, StepErrorKind, StepInfo};
 
-use crate::commands::verify::foreign;
+use crate::commands::verify::{broken, foreign};
 use crate::error::Result;
 use crate::executor::{
     LedgerRows, WayOut, drift, estranged, ledger_rows_of, left_running, reader_context, reconcile, reconciled,
@@ -135,6 +135,8 @@ pub(super) struct Facts {
     pub drifts: Vec<Drifted>,
     /// What others did to the structure of targets.
     pub foreign: Vec<String>,
+    /// Applied steps that do not hold any more by that, with what is wrong.
+    pub broken: Vec<(String, Vec<String>)>,
     pub held: Option<Held>,
     /// A step whose program runs on, and its process group.
     pub program: Option<(String, String)>,
@@ -256,6 +258,9 @@ async fn differences(session: &Session, cx: &StepContext, rows: &mut LedgerRows,
             Ok(found) => found.structure,
             Err(error) => vec![error.to_string()],
         };
+        if !facts.foreign.is_empty() {
+            facts.broken = broken(session, cx, &facts.state).await;
+        }
     }
 }
 

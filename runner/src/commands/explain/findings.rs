@@ -215,7 +215,11 @@ fn disagreements(facts: &Facts) -> Vec<Finding> {
                 format!("Changed by others since the last run: {}.", facts.foreign.join("; ")),
             )
             .safe("a run does not touch what it did not make; verify says whether an applied step was hit")
-            .next(&facts.commands.verify),
+            .next(&if facts.broken.is_empty() {
+                format!("{} --structure --note WHY", facts.commands.accept)
+            } else {
+                facts.commands.verify.clone()
+            }),
         );
     }
     found
