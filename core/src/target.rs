@@ -104,6 +104,13 @@ pub trait Target: Any + fmt::Debug + Send + Sync {
         None
     }
 
+    /// Refuses when its path leads to nothing by now, or to something else than what it has open: what is read or written
+    /// then is not what others find there. Costs a look at the path.
+    async fn unmoved(&self, cx: &StepContext) -> Result<(), StepError> {
+        let _ = cx;
+        Ok(())
+    }
+
     /// Releases every handle and lock of the store (a waiting run holds none). The target opens again when next used.
     async fn close(&self, cx: &StepContext) -> Result<(), StepError> {
         let _ = cx;

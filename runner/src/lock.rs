@@ -142,6 +142,11 @@ pub(crate) fn living_holder(path: &Path) -> Option<Holder> {
     holds.then_some(holder)
 }
 
+/// Whether that process of this machine has the file open.
+pub(crate) fn uses(pid: u32, path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| has_open(pid, &file) == Some(true))
+}
+
 /// Whether the process has that file open; none where that cannot be seen.
 fn has_open(pid: u32, file: &Metadata) -> Option<bool> {
     let open = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;

@@ -196,6 +196,9 @@ pub(crate) fn journal_error(error: JournalError) -> RunnerError {
         JournalError::Damaged { .. } => RunnerError::new(Exit::Stuck, message).with_help(
             "the next `cutover apply` or `cutover rollback` sets it aside (nothing is deleted) and rebuilds it from the targets' ledgers, manifests and inspection",
         ),
+        JournalError::Gone { .. } => RunnerError::new(Exit::NoTarget, message).with_help(
+            "put it back, with its `-wal`, if it still exists; in any case the same command goes on: what the journal lacks is taken from the targets' ledgers, manifests and inspection",
+        ),
         JournalError::NoRoom { .. } => RunnerError::new(Exit::NoTarget, message)
             .with_help("make room on that file system, then run the same command again"),
         JournalError::NoFolder { .. } => RunnerError::new(Exit::NoTarget, message).with_help(

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use cutover_core::journal::{Record, RunCommand};
 use cutover_core::plan::PlanStep;
-use cutover_core::{Applied, EventKind, Outcome, Receipt, StepContext, StepError, StepErrorKind, StepFigures, Verdict};
+use cutover_core::{
+    Applied, EventKind, Outcome, Receipt, StepContext, StepError, StepErrorKind, StepFigures, StepInfo, Verdict,
+};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::preflight::condition;
@@ -157,7 +159,29 @@ impl Run<'_> {
         Ok(Ended::Done)
     }
 
+    /// Applies and verifies; nothing is a success during which a target vanished.
     pub(super) async fn apply_and_verify(&self, step: &PlanStep, cx: &StepContext) -> StepEnd {
+        match self.try_step(step, cx).await {
+            StepEnd::Applied { receipt, already } => match self.vanished().await {
+                Some(error) => StepEnd::Failed { error, receipt: Some(receipt) },
+                None => StepEnd::Applied { receipt, already },
+            },
+            other => other,
+        }
+    }
+
+    /// A target whose path leads to nothing by now, or to something else than what is open.
+    pub(super) async fn vanished(&self) -> Option<StepError> {
+        let cx = self.context_of(StepInfo::default());
+        for target in self.session.targets.values() {
+            if let Err(error) = target.unmoved(&cx).await {
+                return Some(error);
+            }
+        }
+        None
+    }
+
+    async fn try_step(&self, step: &PlanStep, cx: &StepContext) -> StepEnd {
         let (receipt, already) = match step.step.apply(cx).await {
             Ok(Applied::Changed(receipt)) => (receipt, false),
             Ok(Applied::AlreadyApplied(receipt)) => (receipt, true),

@@ -10,6 +10,7 @@ use cutover_core::{EventKind, Ledger, StepError, StepErrorKind, StepInfo};
 use super::Run;
 use super::forward::{Ended, StepEnd, figures, skip};
 use crate::error::{Result, RunnerError};
+use crate::exit::Exit;
 
 /// A group commits when it has held its transaction this long; the rest goes into the next one.
 const GROUP_HOLD: Duration = Duration::from_secs(2);
@@ -82,6 +83,7 @@ impl Run<'_> {
                 Err(_) => false,
             };
             if kept {
+                self.refuse_vanished().await?;
                 return self.group_failed(steps, failed, error, done).await;
             }
             ledger.abort(&cx).await?;
@@ -91,7 +93,16 @@ impl Run<'_> {
             ledger.abort(&cx).await?;
             return self.group_failed(steps, 0, error, Vec::new()).await;
         }
+        self.refuse_vanished().await?;
         self.group_done(steps, done, rest).await
+    }
+
+    /// What was committed into a file that is not in its place counts neither as applied nor as failed: the ledger says it
+    /// when the file is back.
+    async fn refuse_vanished(&self) -> Result<()> {
+        let Some(error) = self.vanished().await else { return Ok(()) };
+        let stopped = RunnerError::new(Exit::Paused, format!("{}; the run stops where it stands", error.chain()));
+        Err(error.help().into_iter().fold(stopped, |stopped, help| stopped.with_help(help.to_owned())))
     }
 
     async fn member(&self, ledger: &dyn Ledger, step: &PlanStep) -> StepEnd {

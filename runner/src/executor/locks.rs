@@ -11,7 +11,8 @@ use super::RunOptions;
 use crate::clock;
 use crate::error::{Result, RunnerError};
 use crate::exit::Exit;
-use crate::lock::{Holder, Lock, LockError, host_name, process_exists};
+use crate::journal::Journal;
+use crate::lock::{Holder, Lock, LockError, host_name, process_exists, uses};
 use crate::recorder::journal_error;
 use crate::session::Session;
 
@@ -37,6 +38,21 @@ pub(super) fn take(session: &Session, options: &RunOptions) -> Result<Vec<Lock>>
     }
     refuse_left_running(session, options)?;
     Ok(locks)
+}
+
+/// A lock file that somebody deleted keeps nobody out: a run of the journal that has not ended, and whose process has
+/// the journal open, is under way all the same.
+pub(super) fn refuse_unlocked_runner(session: &Session, journal: &Journal, options: &RunOptions) -> Result<()> {
+    let path = Journal::path_in(&session.state_dir);
+    let living = |(host, pid): &(String, u32)| *host == host_name() && *pid != std::process::id() && uses(*pid, &path);
+    match journal.open_run().map_err(journal_error)?.filter(living) {
+        Some((host, pid)) if !options.take_over => Err(RunnerError::new(
+            Exit::Locked,
+            format!("a run is under way in process {pid} on {host}, though its lock file was deleted or replaced"),
+        )
+        .with_help(format!("wait for its end, or end it: `kill {pid}`; then the same command goes on"))),
+        _ => Ok(()),
+    }
 }
 
 /// A program that a runner started lives on when that runner is killed. Until it has ended nothing can be said of its

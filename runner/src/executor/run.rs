@@ -47,6 +47,9 @@ impl<'a> Run<'a> {
     ) -> Result<(Run<'a>, Vec<Lock>)> {
         let locks = locks::take(session, &options)?;
         let (journal, aside) = open_journal_or_set_aside(session, command)?;
+        if let Some(journal) = &journal {
+            locks::refuse_unlocked_runner(session, journal, &options)?;
+        }
         let state = match &journal {
             Some(journal) => journal.state(&session.plan.name).map_err(journal_error)?,
             None => PlanState::default(),

@@ -22,8 +22,8 @@ impl Run<'_> {
     /// After a failed step: undoes what the plan says.
     pub(super) async fn failed(&self, step: &str) -> Result<Report> {
         let plan = &self.session.plan;
-        // To undo is to write: there is no room for it.
-        if self.recorder.short_of_room().is_some() {
+        // To undo is to write: there is no room for it, or not the place.
+        if self.recorder.short_of_room().is_some() || self.vanished().await.is_some() {
             return self.finish(Outcome::FailedPaused, Some(self.after_mending())).await;
         }
         let found = self.recorder.with_state(|state| after_failure(plan, state, step));

@@ -29,6 +29,12 @@ pub enum JournalError {
         /// The cause.
         source: rusqlite::Error,
     },
+    /// Its path leads to nothing by now, or to another file.
+    #[error("the journal `{path}` was deleted or replaced while it was in use")]
+    Gone {
+        /// The file.
+        path: String,
+    },
     /// The folder or file cannot be made.
     #[error("journal `{path}`: {source}")]
     File {

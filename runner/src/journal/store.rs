@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,6 +36,8 @@ pub struct Journal {
     last: (u64, String),
     max_epoch: u64,
     reserve: Reserve,
+    /// Which file is open.
+    file: Option<(u64, u64)>,
     /// Whether anything was appended through it.
     begun: bool,
 }
@@ -137,7 +140,8 @@ impl Journal {
         }
         let reserve = Reserve::of(path.parent().unwrap_or(Path::new(".")));
         let last = (0, GENESIS.to_owned());
-        let mut journal = Self { connection, path, last, max_epoch: 0, reserve, begun: false };
+        let file = identity(&path);
+        let mut journal = Self { connection, path, last, max_epoch: 0, reserve, file, begun: false };
         journal.verify_chain()?;
         Ok(journal)
     }
@@ -222,6 +226,22 @@ impl Journal {
         self.last.0
     }
 
+    /// Host and process of the last run, of whatever plan, if it has not recorded its end.
+    pub fn open_run(&self) -> Result<Option<(String, u32)>, JournalError> {
+        let of_last = "SELECT body FROM events WHERE run = (SELECT run FROM events ORDER BY seq DESC LIMIT 1)";
+        let one = |order: &str| {
+            let sql = format!("{of_last} ORDER BY seq {order} LIMIT 1");
+            let body: Option<String> =
+                self.connection.query_row(&sql, [], |r| r.get(0)).optional().map_err(|e| store(&self.path, e))?;
+            Ok::<_, JournalError>(body.and_then(|body| serde_json::from_str::<Record>(&body).ok()))
+        };
+        Ok(match (one("ASC")?, one("DESC")?) {
+            (_, Some(Record::RunFinished { .. })) => None,
+            (Some(Record::RunStarted { host, pid, .. }), _) => Some((host, pid)),
+            _ => None,
+        })
+    }
+
     /// The fold of `plan`'s records.
     pub fn state(&self, plan: &str) -> Result<PlanState, JournalError> {
         let entries = self.entries(plan)?;
@@ -287,6 +307,11 @@ impl Journal {
     ) -> Result<(), JournalError> {
         let path = self.path.clone();
         let failed = |e| store(&path, e);
+        let unmoved = |known| match identity(&path) {
+            now if now == known => Ok(()),
+            _ => Err(JournalError::Gone { path: path.display().to_string() }),
+        };
+        unmoved(self.file)?;
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let found: (i64, i64) = tx
             .query_row(
@@ -315,7 +340,9 @@ impl Journal {
                     .map_err(failed)?;
             }
         }
-        tx.commit().map_err(failed)
+        tx.commit().map_err(failed)?;
+        // SQLite goes on writing a file that was deleted.
+        unmoved(self.file)
     }
 
     /// A plan file as it was when a step was applied, by its BLAKE3; checked against it.
@@ -352,6 +379,11 @@ impl Journal {
     fn damaged(&self, damage: Damage) -> JournalError {
         JournalError::Damaged { path: self.path.display().to_string(), damage }
     }
+}
+
+/// Which file it is.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 /// How the names of damaged journals begin that were set aside.

@@ -148,6 +148,10 @@ impl MigrationStep for CommandRun {
         fault::point(fault::COMMAND_STARTED);
         let log = self.free_log(cx).await?;
         let argv = self.substitute(cx).unwrap_or(&self.config.apply);
+        // It may put another file in a target's place: what is open would be the one before.
+        for name in self.written() {
+            cx.any_target(name)?.close(cx).await?;
+        }
         let ran = self.run(cx, argv, Some(log.clone()), true).await?;
         fault::point(fault::COMMAND_ENDED);
         let compared = copies.compare(cx).await;

@@ -42,7 +42,7 @@ fn frozen(system: &System, point: &str, passages: usize) -> Child {
 }
 
 /// Whether one of its threads is in a sleep (nothing else of it calls that: waiting for each other is a futex).
-fn asleep(process: u32) -> bool {
+pub(super) fn asleep(process: u32) -> bool {
     let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return false };
     let sleeps = |thread: std::io::Result<std::fs::DirEntry>| {
         let call = thread.and_then(|t| std::fs::read_to_string(t.path().join("syscall")));

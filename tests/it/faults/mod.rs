@@ -28,4 +28,5 @@ mod short;
 mod space;
 mod tally;
 mod torn;
+mod vanish;
 mod ways;

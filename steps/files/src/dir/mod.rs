@@ -10,6 +10,8 @@ pub(crate) mod walk;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cutover_core::disk::{hash_file, inside};
 use cutover_core::{
@@ -28,6 +30,8 @@ pub struct DirTarget {
     name: String,
     path: PathBuf,
     config: DirConfig,
+    /// Whether it was looked at and found.
+    seen: Arc<AtomicBool>,
 }
 
 /// Which files of the folder belong to the target.
@@ -96,7 +100,7 @@ with = { include = ["app.config.json", "logs/*.jsonl"], exclude = ["logs/today.j
     fn build(config: DirConfig, spec: &TargetSpec, path: PathBuf) -> Result<Self, BuildError> {
         globs::check("include", &config.include)?;
         globs::check("exclude", &config.exclude)?;
-        Ok(Self { name: spec.name.clone(), path, config })
+        Ok(Self { name: spec.name.clone(), path, config, seen: Arc::default() })
     }
 }
 
@@ -228,6 +232,17 @@ impl Target for DirTarget {
         .await
     }
 
+    async fn unmoved(&self, _cx: &StepContext) -> Result<(), StepError> {
+        if !self.seen.load(Ordering::Relaxed) || self.path.is_dir() {
+            return Ok(());
+        }
+        Err(StepError::unavailable(format!(
+            "folder `{}` was deleted or moved away while it was in use",
+            self.path.display()
+        ))
+        .with_help("put it back where it was, then run the same command again"))
+    }
+
     async fn change_counter(&self, cx: &StepContext) -> Result<Option<u64>, StepError> {
         // Not a count, but it moves when a file does: names, sizes, times and inodes of all of them.
         let mut text = String::new();
@@ -248,7 +263,9 @@ impl DirTarget {
 
     async fn entries(&self, cx: &StepContext) -> Result<Vec<Entry>, StepError> {
         let (inner, folder, config) = (cx.clone(), self.path.clone(), self.config.clone());
-        cx.blocking(move || walk::walk(&inner, &folder, &config)).await
+        let found = cx.blocking(move || walk::walk(&inner, &folder, &config)).await?;
+        self.seen.store(true, Ordering::Relaxed);
+        Ok(found)
     }
 }
 

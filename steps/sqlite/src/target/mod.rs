@@ -39,6 +39,7 @@ mod loss;
 mod lost;
 mod objects;
 mod pairs;
+mod place;
 mod reader;
 mod recorder;
 mod restore;
@@ -368,6 +369,10 @@ impl Target for SqliteTarget {
 
     fn ledger(&self) -> Option<&dyn Ledger> {
         Some(self)
+    }
+
+    async fn unmoved(&self, _cx: &StepContext) -> Result<(), StepError> {
+        self.session.unmoved()
     }
 
     async fn close(&self, cx: &StepContext) -> Result<(), StepError> {

@@ -12,6 +12,7 @@ use cutover_core::{StepError, StepErrorKind, fault};
 use rusqlite::Connection;
 
 use super::connect;
+use super::place::OpenFile;
 use super::recorder::Recorder;
 use super::watch::Watch;
 use crate::sql::sqlite_error;
@@ -24,6 +25,7 @@ pub(crate) struct Session {
     reader: Mutex<Option<Connection>>,
     writer: Mutex<Option<Connection>>,
     group: AtomicBool,
+    file: OpenFile,
     watch: Mutex<Watch>,
     pub(crate) recorder: Recorder,
     /// Whether a restore may have to know which rows a change wrote.
@@ -48,6 +50,7 @@ impl Session {
             reader: Mutex::default(),
             writer: Mutex::default(),
             group: AtomicBool::new(false),
+            file: OpenFile::default(),
             watch: Mutex::default(),
             recorder: Recorder::default(),
             records: OnceLock::new(),
@@ -64,6 +67,7 @@ impl Session {
     pub(crate) fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StepError>) -> Result<T, StepError> {
         if self.in_group() {
             let slot = self.lock_writer();
+            self.unmoved()?;
             return work(self.group_connection(slot.as_ref())?);
         }
         self.read_committed(work)
@@ -77,9 +81,16 @@ impl Session {
         let mut slot = lock(&self.reader);
         let conn = match slot.take() {
             Some(conn) => conn,
-            None => connect::reader(&self.path)?,
+            None => self.file.open(&self.path, connect::reader)?,
         };
-        work(slot.insert(conn)).map_err(|e| self.named(e))
+        let conn = slot.insert(conn);
+        self.unmoved()?;
+        work(conn).map_err(|e| self.named(e))
+    }
+
+    /// Refuses when the path does not lead to the open file any more.
+    pub(crate) fn unmoved(&self) -> Result<(), StepError> {
+        self.file.unmoved(&self.path)
     }
 
     /// The same error, naming the database if that is what is wrong.
@@ -111,12 +122,14 @@ impl Session {
             return bracket(conn, "SAVEPOINT cutover_change", "RELEASE cutover_change", UNDO_CHANGE, work);
         }
         let conn = self.open_writer(&mut slot)?;
+        self.unmoved()?;
         set_foreign_keys(conn, keys)?;
         let result = bracket(conn, "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", |conn| {
             let result = work(conn);
             self.recorder.release(conn)?;
             let value = result?;
             fault::point(fault::SQLITE_COMMIT);
+            self.unmoved()?;
             Ok(value)
         });
         if keys == ForeignKeys::Off {
@@ -125,6 +138,7 @@ impl Session {
         if result.is_ok() {
             fault::point(fault::SQLITE_COMMITTED);
             connect::checkpoint_on_close(conn)?;
+            self.unmoved()?;
         }
         result
     }
@@ -139,7 +153,10 @@ impl Session {
             return Err(StepError::internal("a restore was asked for inside an open group"));
         }
         let conn = self.open_writer(&mut slot)?;
-        work(conn)
+        self.unmoved()?;
+        let value = work(conn)?;
+        self.unmoved()?;
+        Ok(value)
     }
 
     /// Runs `work` on the reader inside one read transaction: all that it reads is of one moment.
@@ -177,6 +194,7 @@ impl Session {
             return Err(StepError::internal("a group is open already"));
         }
         let conn = self.open_writer(&mut slot)?;
+        self.unmoved()?;
         set_foreign_keys(conn, ForeignKeys::On)?;
         run(conn, "BEGIN IMMEDIATE")?;
         if let Err(e) = first(conn) {
@@ -205,9 +223,11 @@ impl Session {
         let conn = self.group_connection(slot.as_ref())?;
         self.recorder.release(conn)?;
         fault::point(fault::SQLITE_COMMIT);
+        self.unmoved()?;
         run(conn, "COMMIT")?;
         fault::point(fault::SQLITE_COMMITTED);
         self.group.store(false, Ordering::SeqCst);
+        // Whether it is in the file that others find is for the caller to ask: it is committed.
         connect::checkpoint_on_close(conn)
     }
 
@@ -232,6 +252,7 @@ impl Session {
         self.group.store(false, Ordering::SeqCst);
         *lock(&self.reader) = None;
         *lock(&self.main_file) = None;
+        self.file.closed();
         self.watch.lock().unwrap_or_else(PoisonError::into_inner).closed();
     }
 
@@ -239,7 +260,7 @@ impl Session {
         let conn = match slot.take() {
             Some(conn) => conn,
             None => {
-                let mut conn = connect::writer(&self.path)?;
+                let mut conn = self.file.open(&self.path, connect::writer)?;
                 self.recorder.attach(&mut conn)?;
                 let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
                 watch.look(true, &conn)?;
