@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use cutover_core::disk::is_of_storage;
 use cutover_core::journal::{Entry, PlanState, Record, StepState};
 use cutover_core::{Receipt, StepError, StepErrorKind};
 
@@ -204,6 +205,9 @@ pub(crate) fn journal_error(error: JournalError) -> RunnerError {
         JournalError::NoFolder { .. } => RunnerError::new(Exit::NoTarget, message).with_help(
             "look at what lies there and move it away, or name another folder with `--state DIR`; then run the same command again",
         ),
+        JournalError::File { source, .. } if is_of_storage(&source) => {
+            RunnerError::new(Exit::NoTarget, message).with_help(GO_ON)
+        }
         JournalError::File { .. } => no_access(message),
         JournalError::Store { source, .. } if is_access(&source) => no_access(message),
         JournalError::Store { .. } => RunnerError::new(Exit::NoTarget, message).with_help(GO_ON),

@@ -100,7 +100,7 @@ fn remarks(session: &Session, state: &PlanState, rows: &LedgerRows, unread: Opti
             lines.push(format!("an unwinding to {} has not ended; go on with: {next}", open.to));
         }
         (None, None) => {
-            let next = session.going_on(run);
+            let next = session.going_on(run, state);
             lines.push(format!("a run was interrupted; go on with: {next}"));
         }
         (Some(outcome), None) => lines.push(format!("last run: {}", ended(outcome))),

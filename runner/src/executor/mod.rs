@@ -211,7 +211,7 @@ fn looking_context(
 }
 
 /// Steps up to and including `to` (a step or a phase) with all that they need; all of the plan's without one.
-fn wanted_steps(session: &Session, to: Option<&str>) -> Result<BTreeSet<String>> {
+pub(crate) fn wanted_steps(session: &Session, to: Option<&str>) -> Result<BTreeSet<String>> {
     let plan = &session.plan;
     let steps: BTreeMap<&str, &PlanStep> = plan.steps().map(|(_, s)| (s.id.as_str(), s)).collect();
     let mut open: Vec<&PlanStep> = match to {

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use cutover_core::journal::{RunCommand, RunState};
+use cutover_core::journal::{PlanState, RunCommand, RunState, StepState};
 use cutover_core::shell_word;
 
 use super::Session;
-use crate::executor::RunOptions;
+use crate::executor::{RunOptions, wanted_steps};
 
 impl Session {
     /// A path as people see it: relative to the root where it lies inside.
@@ -37,12 +37,13 @@ impl Session {
         format!("cutover {command} {}", shell_words(&words))
     }
 
-    /// The command that goes on with a run that did not come to its end: its own, as far as that is known.
-    pub(crate) fn going_on(&self, run: &RunState) -> String {
+    /// The command that goes on with a run that did not come to its end: its own, as far as that is known and leaves
+    /// something to do.
+    pub(crate) fn going_on(&self, run: &RunState, state: &PlanState) -> String {
         let known = |to: &String| self.plan.phases.iter().any(|p| p.name == *to) || self.plan.step(to).is_some();
         let (command, to) = match run.command {
             RunCommand::Rollback => ("rollback", run.to.clone().filter(|to| to == "start" || known(to))),
-            RunCommand::Apply => ("apply", run.to.clone().filter(known)),
+            RunCommand::Apply => ("apply", run.to.clone().filter(|to| known(to) && !is_reached(self, to, state))),
             RunCommand::Administer => ("apply", None),
         };
         let options = RunOptions { to, ..RunOptions::default() };
@@ -75,6 +76,12 @@ impl Session {
         }
         asked(line, options)
     }
+}
+
+/// Whether all that `apply --to` would run is there: it would find nothing to do, and end nothing.
+fn is_reached(session: &Session, to: &str, state: &PlanState) -> bool {
+    let there = |id: &String| matches!(state.state_of(id), StepState::Applied | StepState::Skipped);
+    wanted_steps(session, Some(to)).is_ok_and(|wanted| wanted.iter().all(there))
 }
 
 const REQUIRED: &str = " --require-rehearsal";

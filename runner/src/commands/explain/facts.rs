@@ -275,7 +275,7 @@ fn held(session: &Session) -> Option<Held> {
 
 fn commands(session: &Session, facts: &Facts) -> Commands {
     let line = |command: &str| session.command_line(command);
-    let again = facts.state.run.as_ref().map_or_else(|| line("apply"), |run| session.going_on(run));
+    let again = facts.state.run.as_ref().map_or_else(|| line("apply"), |run| session.going_on(run, &facts.state));
     let mut commands = Commands {
         apply: facts.state.run.as_ref().map_or_else(|| line("apply"), |run| session.forward(run)),
         again,
