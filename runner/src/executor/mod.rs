@@ -140,11 +140,12 @@ fn refuse_stuck(session: &Session, state: &PlanState) -> Result<()> {
     };
     let why = record.message.as_deref().unwrap_or("no message");
     let (explain, rollback) = (session.command_line("explain"), session.command_line("rollback"));
+    let help = record.help.as_ref().map(|help| format!("{help}; ")).unwrap_or_default();
     Err(RunnerError::new(
         crate::exit::Exit::Stuck,
         format!("step `{id}` is stuck: its rollback failed: {why}; nothing was changed"),
     )
-    .with_help(format!("`{explain}` says where things stand; mend the cause, then `{rollback}`")))
+    .with_help(format!("{help}`{explain}` says where things stand; mend the cause, then `{rollback}`")))
 }
 
 /// The end of a run that found nothing to do: it took no lock and left no trace.
