@@ -196,7 +196,13 @@ impl Stage<'_> {
     async fn refuse_other(&self, binding: &Binding) -> Result<()> {
         let session = self.open()?;
         let cx = patient_context(&session, self.emitter, self.stop);
-        let copied = binding.now(&session, &cx).await?;
+        let mut copied = binding.now(&session, &cx).await?;
+        // In the copy of a folder links lead elsewhere: the folder itself is asked whether it still is what it was.
+        let real = binding.now(self.session, &patient_context(self.session, self.emitter, self.stop)).await?;
+        for (name, target) in self.session.targets.iter().filter(|(_, target)| target.ledger().is_none()) {
+            copied.targets.extend(real.targets.get(name).map(|now| (name.clone(), now.clone())));
+            target.close(&cx).await?;
+        }
         for target in session.targets.values() {
             target.close(&cx).await?;
         }

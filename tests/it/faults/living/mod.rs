@@ -111,6 +111,9 @@ impl Event {
     }
 }
 
+/// How often a command is run that finds the database locked.
+const TRIES: usize = 5;
+
 #[test]
 fn a_restore_under_a_living_application_loses_no_row_and_shows_no_mixture() {
     let choice = Choice::of_environment();
@@ -240,14 +243,20 @@ impl Story {
     }
 
     fn runs(&mut self, command: &str, args: &[&str], fault: &Fault, code: Option<i32>) -> Result<Ran, String> {
-        let mut child = self.system.command(command, args);
-        let ran = run(child.envs(fault.env.iter().map(|(k, v)| (k, v))));
-        self.trail.push_str(&format!("$ {:?} cutover {command}\n{}\n", fault.env, self.system.seen(&ran)));
-        if ran.code == code {
-            Ok(ran)
-        } else {
-            Err(format!("`{command}` ended with {:?} instead of {code:?}", ran.code))
+        for _ in 0..TRIES {
+            let mut child = self.system.command(command, args);
+            let ran = run(child.envs(fault.env.iter().map(|(k, v)| (k, v))));
+            self.trail.push_str(&format!("$ {:?} cutover {command}\n{}\n", fault.env, self.system.seen(&ran)));
+            // The application may be at it for as long as we wait: then we are told to run again.
+            let busy = ran.code == Some(101) && ran.stdout.contains("database is locked");
+            if ran.code == code {
+                return Ok(ran);
+            }
+            if !busy {
+                return Err(format!("`{command}` ended with {:?} instead of {code:?}", ran.code));
+            }
         }
+        Err(format!("`{command}` found the database locked {TRIES} times"))
     }
 
     /// Each row that was committed is in the database or in an export; what the program counted is what it exported.
