@@ -205,11 +205,15 @@ pub fn hash_file(path: &Path) -> Result<(u64, String), StepError> {
     copy_hashed(&mut file, &mut io::sink()).map_err(|e| io_error("cannot read", path, e))
 }
 
-/// Copies a file to a new private one, fsynced, hashing what is read. The destination must not be there.
+/// Copies a file to a new private one, fsynced, hashing what is copied. The destination must not be there. Blocks are
+/// shared where the file system can.
 pub fn copy_file(from: &Path, to: &Path) -> Result<(u64, String), StepError> {
     let mut source = File::open(from).map_err(|e| io_error("cannot read", from, e))?;
-    let copied = Place::of(to).and_then(|place| place.create(PRIVATE_FILE, true)).and_then(|mut file| {
-        let result = copy_hashed(&mut source, &mut file)?;
+    let copied = Place::of(to).and_then(|place| place.create_to_read(PRIVATE_FILE)).and_then(|mut file| {
+        let result = match rustix::fs::ioctl_ficlone(&file, &source) {
+            Ok(()) => copy_hashed(&mut file, &mut io::sink())?,
+            Err(_) => copy_hashed(&mut source, &mut file)?,
+        };
         file.sync_all()?;
         Ok(result)
     });

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::room::shares_blocks;
 use crate::{Difference, Receipt, StepContext, StepError, differences};
 
 /// A thing that holds state: a database, a key-value store, a folder.
@@ -65,6 +66,11 @@ pub trait Target: Any + fmt::Debug + Send + Sync {
     /// Bytes that it takes on disk, by a look.
     async fn bytes(&self, cx: &StepContext) -> Result<u64, StepError> {
         Ok(self.assess(cx).await?.bytes)
+    }
+
+    /// Bytes that a snapshot of it takes up in `folder`, by a look: none where all its blocks are shared.
+    async fn snapshot_bytes(&self, cx: &StepContext, folder: &Path) -> Result<u64, StepError> {
+        if shares_blocks(self.path(), folder) { Ok(0) } else { self.bytes(cx).await }
     }
 
     /// The files that are wholly its own, absolute: a copy of the folder that it lies in leaves them out, since only

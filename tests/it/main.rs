@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on ends there")]
 
 mod cortex;
+mod disk;
 mod drift;
 mod explaining;
 mod failure;
@@ -22,6 +23,7 @@ mod saved;
 mod scratch;
 mod screens;
 mod sets;
+mod sharing;
 mod step_crate;
 mod system;
 mod verifying;

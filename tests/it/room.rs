@@ -3,11 +3,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use cutover_tests::Tree;
-use tempfile::TempDir;
 
+use crate::disk::Disk;
 use crate::system::System;
 
 const PLAN: &str = r#"
@@ -35,47 +34,10 @@ const ROWS: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT);
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
     INSERT INTO t SELECT i, printf('%.4000c', 'x') FROM n;";
 
-/// A file system of that size, until it is dropped.
-struct Small(TempDir);
-
-impl Small {
-    /// None, and a line that says so, where this user may not mount; in CI that is a failure.
-    #[expect(clippy::print_stdout, reason = "a test that was not run has to say so")]
-    fn new(size: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(folder.path());
-        let mounted = mount.output().is_ok_and(|ran| ran.status.success());
-        assert!(mounted || std::env::var_os("CI").is_none(), "cannot mount a file system in memory: run as root");
-        if !mounted {
-            println!("not run: a file system in memory cannot be mounted here; run as root");
-            return None;
-        }
-        Some(Self(folder))
-    }
-
-    fn system(&self) -> System {
-        let system = System::in_folder(tempfile::tempdir_in(self.0.path()).unwrap(), ROWS, PLAN);
-        system.write("change.sql", "DELETE FROM t WHERE id > 100;");
-        system
-    }
-
-    /// Leaves no more than so many bytes free.
-    fn fill(&self, free: u64) {
-        let stat = Command::new("df").args(["--output=avail", "-B1"]).arg(self.0.path()).output().unwrap();
-        let avail: u64 = String::from_utf8_lossy(&stat.stdout).lines().nth(1).unwrap().trim().parse().unwrap();
-        fs::write(self.filler(), vec![1; usize::try_from(avail.saturating_sub(free)).unwrap()]).unwrap();
-    }
-
-    fn filler(&self) -> std::path::PathBuf {
-        self.0.path().join("filler")
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
-    }
+fn system(disk: &Disk) -> System {
+    let system = disk.system(ROWS, PLAN);
+    system.write("change.sql", "DELETE FROM t WHERE id > 100;");
+    system
 }
 
 fn without_state(root: &Path) -> Tree {
@@ -84,8 +46,8 @@ fn without_state(root: &Path) -> Tree {
 
 #[test]
 fn a_rehearsal_without_room_says_what_it_needs_before_it_copies_and_goes_elsewhere() {
-    let Some(disk) = Small::new("8m") else { return };
-    let system = disk.system();
+    let Some(disk) = Disk::in_memory("8m") else { return };
+    let system = system(&disk);
     // There is room for one copy, and not for its snapshot too.
     disk.fill(3_000_000);
     let before = Tree::of(&system.root());
@@ -104,8 +66,8 @@ fn a_rehearsal_without_room_says_what_it_needs_before_it_copies_and_goes_elsewhe
 
 #[test]
 fn snapshots_without_room_are_refused_before_anything_is_written() {
-    let Some(disk) = Small::new("8m") else { return };
-    let system = disk.system();
+    let Some(disk) = Disk::in_memory("8m") else { return };
+    let system = system(&disk);
     disk.fill(1_900_000);
     let before = without_state(&system.root());
     let ran = system.cutover("apply", &[]).expect_code(100);
@@ -117,8 +79,8 @@ fn snapshots_without_room_are_refused_before_anything_is_written() {
 
 #[test]
 fn a_restore_without_room_touches_nothing_and_the_same_command_goes_on_when_there_is_room() {
-    let Some(disk) = Small::new("16m") else { return };
-    let system = disk.system();
+    let Some(disk) = Disk::in_memory("16m") else { return };
+    let system = system(&disk);
     system.cutover("apply", &[]).expect_code(0);
     disk.fill(1_500_000);
     let before = without_state(&system.root());

@@ -44,6 +44,11 @@ impl Place {
         self.open(OFlags::WRONLY | if new { OFlags::EXCL } else { OFlags::TRUNC }, mode)
     }
 
+    /// Makes the file and opens it for reading and writing.
+    pub(super) fn create_to_read(&self, mode: u32) -> io::Result<File> {
+        self.open(OFlags::RDWR | OFlags::EXCL, mode)
+    }
+
     /// Opens the file for reading and writing as it is, made when it is not there. Waits for no pipe.
     pub(super) fn open_or_create(&self, mode: u32) -> io::Result<File> {
         self.open(OFlags::RDWR | OFlags::NONBLOCK, mode)

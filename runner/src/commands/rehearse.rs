@@ -84,7 +84,7 @@ fn as_text(session: &Session, found: &Rehearsal, style: Style) -> String {
         vec![s.step.clone(), s.phase.clone(), duration(s.seconds), back, number(s.rows), size]
     });
     text.push_str(&columns(&["step", "phase", "apply", "rollback", "rows", "bytes"], rows.collect()));
-    let how = if figures.shared { ", sharing blocks" } else { "" };
+    let how = if figures.shared { ", sharing blocks (reflink)" } else { "" };
     let mut estimate = duration(figures.apply);
     if !figures.not_rehearsed.is_empty() {
         estimate.push_str(&format!(", and {}", count_of_unknown(figures.not_rehearsed.len())));

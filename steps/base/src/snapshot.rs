@@ -10,7 +10,7 @@ mod set;
 use std::path::{Path, PathBuf};
 
 use cutover_core::disk::{PRIVATE_FILE, inside, io_error, sync_parent, write_atomic, write_once};
-use cutover_core::room::{room, shares_blocks};
+use cutover_core::room::room;
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, MigrationStep, Receipt, SnapshotManifest, Standing, StepContext,
     StepError, StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,
@@ -254,10 +254,7 @@ impl TargetSnapshot {
     async fn need_room(&self, cx: &StepContext, folder: &Path) -> Result<(), StepError> {
         let mut needed = 0;
         for name in &self.config.targets {
-            let target = cx.any_target(name)?;
-            if !shares_blocks(target.path(), folder) {
-                needed += target.bytes(cx).await?;
-            }
+            needed += cx.any_target(name)?.snapshot_bytes(cx, folder).await?;
         }
         let folder = folder.to_owned();
         let help = "free some space there, then run the same command again; nothing was copied";

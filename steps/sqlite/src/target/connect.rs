@@ -177,7 +177,8 @@ fn may_write(path: &Path) -> bool {
     bits.unwrap_or(false) && access(path, Access::WRITE_OK).is_ok()
 }
 
-fn has_log(path: &Path) -> bool {
+/// Whether its write-ahead log holds anything.
+pub(crate) fn has_log(path: &Path) -> bool {
     fs::metadata(sibling(path, "-wal")).is_ok_and(|m| m.len() > 0)
 }
 

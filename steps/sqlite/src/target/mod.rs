@@ -338,6 +338,10 @@ impl Target for SqliteTarget {
         Ok(connect::bytes(&self.session.path))
     }
 
+    async fn snapshot_bytes(&self, _cx: &StepContext, folder: &Path) -> Result<u64, StepError> {
+        Ok(snapshot::bytes(&self.session.path, folder))
+    }
+
     fn files(&self) -> Vec<PathBuf> {
         duplicate::files(&self.session.path)
     }

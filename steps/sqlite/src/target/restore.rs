@@ -7,14 +7,14 @@
 use std::path::{Path, PathBuf};
 
 use cutover_core::disk::{self, io_error};
-use cutover_core::room::{room, same_file_system, shares_blocks};
+use cutover_core::room::{room, same_file_system};
 use cutover_core::{Depth, RestoreOptions, Restored, SnapshotManifest, StepError, StepInfo, fault};
 use rusqlite::Connection;
 
 use super::look::Looking;
 use super::loss::Comparison;
 use super::session::{ForeignKeys, Session};
-use super::{bookkeeping, connect, fingerprint, held};
+use super::{bookkeeping, connect, fingerprint, held, snapshot};
 use crate::sql::sqlite_error;
 
 /// Puts the snapshot `from` back, and says which schema objects of others were lost. The epoch of `step` is stored
@@ -97,7 +97,7 @@ fn proven(from: &SnapshotManifest) -> Result<PathBuf, StepError> {
 /// There must be room for the present state aside, and beside the database for what SQLite keeps of it while the
 /// snapshot is written over it.
 fn need_room(path: &Path, snapshot: &Path, aside: &Path) -> Result<(), StepError> {
-    let kept = if shares_blocks(path, aside) { 0 } else { connect::bytes(path) };
+    let kept = snapshot::bytes(path, aside);
     let written = connect::bytes(snapshot);
     let help = "free some space there, then run the same command again; nothing was restored";
     let what = format!("the restore of `{}`", path.display());

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cutover_core::disk::{self, PARTIAL_SUFFIX, io_error};
+use cutover_core::room::shares_blocks;
 use cutover_core::{Depth, SnapshotFile, SnapshotManifest, StepContext, StepError, StepErrorKind, fault};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
@@ -46,6 +47,13 @@ pub(crate) fn take(
     disk::write_once(&folder.join(format!("{name}.manifest.json")), &text)?;
     fault::point(fault::SQLITE_COPY_DESCRIBED);
     Ok(manifest)
+}
+
+/// Bytes that a copy of the database at `path` takes up in `folder`: none where the file itself is copied and its blocks
+/// are shared.
+pub(crate) fn bytes(path: &Path, folder: &Path) -> u64 {
+    let by_pages = connect::has_log(path);
+    if !by_pages && shares_blocks(path, folder) { 0 } else { connect::bytes(path) }
 }
 
 /// The first of `app.db`, `app.2.db`, `app.3.db` that is free in `folder`.
