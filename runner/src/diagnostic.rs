@@ -34,14 +34,15 @@ fn one(errors: &CompileErrors, diagnostic: &Diagnostic, renderer: &Renderer) -> 
     let title = normalize_untrusted_str(&diagnostic.message);
     let label = diagnostic.label.as_deref().map(normalize_untrusted_str);
     let help = diagnostic.help.as_deref().map(normalize_untrusted_str);
-    let place = diagnostic.span.clone().map(|span| Place::of(errors, span));
+    let (file, source) = errors.place(diagnostic);
+    let place = diagnostic.span.clone().map(|span| Place::of(source, span));
     let mut group = Group::with_title(Level::ERROR.primary_title(&title).id(diagnostic.code));
     group = match &place {
         // The renderer's time goes with the line, and its column with what it is given of it.
         Some(place) if place.line.len() > LONGEST_LINE => {
             let (line, span) = place.window();
-            let (_, column) = diagnostic.span.as_ref().map_or((1, 1), |span| errors.position(span.start));
-            group.element(Origin::path(&errors.file).line(place.number).char_column(column)).element(
+            let (_, column) = diagnostic.span.as_ref().map_or((1, 1), |span| errors.position(diagnostic, span.start));
+            group.element(Origin::path(file).line(place.number).char_column(column)).element(
                 Snippet::source(line)
                     .line_start(place.number)
                     .annotation(AnnotationKind::Primary.span(span).label(label.as_deref())),
@@ -50,10 +51,10 @@ fn one(errors: &CompileErrors, diagnostic: &Diagnostic, renderer: &Renderer) -> 
         Some(place) => group.element(
             Snippet::source(place.line)
                 .line_start(place.number)
-                .path(&errors.file)
+                .path(file)
                 .annotation(AnnotationKind::Primary.span(place.span.clone()).label(label.as_deref())),
         ),
-        None => group.element(Origin::path(&errors.file)),
+        None => group.element(Origin::path(file)),
     };
     if let Some(help) = &help {
         group = group.element(Level::HELP.message(help));
@@ -70,8 +71,7 @@ struct Place<'e> {
 
 impl<'e> Place<'e> {
     /// What reaches over the end of its first line is cut there: the place is what matters.
-    fn of(errors: &'e CompileErrors, span: Range<usize>) -> Self {
-        let source = errors.source.as_str();
+    fn of(source: &'e str, span: Range<usize>) -> Self {
         let (before, after) = source.split_at_checked(span.start).unwrap_or((source, ""));
         let start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let end = after.find('\n').map_or(source.len(), |newline| span.start + newline);
@@ -123,10 +123,10 @@ pub fn sarif(errors: &CompileErrors) -> Value {
 }
 
 fn result(errors: &CompileErrors, diagnostic: &Diagnostic) -> Value {
-    let mut location = json!({ "artifactLocation": { "uri": uri(&errors.file) } });
+    let mut location = json!({ "artifactLocation": { "uri": uri(errors.place(diagnostic).0) } });
     if let Some(span) = &diagnostic.span {
-        let (line, column) = errors.position(span.start);
-        let (end_line, end_column) = errors.position(span.end);
+        let (line, column) = errors.position(diagnostic, span.start);
+        let (end_line, end_column) = errors.position(diagnostic, span.end);
         location["region"] =
             json!({ "startLine": line, "startColumn": column, "endLine": end_line, "endColumn": end_column });
     }
@@ -143,10 +143,10 @@ pub fn github(errors: &CompileErrors) -> String {
     let mut out = String::new();
     for diagnostic in &errors.diagnostics {
         out.push_str("::error file=");
-        out.push_str(&property(&errors.file));
+        out.push_str(&property(errors.place(diagnostic).0));
         if let Some(span) = &diagnostic.span {
-            let (line, column) = errors.position(span.start);
-            let (end_line, end_column) = errors.position(span.end);
+            let (line, column) = errors.position(diagnostic, span.start);
+            let (end_line, end_column) = errors.position(diagnostic, span.end);
             // Columns are read only when both are in one line.
             let columns =
                 if end_line == line { format!(",col={column},endColumn={end_column}") } else { String::new() };
@@ -199,6 +199,7 @@ mod tests {
             span,
             label: label.map(str::to_owned),
             help: help.map(str::to_owned),
+            beside: None,
         };
         let diagnostics = vec![
             diagnostic("P201", Some(at("name")..at("name") + 4), Some("here"), None),
@@ -212,6 +213,22 @@ mod tests {
     #[test]
     fn people_see_the_line_and_a_caret_under_the_mistake() {
         insta::assert_snapshot!(render(&errors(), false));
+    }
+
+    #[test]
+    fn a_mistake_in_a_file_beside_the_plan_is_shown_at_its_line_of_that_file() {
+        let mut errors = errors();
+        let source = "[[table]]\nold = 'a'\n".to_owned();
+        errors.diagnostics.truncate(1);
+        let beside = std::sync::Arc::new(cutover_core::plan::Beside { file: "maps/m.toml".to_owned(), source });
+        errors.diagnostics.push(Diagnostic {
+            beside: Some(beside),
+            ..Diagnostic::in_file(10..13, "something wrong").label("here").help("mend it")
+        });
+        insta::assert_snapshot!(render(&errors, false) + &github(&errors));
+        let place = &sarif(&errors)["runs"][0]["results"][1]["locations"][0]["physicalLocation"];
+        assert_eq!(place["artifactLocation"]["uri"], "maps/m.toml");
+        assert_eq!(place["region"]["startLine"], 2);
     }
 
     #[test]

@@ -177,6 +177,9 @@ pub(crate) fn config_errors(
     schema: fn(&mut SchemaGenerator) -> Schema,
     d: &mut Diagnostics,
 ) {
+    if !error.in_file.is_empty() {
+        return error.in_file.into_iter().for_each(|mistake| d.push(mistake));
+    }
     let Some(span) = error.span else {
         let span = if error.field.is_empty() { whole } else { value::find(places, &error.field).span() };
         let mut diagnostic = Diagnostic::at(codes::BAD_CONFIG, span, error.message);

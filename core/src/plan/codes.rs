@@ -26,6 +26,7 @@ codes! {
     BAD_PLACEHOLDER = "P209", "a `${...}` that has no meaning";
     MISPLACED_PLACEHOLDER = "P210", "a `${...}` outside of `with`";
     NO_JSON = "P211", "a number that cannot be stored";
+    BAD_FILE = "P212", "a file beside the plan that does not say what its step needs";
     DUPLICATE_STEP = "P301", "two steps with one id";
     DUPLICATE_PHASE = "P302", "two phases with one name";
     UNKNOWN_STEP_KIND = "P303", "a step kind that is not linked in";

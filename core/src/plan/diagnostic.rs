@@ -2,10 +2,20 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde::Serialize;
 
-/// One mistake in a plan file.
+/// A file beside the plan that a step has read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Beside {
+    /// The file as the plan names it.
+    pub file: String,
+    /// Its text.
+    pub source: String,
+}
+
+/// One mistake in a plan file, or in a file beside it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
     /// A persistent code: "P201". See [`CODES`](super::CODES).
@@ -18,33 +28,44 @@ pub struct Diagnostic {
     pub label: Option<String>,
     /// What to do about it.
     pub help: Option<String>,
+    /// The file that `span` is of, where that is not the plan.
+    #[serde(skip)]
+    pub beside: Option<Arc<Beside>>,
 }
 
 impl Diagnostic {
     /// A mistake at `span`.
     pub(crate) fn at(code: &'static str, span: Range<usize>, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), span: Some(span), label: None, help: None }
+        Self { code, message: message.into(), span: Some(span), label: None, help: None, beside: None }
+    }
+
+    /// What a step says of a place in a file beside the plan that it reads.
+    pub fn in_file(span: Range<usize>, message: impl Into<String>) -> Self {
+        Self::at(super::codes::BAD_FILE, span, message)
     }
 
     /// A mistake that has no place in the file.
     pub(crate) fn nowhere(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), span: None, label: None, help: None }
+        Self { code, message: message.into(), span: None, label: None, help: None, beside: None }
     }
 
     /// Adds what the caret line says.
-    pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
         self
     }
 
     /// Adds what to do about it.
-    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
     /// Adds "did you mean" for the closest of `known`, or else the list of them when it is short.
-    pub(crate) fn suggest<'a>(
+    #[must_use]
+    pub fn suggest<'a>(
         self,
         wrong: &str,
         what: &str,
@@ -75,16 +96,17 @@ const ROOM: usize = 50 * MOST;
 /// Bytes of the longest text that is said about a mistake: a plan may quote megabytes.
 const LONGEST: usize = 2000;
 
-/// Collects the mistakes of one compilation.
+/// Collects the mistakes of one compilation, or of one file beside a plan.
 #[derive(Debug, Default)]
-pub(crate) struct Diagnostics {
+pub struct Diagnostics {
     list: Vec<Diagnostic>,
     /// How many were let go.
     gone: usize,
 }
 
 impl Diagnostics {
-    pub(crate) fn push(&mut self, mut diagnostic: Diagnostic) {
+    /// Adds one.
+    pub fn push(&mut self, mut diagnostic: Diagnostic) {
         let Diagnostic { message, label, help, .. } = &mut diagnostic;
         [Some(message), label.as_mut(), help.as_mut()].into_iter().flatten().for_each(shorten);
         self.list.push(diagnostic);
@@ -93,11 +115,13 @@ impl Diagnostics {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// How many there are.
+    pub fn len(&self) -> usize {
         self.list.len() + self.gone
     }
 
@@ -127,9 +151,17 @@ impl Diagnostics {
         }
     }
 
+    /// All of them in order of their place, as mistakes of a file beside the plan.
+    pub(crate) fn of_file(self, file: &str, source: &str) -> Vec<Diagnostic> {
+        let beside = Arc::new(Beside { file: file.to_owned(), source: source.to_owned() });
+        let of = |d| Diagnostic { beside: Some(Arc::clone(&beside)), ..d };
+        self.into_errors(file, source).diagnostics.into_iter().map(of).collect()
+    }
+
     /// All of them in order of their place, each once; spans cut to what `source` has.
     pub(crate) fn into_errors(mut self, file: &str, source: &str) -> CompileErrors {
-        for span in self.list.iter_mut().filter_map(|d| d.span.as_mut()) {
+        let of_plan = self.list.iter_mut().filter(|d| d.beside.is_none());
+        for span in of_plan.filter_map(|d| d.span.as_mut()) {
             let start = boundary(source, span.start);
             *span = start..boundary(source, span.end).max(start);
         }
@@ -145,9 +177,9 @@ impl Diagnostics {
     }
 }
 
-fn key(d: &Diagnostic) -> (usize, usize, &str, &str) {
+fn key(d: &Diagnostic) -> (Option<&str>, usize, usize, &str, &str) {
     let (start, end) = d.span.as_ref().map_or((usize::MAX, 0), |s| (s.start, s.end));
-    (start, end, d.code, &d.message)
+    (d.beside.as_ref().map(|b| b.file.as_str()), start, end, d.code, &d.message)
 }
 
 /// Takes the middle out of a text that nobody would read to its end.
@@ -185,9 +217,18 @@ impl CompileErrors {
         Self { file: file.into(), source: String::new(), diagnostics: vec![diagnostic] }
     }
 
-    /// Line and column (both from 1, column in characters) of a byte offset.
-    pub fn position(&self, offset: usize) -> (usize, usize) {
-        let before = &self.source[..boundary(&self.source, offset)];
+    /// The file that `diagnostic` is about, and its text.
+    pub fn place<'e>(&'e self, diagnostic: &'e Diagnostic) -> (&'e str, &'e str) {
+        match &diagnostic.beside {
+            Some(beside) => (&beside.file, &beside.source),
+            None => (&self.file, &self.source),
+        }
+    }
+
+    /// Line and column (both from 1, column in characters) of a byte offset of the file that `diagnostic` is about.
+    pub fn position(&self, diagnostic: &Diagnostic, offset: usize) -> (usize, usize) {
+        let source = self.place(diagnostic).1;
+        let before = &source[..boundary(source, offset)];
         let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
         let column = before.rsplit('\n').next().map_or(0, |l| l.trim_start_matches('\u{feff}').chars().count()) + 1;
         (line, column)
@@ -200,9 +241,9 @@ impl fmt::Display for CompileErrors {
             if i > 0 {
                 f.write_str("\n")?;
             }
-            write!(f, "{}:", self.file)?;
+            write!(f, "{}:", self.place(d).0)?;
             if let Some(span) = &d.span {
-                let (line, column) = self.position(span.start);
+                let (line, column) = self.position(d, span.start);
                 write!(f, "{line}:{column}:")?;
             }
             write!(f, " {} [{}]", d.message, d.code)?;

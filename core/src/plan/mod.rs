@@ -1,5 +1,6 @@
 //! Plans: the compiled model, the files a plan may read, and the compiler that makes one from the other.
 
+mod beside;
 mod build;
 mod codes;
 mod compile;
@@ -20,9 +21,10 @@ mod targets;
 mod value;
 mod vars;
 
+pub use beside::read_beside;
 pub use codes::CODES;
 pub use compile::{CompileInput, compile, compile_to_look};
-pub use diagnostic::{CompileErrors, Diagnostic};
+pub use diagnostic::{Beside, CompileErrors, Diagnostic, Diagnostics};
 pub use files::{FolderFiles, NoFiles, PlanFileError, PlanFiles, StoredFiles, is_inside};
 pub use model::{Condition, OnFailure, Phase, Plan, PlanStep};
 pub use outline::StepOutline;
@@ -30,3 +32,4 @@ pub use placeholder::{UnsetVariable, resolve_env};
 pub(crate) use schema::of_config as schema_of_config;
 pub use schema::schema;
 pub use syntax::MOST_BYTES;
+pub use table::{Entry, Table, Text};

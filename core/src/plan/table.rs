@@ -11,13 +11,23 @@ use super::codes;
 use super::diagnostic::{Diagnostic, Diagnostics};
 
 /// A text with its place.
-pub(crate) type Text = Spanned<String>;
+pub type Text = Spanned<String>;
+
+/// A value that may be short, a text, or long, a table.
+#[derive(Debug)]
+pub enum Entry<'i> {
+    /// A text.
+    Text(Text),
+    /// A table, which is to be read and finished.
+    Table(Table<'i>),
+}
 
 /// One table that is being read.
-pub(crate) struct Table<'i> {
+#[derive(Debug)]
+pub struct Table<'i> {
     entries: DeTable<'i>,
     /// The table's header, or the whole of it when it is inline.
-    pub(crate) header: Range<usize>,
+    pub header: Range<usize>,
     /// "a step", for messages.
     what: &'static str,
     known: Vec<&'static str>,
@@ -50,13 +60,13 @@ impl<'i> Table<'i> {
     }
 
     /// A text.
-    pub(crate) fn text(&mut self, key: &'static str, diagnostics: &mut Diagnostics) -> Option<Text> {
+    pub fn text(&mut self, key: &'static str, diagnostics: &mut Diagnostics) -> Option<Text> {
         let value = self.take(key)?;
         text(value, &format!("`{key}`"), diagnostics)
     }
 
     /// A text that must be there.
-    pub(crate) fn required(&mut self, key: &'static str, help: &str, diagnostics: &mut Diagnostics) -> Option<Text> {
+    pub fn required(&mut self, key: &'static str, help: &str, diagnostics: &mut Diagnostics) -> Option<Text> {
         if !self.has(key) {
             self.known.push(key);
             self.missing.push((key, help.to_owned()));
@@ -78,7 +88,7 @@ impl<'i> Table<'i> {
     }
 
     /// A list of texts; with `or_one` a single text counts as a list of one.
-    pub(crate) fn texts(&mut self, key: &'static str, or_one: bool, diagnostics: &mut Diagnostics) -> Vec<Text> {
+    pub fn texts(&mut self, key: &'static str, or_one: bool, diagnostics: &mut Diagnostics) -> Vec<Text> {
         let Some(value) = self.take(key) else { return Vec::new() };
         let span = value.span();
         match value.into_inner() {
@@ -98,12 +108,12 @@ impl<'i> Table<'i> {
     }
 
     /// Whether `key` is there and not taken yet.
-    pub(crate) fn has(&self, key: &str) -> bool {
+    pub fn has(&self, key: &str) -> bool {
         self.entries.contains_key(key)
     }
 
     /// The tables of an array of tables, each of which is a `what` below its `header`.
-    pub(crate) fn tables(
+    pub fn tables(
         &mut self,
         key: &'static str,
         (what, header): (&'static str, &str),
@@ -141,9 +151,48 @@ impl<'i> Table<'i> {
         }
     }
 
+    /// A table.
+    pub fn table(&mut self, key: &'static str, what: &'static str, diagnostics: &mut Diagnostics) -> Option<Table<'i>> {
+        let value = self.take(key)?;
+        Table::new(value, what, diagnostics)
+    }
+
+    /// The entries of a table whose keys are names that the file gives, each a text or a table of its own, which is then
+    /// a `what`.
+    pub fn entries(
+        &mut self,
+        key: &'static str,
+        what: &'static str,
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<(Text, Entry<'i>)> {
+        let mut found = Vec::new();
+        for (name, value) in self.named(key, diagnostics) {
+            let entry = match value.get_ref() {
+                DeValue::Table(_) => Table::new(value, what, diagnostics).map(Entry::Table),
+                DeValue::String(_) => text(value, &format!("`{}`", name.get_ref()), diagnostics).map(Entry::Text),
+                other => {
+                    let what = format!("`{}`", name.get_ref());
+                    diagnostics.push(wrong_type(value.span(), &what, "a text or a table", other));
+                    None
+                }
+            };
+            found.extend(entry.map(|entry| (name, entry)));
+        }
+        found
+    }
+
+    /// The entries of a table of texts whose keys are names that the file gives.
+    pub fn named_texts(&mut self, key: &'static str, diagnostics: &mut Diagnostics) -> Vec<(Text, Text)> {
+        let mut found = Vec::new();
+        for (name, value) in self.named(key, diagnostics) {
+            found.extend(text(value, &format!("`{}`", name.get_ref()), diagnostics).map(|text| (name, text)));
+        }
+        found
+    }
+
     /// Names every key that nobody took, and every required one that is not there. A key that is likely a misspelt
     /// required one is one mistake, not two.
-    pub(crate) fn finish(mut self, diagnostics: &mut Diagnostics) {
+    pub fn finish(mut self, diagnostics: &mut Diagnostics) {
         for (key, _) in self.entries {
             let message = format!("{} has no key `{}`", self.what, key.get_ref());
             let diagnostic = Diagnostic::at(codes::UNKNOWN_KEY, key.span(), message).label("unknown key");

@@ -8,6 +8,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::StepError;
+use crate::plan::Diagnostic;
 
 /// Why a step or target cannot be made from its configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -21,12 +22,14 @@ pub struct BuildError {
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
+    /// Mistakes in a file beside the plan: where there are any, they are what is shown.
+    pub in_file: Vec<Diagnostic>,
 }
 
 impl BuildError {
     /// An error at `field`.
     pub fn at(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { field: field.into(), span: None, message: message.into(), help: None }
+        Self { field: field.into(), span: None, message: message.into(), help: None, in_file: Vec::new() }
     }
 
     /// Adds what to do about it.
@@ -59,9 +62,8 @@ impl ConfigSource<'_> {
     /// The configuration as its own type.
     pub fn read<T: DeserializeOwned>(self) -> Result<T, BuildError> {
         match self {
-            ConfigSource::Toml(value) => T::deserialize(toml::de::ValueDeserializer::from(value)).map_err(|e| {
-                BuildError { field: String::new(), span: e.span(), message: e.message().to_owned(), help: None }
-            }),
+            ConfigSource::Toml(value) => T::deserialize(toml::de::ValueDeserializer::from(value))
+                .map_err(|e| BuildError { span: e.span(), ..BuildError::at("", e.message()) }),
             ConfigSource::Json(Value::Null) => {
                 T::deserialize(Value::Object(serde_json::Map::new())).map_err(|e| BuildError::at("", e.to_string()))
             }

@@ -42,8 +42,13 @@ pub(crate) fn run(place: &Place, out: &Out) -> Result<Exit> {
                 .diagnostics
                 .iter()
                 .map(|d| {
-                    let (line, column) = errors.position(d.span.as_ref().map_or(0, |s| s.start));
-                    json!({ "code": d.code, "message": d.message, "line": line, "column": column, "help": d.help })
+                    let (line, column) = errors.position(d, d.span.as_ref().map_or(0, |s| s.start));
+                    let mut one =
+                        json!({ "code": d.code, "message": d.message, "line": line, "column": column, "help": d.help });
+                    if let Some(beside) = &d.beside {
+                        one["file"] = json!(beside.file);
+                    }
+                    one
                 })
                 .collect();
             out.json(&json!({ "ok": false, "file": errors.file, "diagnostics": diagnostics }));

@@ -15,6 +15,8 @@ mod done;
 mod export;
 mod identity;
 mod indexes;
+#[allow(dead_code, reason = "the steps that read it come one by one")]
+mod mapping;
 mod rows;
 mod script;
 mod sequence;

@@ -7,6 +7,7 @@ use cutover_core::StepError;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::bookkeeping::STATE_TABLE;
+use crate::mapping::names::is_helper;
 use crate::sql::sqlite_error;
 
 /// A table with its user's data.
@@ -56,7 +57,7 @@ pub(crate) fn rowid_alias(conn: &Connection, table: &str) -> Result<Option<Strin
 
 /// Whether `table` is Cutover's own.
 pub(crate) fn is_ours(table: &str, ledger: &str) -> bool {
-    table.eq_ignore_ascii_case(ledger) || table.eq_ignore_ascii_case(STATE_TABLE)
+    table.eq_ignore_ascii_case(ledger) || table.eq_ignore_ascii_case(STATE_TABLE) || is_helper(table)
 }
 
 /// Whether `name` is one of SQLite's own objects.

@@ -7,7 +7,7 @@
 //! The content part holds every row: in key order where the table itself is stored in that order (an integer primary
 //! key, WITHOUT ROWID, virtual tables), else as a multiset, so that implicit rowids do not count.
 //!
-//! Not in it: our ledger and `cutover_state`, `sqlite_stat*`, shadow tables (the virtual table's rows are read), and
+//! Not in it: our ledger, `cutover_state` and all whose names begin with `_cutover_` (triggers too), `sqlite_stat*`, shadow tables (the virtual table's rows are read), and
 //! `sqlite_sequence`: it remembers which ids were ever handed out, so that AUTOINCREMENT never gives one twice. A
 //! rollback that took rows away again must leave that memory, and is equal all the same.
 
@@ -45,8 +45,10 @@ fn schema(conn: &Connection, ledger: &str) -> Result<BTreeMap<String, String>, S
     while let Some(row) = rows.next().map_err(|e| sqlite_error(e, doing))? {
         let read = |i: usize| row.get::<_, String>(i).map_err(|e| sqlite_error(e, doing));
         let (kind, name, table) = (read(0)?, read(1)?, read(2)?);
-        let skipped =
-            catalog::is_internal(&name) || catalog::is_ours(&table, ledger) || shadows.binary_search(&table).is_ok();
+        let skipped = catalog::is_internal(&name)
+            || catalog::is_ours(&table, ledger)
+            || catalog::is_ours(&name, ledger)
+            || shadows.binary_search(&table).is_ok();
         if !skipped {
             prints.insert(format!("{kind} {name}"), cutover_core::blake3_hex(normalised(&read(3)?).as_bytes()));
         }

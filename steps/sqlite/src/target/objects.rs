@@ -32,6 +32,7 @@ pub(crate) fn of(conn: &Connection, schema: &str, ledger: &str) -> Result<Object
             let (kind, name, table): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
             let skipped = catalog::is_internal(&name)
                 || catalog::is_ours(&table, ledger)
+                || catalog::is_ours(&name, ledger)
                 || shadows.binary_search(&table).is_ok();
             if !skipped {
                 found.insert(format!("{kind} {name}"), row.get(3)?);
