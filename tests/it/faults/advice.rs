@@ -4,8 +4,6 @@
 //! A combination is a small plan, the journal mode of its database, a command, the number of its kill and what became of
 //! the journal; `advice/plan/mode/command/kill/journal` is its name. See `choice`.
 
-use std::sync::Mutex;
-
 use super::choice::Choice;
 use super::kills::Kill;
 use super::lab::{Lab, Line, World};
@@ -41,22 +39,17 @@ const WORKERS: usize = 4;
 fn who_follows_the_advice_after_a_kill_comes_to_where_nothing_is_left_to_do() {
     let choice = Choice::of_environment();
     let plans: Vec<Small> = Small::all().into_iter().filter(|s| s.ends == 0 || s.can_be_mended()).collect();
-    let stories: Vec<_> = plans.iter().flat_map(|small| FIRST.iter().map(move |first| (small, first))).collect();
-    let queue = Mutex::new(stories.into_iter());
-    let met = Mutex::new(Tally::default());
-    let worker = || {
-        loop {
-            let Some((small, first)) = queue.lock().unwrap().next() else { break };
-            let modes = [("delete", false), ("wal", true)];
-            let drawn = choice.draw(&format!("advice/{}/{}", small.name, first.0), modes.len());
-            for (_, mode) in modes.into_iter().enumerate().filter(|(i, _)| choice.all() || *i == drawn) {
-                let found = tell(&choice, small, mode, first);
-                met.lock().unwrap().add(found);
-            }
+    let stories = plans.iter().flat_map(|small| FIRST.iter().map(move |first| (small, first)));
+    let met = Tally::of(WORKERS, stories, |(small, first)| {
+        let modes = [("delete", false), ("wal", true)];
+        let drawn = choice.draw(&format!("advice/{}/{}", small.name, first.0), modes.len());
+        let mut met = Tally::default();
+        for (_, mode) in modes.into_iter().enumerate().filter(|(i, _)| choice.all() || *i == drawn) {
+            met.add(tell(&choice, small, mode, first));
         }
-    };
-    std::thread::scope(|scope| (0..WORKERS).for_each(|_| drop(scope.spawn(worker))));
-    met.into_inner().unwrap().end("A", "advice followed after a kill", &choice);
+        met
+    });
+    met.end("A", "advice followed after a kill", &choice);
 }
 
 /// One command of one plan, killed wherever it is chosen to be.

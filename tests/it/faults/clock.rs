@@ -8,14 +8,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use cutover_tests::run;
 
 use super::choice::Choice;
+use super::fault::Fault;
 use super::kinds::{Axes, Row};
-use super::lab::Fault;
 use super::tally::Tally;
 use super::ways::{Ready, Way};
 use crate::system::{System, cutover};
@@ -61,17 +60,8 @@ fn a_clock_that_goes_a_year_back_or_forth_in_mid_run_changes_nothing() {
     let Some(library) = library_or_nothing() else { return };
     let choice = Choice::of_environment();
     let rows = Row::all();
-    let queue = Mutex::new(rows.iter());
-    let met = Mutex::new(Tally::default());
-    let worker = || {
-        loop {
-            let Some(row) = queue.lock().unwrap().next() else { break };
-            let found = tell(row, &library, &choice);
-            met.lock().unwrap().add(found);
-        }
-    };
-    std::thread::scope(|scope| (0..WORKERS).for_each(|_| drop(scope.spawn(worker))));
-    met.into_inner().unwrap().end("H", "the clock a year back and forth in mid-run", &choice);
+    let met = Tally::of(WORKERS, &rows, |row| tell(row, &library, &choice));
+    met.end("H", "the clock a year back and forth in mid-run", &choice);
 }
 
 fn tell(row: &Row, library: &Path, choice: &Choice) -> Tally {

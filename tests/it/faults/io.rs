@@ -4,21 +4,21 @@
 //! `strace` makes them fail, with EIO. It counts for each thread and process by itself: where two have come to the Nth
 //! call, both fail. Files whose names are of one run alone are left out. A combination is a kind, how its plan is made,
 //! a command, a system call and N: `kind/mode/grouping/way back/command/call/N` is its name. By default the seed draws
-//! for each kind and command a plan and few calls; see `choice`. Reads and writes that end
-//! early are met in `short`.
+//! for each kind and command a plan and few calls, each once. `CUTOVER_KILLS=all` meets for each kind and command every
+//! call, on one of the plans, and its first, second, third, fifth, eighth and so on, further apart the longer the command
+//! goes on; a name meets every one below it. See `choice`. Reads and writes that end early are met in `short`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Mutex;
 
 use cutover_tests::{Ran, run};
 
 use super::choice::Choice;
 use super::failure::Failure;
+use super::fault::Fault;
 use super::kinds::{Axes, Row};
-use super::lab::Fault;
 use super::tally::Tally;
 use super::ways::{Ready, Way};
 use crate::system::{System, folder_in_memory, scripts};
@@ -49,17 +49,8 @@ fn when_a_system_call_fails_the_same_command_again_ends() {
     }
     let choice = Choice::of_environment();
     let rows = Row::all();
-    let queue = Mutex::new(rows.iter());
-    let met = Mutex::new(Tally::default());
-    let worker = || {
-        loop {
-            let Some(row) = queue.lock().unwrap().next() else { break };
-            let found = tell(row, &choice);
-            met.lock().unwrap().add(found);
-        }
-    };
-    std::thread::scope(|scope| (0..WORKERS).for_each(|_| drop(scope.spawn(worker))));
-    met.into_inner().unwrap().end("C", "EIO at the Nth system call", &choice);
+    let met = Tally::of(WORKERS, &rows, |row| tell(row, &choice));
+    met.end("C", "EIO at the Nth system call", &choice);
 }
 
 /// The signal of the limit would end the process in the middle of whatever it does.
@@ -121,17 +112,17 @@ fn each_call(name: &str, row: &Row, axes: Axes, way: Way, choice: &Choice) -> Ta
     }
     let (paths, counts) = calls_on(&ready.lab.root(), &fs::read_to_string(&log).unwrap());
     let mut calls: Vec<&str> = CALLS.iter().copied().filter(|call| counts.contains_key(call)).collect();
+    if choice.all() && !choice.by_name() {
+        let here = |call: &str| choice.draw(&format!("{}/{way:?}/{call}", row.kind), Axes::ALL.len());
+        calls.retain(|call| Axes::ALL[here(call)].name() == axes.name());
+    }
     while !choice.all() && calls.len() > DRAWN {
         calls.remove(choice.draw(&format!("{name}/{}", calls.len()), calls.len()));
     }
     for call in calls {
-        let drawn = 1 + choice.draw(&format!("{name}/{call}"), counts[call]);
-        for n in if choice.all() { 1..usize::MAX } else { drawn..drawn + 1 } {
+        for n in numbers(name, call, counts[call], choice) {
             let name = format!("{name}/{call}/{n}");
             if !choice.allows(&name) {
-                if n > 10 * counts[call] {
-                    break;
-                }
                 continue;
             }
             ready.put_back(&format!("{way:?}"), "");
@@ -145,6 +136,18 @@ fn each_call(name: &str, row: &Row, axes: Axes, way: Way, choice: &Choice) -> Ta
         }
     }
     met
+}
+
+/// Which of the calls are to fail, one after the other: a trace counted `count` of them, another run may make some more.
+fn numbers(name: &str, call: &str, count: usize, choice: &Choice) -> Box<dyn Iterator<Item = usize>> {
+    if choice.by_name() {
+        return Box::new(1..=10 * count);
+    }
+    if !choice.all() {
+        return Box::new(std::iter::once(1 + choice.draw(&format!("{name}/{call}"), count)));
+    }
+    let further = std::iter::successors(Some((1, 2)), |(one, next)| Some((*next, one + next)));
+    Box::new(further.map(|(one, _)| one))
 }
 
 /// Our program under `strace`: it writes down those calls on these files (on all, if none are named), or lets the Nth fail.

@@ -2,8 +2,9 @@
 //!
 //! The real program runs as a child process, on small plans that hold every registered kind.
 //!
-//! - Apparatus: `plans` and `kinds` (what is run), `lab` (runs it and looks at what came of it), `ways` (what must come
-//!   of a plan of a kind), `choice` (which combinations are met, and again which), `failure` and `tally` (how it is told).
+//! - Apparatus: `plans` and `kinds` (what is run), `fault` (what goes wrong), `lab` (runs it and looks at what came of
+//!   it), `ways` (what must come of a plan of a kind), `choice` (which combinations are met, and again which), `failure`
+//!   and `tally` (how it is told).
 //! - Parts: one module each. A part ends with its line in the table (`just faults` prints it).
 
 mod access;
@@ -15,6 +16,7 @@ mod corpus;
 mod crowd;
 mod damage;
 mod failure;
+mod fault;
 mod frozen;
 mod hostile;
 mod io;

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use super::choice::Choice;
 use super::failure::Failure;
+use super::fault::Fault;
 use super::kinds::{Axes, Row};
-use super::lab::Fault;
 use super::tally::Tally;
 use super::ways::{Ready, Way};
 use crate::system::System;

@@ -4,18 +4,18 @@
 //! Root and state lie on file systems in memory whose size the test sets, in mounts of the test process alone. A
 //! combination is a kind, how its plan is made, what is short of room, a command, and how many KiB of room there are
 //! when the command begins: `kind/mode/grouping/way back/short/command/KiB` is its name. By default the seed draws one
-//! plan and one place for each kind and command, and few sizes; see `choice`.
+//! plan and one place for each kind and command, and few sizes, further apart the more room there is; `CUTOVER_KILLS=all`
+//! meets every plan and place, and more sizes; see `choice`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
 
 use cutover_tests::{Ran, run};
 
 use super::choice::Choice;
 use super::failure::Failure;
+use super::fault::Fault;
 use super::kinds::{Axes, Row};
-use super::lab::Fault;
 use super::tally::Tally;
 use super::ways::{Ready, Way};
 use crate::system::folder_in_memory;
@@ -58,17 +58,8 @@ fn on_a_full_disk_the_stop_is_recorded_and_with_room_the_same_command_ends() {
     }
     let choice = Choice::of_environment();
     let rows = Row::all();
-    let queue = Mutex::new(rows.iter());
-    let met = Mutex::new(Tally::default());
-    let worker = || {
-        loop {
-            let Some(row) = queue.lock().unwrap().next() else { break };
-            let found = tell(row, &choice);
-            met.lock().unwrap().add(found);
-        }
-    };
-    std::thread::scope(|scope| (0..WORKERS).for_each(|_| drop(scope.spawn(worker))));
-    met.into_inner().unwrap().end("C", "no room for root, state or both", &choice);
+    let met = Tally::of(WORKERS, &rows, |row| tell(row, &choice));
+    met.end("C", "no room for root, state or both", &choice);
 }
 
 /// Runs this test again where what it mounts is seen by nobody else and ends with it.
@@ -129,7 +120,7 @@ fn grow(name: &str, row: &Row, axes: Axes, short: Short, way: Way, choice: &Choi
     let one = !choice.allows(&format!("{name}/any"));
     let mut pace = match (one, choice.all()) {
         (true, _) => 1,
-        (_, true) => large * 16,
+        (_, true) => large * 40,
         _ => large * 80,
     };
     let begins = if one { 0 } else { choice.draw(name, pace / PAGE) * PAGE };
@@ -161,7 +152,7 @@ fn grow(name: &str, row: &Row, axes: Axes, short: Short, way: Way, choice: &Choi
         // Until what is kept fits nothing begins: that is met once.
         let nothing = way == Way::Forth && short != Short::Root && room + pace < RESERVE && !choice.by_name();
         room = if nothing { RESERVE + begins } else { room + pace };
-        if !choice.all() {
+        if !one {
             pace += pace / 2;
         }
     }

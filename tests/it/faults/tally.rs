@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::sync::Mutex;
 
 use super::choice::Choice;
 use super::failure::Failure;
@@ -22,6 +23,25 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// What came of each of `items`, so many at once.
+    pub(super) fn of<T: Send>(
+        workers: usize,
+        items: impl IntoIterator<Item = T, IntoIter: Send>,
+        tell: impl Fn(T) -> Self + Sync,
+    ) -> Self {
+        let queue = Mutex::new(items.into_iter());
+        let met = Mutex::new(Self::default());
+        let worker = || {
+            loop {
+                let Some(item) = queue.lock().unwrap().next() else { break };
+                let found = tell(item);
+                met.lock().unwrap().add(found);
+            }
+        };
+        std::thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(worker))));
+        met.into_inner().unwrap()
+    }
+
     pub(super) fn add(&mut self, other: Self) {
         self.faults += other.faults;
         self.ways_out += other.ways_out;

@@ -3,11 +3,10 @@
 //! `torn/STATE/FILE/DAMAGE` is a combination's name. What the store itself makes of thousands of damages, its own tests
 //! look at (`runner/src/journal/store/torn.rs`).
 
-use std::sync::Mutex;
-
 use super::choice::Choice;
 use super::damage::Damage;
-use super::lab::{Fault, Lab, Line, World};
+use super::fault::Fault;
+use super::lab::{Lab, Line, World};
 use super::plans::{Small, script, step};
 use super::tally::Tally;
 use crate::system::folder_in_memory;
@@ -26,19 +25,12 @@ const PATIENCE: usize = 4;
 #[test]
 fn a_damaged_journal_is_an_earlier_one_or_rebuilt() {
     let choice = Choice::of_environment();
-    let queue = Mutex::new(State::all().into_iter());
-    let met = Mutex::new(Tally::default());
-    let worker = || {
-        loop {
-            let Some(state) = queue.lock().unwrap().next() else { break };
-            if choice.allows(&format!("torn/{}", state.name)) {
-                let found = state.tell(&choice);
-                met.lock().unwrap().add(found);
-            }
-        }
-    };
-    std::thread::scope(|scope| (0..WORKERS).for_each(|_| drop(scope.spawn(worker))));
-    met.into_inner().unwrap().end("D", "the journal cut, and bits of it turned", &choice);
+    let met = Tally::of(
+        WORKERS,
+        State::all().into_iter().filter(|state| choice.allows(&format!("torn/{}", state.name))),
+        |state| state.tell(&choice),
+    );
+    met.end("D", "the journal cut, and bits of it turned", &choice);
 }
 
 /// Where the journal is when it is damaged: what was run by then, and what of it was killed after how many records.

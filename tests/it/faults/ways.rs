@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use cutover_core::fault;
 use tempfile::TempDir;
 
+use super::fault::Fault;
 use super::kinds::{Axes, Row};
-use super::lab::{Fault, Lab, Line, World};
+use super::lab::{Lab, Line, World};
 use super::plans::Small;
 use crate::system::folder_in_memory;
 

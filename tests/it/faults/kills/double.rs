@@ -6,7 +6,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Mutex;
 
 use super::super::choice::Choice;
 use super::super::failure::Failure;
@@ -74,17 +73,8 @@ const WORKERS: usize = 4;
 fn two_kills_in_two_commands_always_leave_a_way_out() {
     let choice = Choice::of_environment();
     let plans = Small::all();
-    let queue = Mutex::new(Story::all(&plans, &choice).into_iter());
-    let met = Mutex::new(Tally::default());
-    let worker = || {
-        loop {
-            let Some(story) = queue.lock().unwrap().next() else { break };
-            let found = story.tell(&choice);
-            met.lock().unwrap().add(found);
-        }
-    };
-    std::thread::scope(|scope| (0..WORKERS).for_each(|_| drop(scope.spawn(worker))));
-    met.into_inner().unwrap().end("A", "two kills -9 in two commands", &choice);
+    let met = Tally::of(WORKERS, Story::all(&plans, &choice), |story| story.tell(&choice));
+    met.end("A", "two kills -9 in two commands", &choice);
 }
 
 /// A plan on a system, and the command that is killed first.

@@ -12,7 +12,7 @@ mod random;
 mod rehearsal;
 mod single;
 
-use super::lab::Fault;
+use super::fault::Fault;
 
 /// The failpoints of one write of the journal, in the order in which they are passed.
 const POINTS: &[&str] = &["journal-append", "journal-appended"];

@@ -6,14 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
-use std::sync::{LazyLock, Mutex};
+use std::sync::LazyLock;
 
 use cutover_core::fault;
 
 use super::super::choice::Choice;
 use super::super::failure::Failure;
+use super::super::fault::Fault;
 use super::super::kinds::{Axes, Needs, Row};
-use super::super::lab::Fault;
 use super::super::tally::Tally;
 use super::super::ways::{Ready, Way};
 use crate::system::folder_in_memory;
@@ -73,17 +73,8 @@ fn the_documented_failpoints_are_those_of_the_list() {
 fn a_kill_at_any_point_of_any_kind_leaves_both_ways_open() {
     let choice = Choice::of_environment();
     let rows = Row::all();
-    let queue = Mutex::new(rows.iter());
-    let met = Mutex::new(Tally::default());
-    let worker = || {
-        loop {
-            let Some(row) = queue.lock().unwrap().next() else { break };
-            let found = Story::new(row, &choice).tell();
-            met.lock().unwrap().add(found);
-        }
-    };
-    std::thread::scope(|scope| (0..WORKERS).for_each(|_| drop(scope.spawn(worker))));
-    met.into_inner().unwrap().end("A", "kill -9 at each point of each kind", &choice);
+    let met = Tally::of(WORKERS, &rows, |row| Story::new(row, &choice).tell());
+    met.end("A", "kill -9 at each point of each kind", &choice);
 }
 
 /// One kind and all of its points.

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use super::super::choice::Choice;
 use super::super::failure::Failure;
+use super::super::fault::Fault;
 use super::super::kinds::{Axes, Row};
-use super::super::lab::{Fault, Lab, Line, World};
+use super::super::lab::{Lab, Line, World};
 use super::super::plans::Small;
 use super::super::tally::Tally;
 use crate::system::folder_in_memory;

@@ -7,7 +7,8 @@ use cutover_core::fault;
 use cutover_tests::Tree;
 
 use super::super::choice::Choice;
-use super::super::lab::{Fault, Lab, Line};
+use super::super::fault::Fault;
+use super::super::lab::{Lab, Line};
 use super::super::plans::Small;
 use super::super::tally::Tally;
 

@@ -17,8 +17,8 @@ use cutover_core::fault;
 use cutover_tests::{Ran, run, sqlite3};
 
 use super::choice::Choice;
+use super::fault::Fault;
 use super::kinds::Row;
-use super::lab::Fault;
 use super::tally::Tally;
 use crate::system::{System, folder_in_memory};
 use application::{Application, Seen};
