@@ -275,6 +275,11 @@ impl<'a> Lab<'a> {
         self.trail.rsplit("\n$ ").next().is_some_and(|last| last.contains(text))
     }
 
+    /// Whether a step of its plan is a command, of whose writes only a receipt knows.
+    pub(super) fn runs_commands(&self) -> bool {
+        self.small.runs_commands()
+    }
+
     /// The state of each step, and whether the ledger of its target has it.
     pub(super) fn states(&self) -> Result<BTreeMap<String, (String, bool)>, String> {
         let ran = run(&mut self.command("status", &["--format", "json"]));
