@@ -29,6 +29,8 @@ const JOURNAL: &[(&str, Damage)] =
 
 /// In a sample: of how many kills one is met.
 const PACE: usize = 16;
+/// Where more than the sample is wanted, every record so much closer to the next.
+const MORE: usize = 4;
 /// No command here is as long as this.
 const KILLS: usize = 500;
 /// No advice is longer than this.
@@ -77,7 +79,7 @@ fn tell(choice: &Choice, small: &Small, mode: (&str, bool), first: &(&str, bool,
         lab.forget();
     }
     let trail = lab.trail().to_owned();
-    let pace = if choice.all() { 1 } else { PACE };
+    let pace = if choice.by_name() { 1 } else { PACE / if choice.all() { MORE } else { 1 } };
     for kill in (choice.draw(&name, pace)..KILLS).step_by(pace) {
         let name = format!("{name}/{kill}");
         if !choice.allows(&name) {

@@ -78,7 +78,7 @@ fn tell(row: &Row, library: &Path, choice: &Choice) -> Tally {
             let one = drawn(way.line().0, points.len() * CLOCKS.len());
             let places = points.iter().flat_map(|point| CLOCKS.map(|clocks| (*point, clocks))).enumerate();
             let wanted = places.filter(|(j, (point, (killed, again)))| {
-                (choice.all() || (i == first && *j == one))
+                (choice.by_name() || (i == first && (choice.all() || *j == one)))
                     && choice.allows(&format!("{name}/{point}/{killed}then{again}"))
             });
             let wanted: Vec<_> = wanted.map(|(_, place)| place).collect();

@@ -5,7 +5,7 @@
 //! combination is a kind, how its plan is made, what is short of room, a command, and how many KiB of room there are
 //! when the command begins: `kind/mode/grouping/way back/short/command/KiB` is its name. By default the seed draws one
 //! plan and one place for each kind and command, and few sizes, further apart the more room there is; `CUTOVER_KILLS=all`
-//! meets every plan and place, and more sizes; see `choice`.
+//! meets every plan, and more sizes; a name meets every one below it. See `choice`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -91,7 +91,8 @@ fn tell(row: &Row, choice: &Choice) -> Tally {
         for (i, axes) in Axes::ALL.into_iter().enumerate() {
             for (j, short) in Short::ALL.into_iter().enumerate() {
                 let name = format!("{}/{}/{}/{}", row.kind, axes.name(), short.name(), way.line().0);
-                let wanted = choice.all() || (i == first && j == only);
+                let place = (i + only) % Short::ALL.len();
+                let wanted = choice.by_name() || (j == place && (choice.all() || i == first));
                 if wanted && choice.allows(&name) {
                     met.add(grow(&name, row, axes, short, way, choice));
                 }

@@ -17,7 +17,7 @@ const BACK_ACCEPTING: Line = ("rollback", &["--to", "start", "--yes", "--accept-
 const FILES: &[&str] = &[".cutover/journal.db", ".cutover/journal.db-wal"];
 /// How many damages of each form each file of each state gets, in a sample and where all are met.
 const SAMPLE: usize = 2;
-const ALL: usize = 200;
+const ALL: usize = 20;
 const WORKERS: usize = 3;
 /// How many commands in a row may be asked for until all is settled.
 const PATIENCE: usize = 4;
