@@ -11,7 +11,7 @@ pub(crate) const GUARD: &str = "_cutover_guard";
 pub(crate) const QUARANTINE: &str = "_cutover_quarantine";
 
 /// A row for each mapping: the stage that it is at.
-pub(crate) const STAGE: &str = "_cutover_stage";
+pub(crate) const STAGE: &str = cutover_dual::STAGE_TABLE;
 
 /// The raw old values of the pair `name`, by key.
 pub(crate) fn raw(name: &str) -> String {

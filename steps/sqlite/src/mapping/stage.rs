@@ -1,51 +1,16 @@
 //! The stage of a mapping: one row in the user's database, which programs that link `cutover-dual` follow.
 //!
-//! Owns the table's definition and its statements. Who moves it is the business of the steps.
+//! Owns the table's definition and its statements; the stages are that crate's. Who moves them is the business of the
+//! steps.
 
 use cutover_core::{StepError, StepInfo};
+pub(crate) use cutover_dual::Stage;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::names::STAGE;
 use crate::sql::sqlite_error;
 use crate::target::bookkeeping::has_table;
-
-/// How far a mapping has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stage {
-    /// Nobody knows of the new tables: there is no row.
-    OldOnly,
-    /// Both schemas are kept in step; the old one is read.
-    DualWrite,
-    /// The new one is read first, the old one where it has nothing.
-    PreferNew,
-    /// The old tables refuse writes.
-    NewOnly,
-    /// The old tables are gone.
-    Contracted,
-}
-
-impl Stage {
-    /// In their order.
-    pub(crate) const ALL: [Stage; 5] =
-        [Stage::OldOnly, Stage::DualWrite, Stage::PreferNew, Stage::NewOnly, Stage::Contracted];
-
-    /// Its name in the row.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Stage::OldOnly => "old-only",
-            Stage::DualWrite => "dual-write",
-            Stage::PreferNew => "prefer-new",
-            Stage::NewOnly => "new-only",
-            Stage::Contracted => "contracted",
-        }
-    }
-
-    /// The stage of that name.
-    pub(crate) fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|stage| stage.name() == name)
-    }
-}
 
 /// The statement that makes the table.
 pub(crate) fn create_sql() -> String {

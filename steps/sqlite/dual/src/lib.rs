@@ -1,0 +1,59 @@
+//! For applications whose SQLite database is being moved from an old schema to a new one while they run.
+//!
+//! `cutover` keeps both schemas in step by triggers and says in one row of the database how far the migration has come.
+//! An application that links this crate follows that row, without a new deployment for each stage: [`DualReader`] reads
+//! the schema that the stage says and falls back to the old one where the new has nothing yet, [`DualWriter`] writes the
+//! one that the stage says. Both count what they do in [`Counters`], which `cutover status` shows.
+//!
+//! | stage | read | written |
+//! |---|---|---|
+//! | [`Stage::OldOnly`], [`Stage::DualWrite`] | old | old |
+//! | [`Stage::PreferNew`] | new, then old | new; old where the new one fails |
+//! | [`Stage::NewOnly`], [`Stage::Contracted`] | new | new |
+//!
+//! The stage is read in the transaction of the read or the write, so that it cannot move in between.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use cutover_dual::{Counters, DualReader, DualWriter};
+//! use rusqlite::Connection;
+//!
+//! # fn main() -> rusqlite::Result<()> {
+//! # let conn = Connection::open_in_memory()?;
+//! # conn.execute_batch("CREATE TABLE artifacts (id INTEGER PRIMARY KEY, content TEXT)")?;
+//! let counters = Arc::new(Counters::default());
+//! let reader = DualReader::new("consensus", counters.clone());
+//! let writer = DualWriter::new("consensus", counters.clone());
+//!
+//! writer.write(
+//!     &conn,
+//!     |new| new.execute("INSERT INTO outputs (body) VALUES ('{}')", []),
+//!     |old| old.execute("INSERT INTO artifacts (content) VALUES ('{}')", []),
+//! )?;
+//! let all = |conn: &Connection, sql: &str| -> rusqlite::Result<Vec<String>> {
+//!     conn.prepare_cached(sql)?.query_map([], |row| row.get(0))?.collect()
+//! };
+//! let found = reader.read(
+//!     &conn,
+//!     |new| all(new, "SELECT body FROM outputs"),
+//!     |old| all(old, "SELECT content FROM artifacts"),
+//!     |found| !found.is_empty(),
+//! )?;
+//! assert_eq!(found, ["{}"]);
+//! assert_eq!(counters.counts().reads_old, 1);
+//! counters.flush(&conn, "consensus")?; // from time to time; a writer does it by itself
+//! # Ok(())
+//! # }
+//! ```
+
+mod counters;
+mod latency;
+mod reader;
+mod stage;
+mod writer;
+
+pub use counters::{COUNTERS_TABLE, Counters, Counts};
+pub use latency::{BUCKETS, Latencies, upper_bound};
+pub use reader::DualReader;
+pub use stage::{STAGE_TABLE, Stage};
+pub use writer::DualWriter;

@@ -1,0 +1,130 @@
+//! Writes: into the schema that the stage says; the triggers keep the other one in step.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use rusqlite::Connection;
+
+use crate::counters::Counters;
+use crate::stage::Stage;
+
+/// Writes a database of two schemas. Shared by the connections of a program as it likes.
+#[derive(Debug)]
+pub struct DualWriter {
+    mapping: String,
+    counters: Arc<Counters>,
+}
+
+impl DualWriter {
+    /// For the mapping of that name.
+    pub fn new(mapping: impl Into<String>, counters: Arc<Counters>) -> Self {
+        Self { mapping: mapping.into(), counters }
+    }
+
+    /// Writes by `new` or by `old`, as the stage says, in one transaction with reading the stage: `BEGIN IMMEDIATE`, or
+    /// a savepoint in the caller's where `conn` has one open. While the new schema is preferred and `new` fails, what it
+    /// wrote is undone and `old` writes.
+    ///
+    /// Which way it was is not told: the ids of both schemas that `new` and `old` return may differ.
+    ///
+    /// # Errors
+    /// What `new` or `old` returns, and those of SQLite: `SQLITE_BUSY` when another connection writes for longer than
+    /// the busy timeout. Nothing was written then.
+    pub fn write<T, E>(
+        &self,
+        conn: &Connection,
+        new: impl FnOnce(&Connection) -> Result<T, E>,
+        old: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<rusqlite::Error>,
+    {
+        let began = Instant::now();
+        let outer = if conn.is_autocommit() { Transaction::begin(conn) } else { Transaction::savepoint(conn) };
+        let result = outer.map_err(E::from).and_then(|outer| {
+            let value = self.as_the_stage_says(conn, new, old)?;
+            if outer.is_whole() && self.counters.due() {
+                // Counters are worth no write: what hinders them does not hinder it.
+                let _ = Transaction::savepoint(conn).and_then(|inner| {
+                    self.counters.flush(conn, &self.mapping)?;
+                    inner.end()
+                });
+            }
+            outer.end()?;
+            Ok(value)
+        });
+        if result.is_err() {
+            self.counters.writes_failed.fetch_add(1, Ordering::Relaxed);
+        }
+        self.counters.write_times.count(began.elapsed());
+        result
+    }
+
+    fn as_the_stage_says<T, E>(
+        &self,
+        conn: &Connection,
+        new: impl FnOnce(&Connection) -> Result<T, E>,
+        old: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<rusqlite::Error>,
+    {
+        let counted = |value, counter: &AtomicU64| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            Ok(value)
+        };
+        match Stage::of(conn, &self.mapping)? {
+            Stage::OldOnly | Stage::DualWrite => counted(old(conn)?, &self.counters.writes_old),
+            Stage::NewOnly | Stage::Contracted => counted(new(conn)?, &self.counters.writes_new),
+            Stage::PreferNew => {
+                let inner = Transaction::savepoint(conn)?;
+                match new(conn).and_then(|value| inner.end().map(|()| value).map_err(E::from)) {
+                    Ok(value) => counted(value, &self.counters.writes_new),
+                    Err(_) => counted(old(conn)?, &self.counters.writes_fallback),
+                }
+            }
+        }
+    }
+}
+
+/// A transaction or a savepoint that is undone unless it is ended.
+#[derive(Debug)]
+struct Transaction<'c> {
+    conn: &'c Connection,
+    whole: bool,
+    open: bool,
+}
+
+impl<'c> Transaction<'c> {
+    fn begin(conn: &'c Connection) -> rusqlite::Result<Self> {
+        conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(Self { conn, whole: true, open: true })
+    }
+
+    fn savepoint(conn: &'c Connection) -> rusqlite::Result<Self> {
+        conn.prepare_cached("SAVEPOINT _cutover_dual")?.execute([])?;
+        Ok(Self { conn, whole: false, open: true })
+    }
+
+    fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    fn end(mut self) -> rusqlite::Result<()> {
+        let end = if self.whole { "COMMIT" } else { "RELEASE _cutover_dual" };
+        self.conn.prepare_cached(end)?.execute([])?;
+        self.open = false;
+        Ok(())
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        // SQLite ends a transaction itself on some errors.
+        if self.open && !self.conn.is_autocommit() {
+            let undo = if self.whole { "ROLLBACK" } else { "ROLLBACK TO _cutover_dual; RELEASE _cutover_dual" };
+            let _ = self.conn.execute_batch(undo);
+        }
+    }
+}

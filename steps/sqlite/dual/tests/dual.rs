@@ -1,0 +1,206 @@
+//! Readers and writers on a database whose stage another connection moves.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first thing that fails")]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cutover_dual::{Counters, DualReader, DualWriter, Stage};
+use rusqlite::{Connection, Result};
+use tempfile::TempDir;
+
+struct Scene {
+    folder: TempDir,
+    conn: Connection,
+    counters: Arc<Counters>,
+    reader: DualReader,
+    writer: DualWriter,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let conn = Connection::open(folder.path().join("app.db")).unwrap();
+        conn.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE old (v TEXT); CREATE TABLE new (v TEXT NOT NULL);")
+            .unwrap();
+        let counters = Arc::new(Counters::default());
+        let reader = DualReader::new("m", counters.clone());
+        let writer = DualWriter::new("m", counters.clone());
+        Self { folder, conn, counters, reader, writer }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("app.db")
+    }
+
+    /// As `cutover` does it, from another connection.
+    fn stage(&self, name: &str) {
+        let other = Connection::open(self.path()).unwrap();
+        other
+            .execute_batch(&format!(
+                "CREATE TABLE IF NOT EXISTS _cutover_stage (name TEXT PRIMARY KEY, stage TEXT NOT NULL);
+                 INSERT OR REPLACE INTO _cutover_stage VALUES ('m', '{name}'), ('another', 'contracted');"
+            ))
+            .unwrap();
+    }
+
+    fn read(&self) -> Result<Vec<String>> {
+        self.reader.read(&self.conn, |conn| all(conn, "new"), |conn| all(conn, "old"), |found| !found.is_empty())
+    }
+
+    fn write(&self, text: Option<&str>) -> Result<usize> {
+        self.writer.write(
+            &self.conn,
+            |new| new.execute("INSERT INTO new VALUES (?1)", [text]),
+            |old| old.execute("INSERT INTO old VALUES (?1)", [text]),
+        )
+    }
+}
+
+fn all(conn: &Connection, table: &str) -> Result<Vec<String>> {
+    conn.prepare_cached(&format!("SELECT COALESCE(v, 'NULL') FROM {table} ORDER BY rowid"))?
+        .query_map([], |row| row.get(0))?
+        .collect()
+}
+
+#[test]
+fn reads_and_writes_follow_the_stage_without_being_opened_again() {
+    let scene = Scene::new();
+    scene.write(Some("a")).unwrap();
+    assert_eq!(scene.read().unwrap(), ["a"]);
+    scene.stage("dual-write");
+    scene.write(Some("b")).unwrap();
+    assert_eq!(scene.read().unwrap(), ["a", "b"]);
+    scene.stage("prefer-new");
+    assert_eq!(scene.read().unwrap(), ["a", "b"], "the new schema has nothing yet");
+    scene.write(Some("c")).unwrap();
+    assert_eq!(scene.read().unwrap(), ["c"]);
+    scene.stage("new-only");
+    scene.write(Some("d")).unwrap();
+    assert_eq!(scene.read().unwrap(), ["c", "d"]);
+    scene.conn.execute_batch("DROP TABLE old").unwrap();
+    scene.stage("contracted");
+    assert_eq!(scene.read().unwrap(), ["c", "d"]);
+    let counts = scene.counters.counts();
+    assert_eq!((counts.reads_old, counts.reads_fallback, counts.reads_new), (2, 1, 3));
+    assert_eq!((counts.writes_old, counts.writes_new, counts.writes_failed), (2, 2, 0));
+    assert_eq!((counts.read_times.count(), counts.write_times.count()), (6, 4));
+}
+
+#[test]
+fn the_stage_that_was_taken_back_is_followed_too() {
+    let scene = Scene::new();
+    scene.stage("prefer-new");
+    scene.write(Some("n")).unwrap();
+    Connection::open(scene.path()).unwrap().execute_batch("DROP TABLE _cutover_stage").unwrap();
+    scene.write(Some("o")).unwrap();
+    assert_eq!(scene.read().unwrap(), ["o"]);
+}
+
+#[test]
+fn a_new_schema_that_fails_is_no_failure_while_there_is_an_old_one() {
+    let scene = Scene::new();
+    scene.stage("prefer-new");
+    scene.write(None).unwrap();
+    assert_eq!(all(&scene.conn, "old").unwrap(), ["NULL"]);
+    let counts = scene.counters.counts();
+    assert_eq!((counts.writes_fallback, counts.writes_failed), (1, 0));
+    scene.conn.execute_batch("DROP TABLE new").unwrap();
+    assert_eq!(scene.read().unwrap(), ["NULL"]);
+    let counts = scene.counters.counts();
+    assert_eq!((counts.reads_fallback, counts.reads_failed_new), (1, 1));
+}
+
+#[test]
+fn what_fails_with_nothing_to_fall_back_to_writes_nothing_and_is_told() {
+    let scene = Scene::new();
+    scene.stage("new-only");
+    scene.write(None).unwrap_err();
+    assert!(scene.conn.is_autocommit(), "nothing is left open");
+    assert_eq!(scene.counters.counts().writes_failed, 1);
+    scene.stage("some-later-stage");
+    let said = scene.read().unwrap_err().to_string();
+    assert!(said.contains("some-later-stage"), "{said}");
+    assert!(scene.conn.is_autocommit());
+}
+
+#[test]
+fn in_the_callers_transaction_nothing_is_committed() {
+    let scene = Scene::new();
+    scene.stage("prefer-new");
+    scene.conn.execute_batch("BEGIN").unwrap();
+    scene.write(Some("gone")).unwrap();
+    assert_eq!(scene.read().unwrap(), ["gone"]);
+    assert!(!scene.conn.is_autocommit());
+    scene.conn.execute_batch("ROLLBACK").unwrap();
+    assert!(scene.read().unwrap().is_empty());
+}
+
+#[test]
+fn a_read_sees_one_state_of_stage_and_rows() {
+    let scene = Scene::new();
+    scene.stage("prefer-new");
+    scene.conn.execute("INSERT INTO old VALUES ('kept')", []).unwrap();
+    let found = scene.reader.read(
+        &scene.conn,
+        |conn| {
+            // Between the two reads the migration is over.
+            scene.stage("contracted");
+            Connection::open(scene.path()).unwrap().execute_batch("DROP TABLE old")?;
+            all(conn, "new")
+        },
+        |conn| all(conn, "old"),
+        |found| !found.is_empty(),
+    );
+    assert_eq!(found.unwrap(), ["kept"]);
+}
+
+#[test]
+fn differences_are_counted_and_do_not_disturb() {
+    let scene = Scene::new();
+    scene.stage("dual-write");
+    scene.conn.execute_batch("INSERT INTO old VALUES ('a'); INSERT INTO new VALUES ('b');").unwrap();
+    let reader = DualReader::new("m", scene.counters.clone()).compare_every(2);
+    let read =
+        || reader.read_compared(&scene.conn, |c| all(c, "new"), |c| all(c, "old"), |found| !found.is_empty()).unwrap();
+    assert_eq!([read(), read(), read(), read()].concat(), ["a", "a", "a", "a"]);
+    let counts = scene.counters.counts();
+    assert_eq!((counts.reads_old, counts.reads_compared, counts.reads_mismatched), (4, 2, 2));
+    scene.conn.execute_batch("UPDATE new SET v = 'a'").unwrap();
+    read();
+    assert_eq!(scene.counters.counts().reads_mismatched, 2);
+}
+
+#[test]
+fn the_sums_of_several_programs_are_in_the_database_and_none_is_counted_twice() {
+    let scene = Scene::new();
+    scene.counters.flush(&scene.conn, "m").unwrap();
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE name = '_cutover_counters'";
+    let made: i64 = scene.conn.query_row(tables, [], |row| row.get(0)).unwrap();
+    assert_eq!(made, 0, "no migration is under way");
+    scene.stage("prefer-new");
+    let sum = |counter: &str| -> i64 {
+        scene
+            .conn
+            .query_row("SELECT value FROM _cutover_counters WHERE name = 'm' AND counter = ?1", [counter], |r| r.get(0))
+            .unwrap()
+    };
+    scene.write(Some("a")).unwrap();
+    let other = Arc::new(Counters::default());
+    let also = DualReader::new("m", other.clone());
+    for _ in 0..3 {
+        scene.read().unwrap();
+        also.read(&scene.conn, |c| all(c, "new"), |c| all(c, "old"), |found| !found.is_empty()).unwrap();
+    }
+    for _ in 0..2 {
+        scene.counters.flush(&scene.conn, "m").unwrap();
+        other.flush(&scene.conn, "m").unwrap();
+    }
+    assert_eq!((sum("reads.new"), sum("writes.new")), (6, 1));
+}
+
+#[test]
+fn a_stage_has_one_name() {
+    assert!(Stage::ALL.into_iter().all(|stage| Stage::parse(stage.name()) == Some(stage)));
+    assert_eq!(Stage::parse("dual"), None);
+}
