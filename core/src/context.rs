@@ -43,6 +43,11 @@ pub trait Host: fmt::Debug + Send + Sync {
     /// Whether a stop was requested (Ctrl-C).
     fn stop_requested(&self) -> bool;
 
+    /// Whether a stop was requested again: what cannot stop by itself is broken off, if that undoes it.
+    fn stop_insisted(&self) -> bool {
+        false
+    }
+
     /// `text` with every secret masked.
     fn mask(&self, text: &str) -> String;
 }
@@ -247,6 +252,12 @@ impl StepContext {
     /// Whether the operator asked to stop; a long step then returns [`Applied::Stopped`](crate::Applied::Stopped).
     pub fn stop_requested(&self) -> bool {
         self.0.host.stop_requested()
+    }
+
+    /// Whether the operator asked again: a store breaks off what it runs, undoes it and returns
+    /// [`Interrupted`](crate::StepErrorKind::Interrupted).
+    pub fn stop_insisted(&self) -> bool {
+        self.0.host.stop_insisted()
     }
 
     /// The clock.

@@ -35,6 +35,8 @@ pub enum StepErrorKind {
     Busy,
     /// No room on the disk, or reading or writing it failed: the same may work when that is mended.
     Storage,
+    /// The operator asked again to stop, and what ran was broken off: what it had done is undone.
+    Interrupted,
     /// A defect of ours.
     Internal,
 }
@@ -86,15 +88,21 @@ impl StepError {
 
     /// Whether it, or what caused it, is the storage's doing: no room, or reading or writing failed.
     pub fn is_of_storage(&self) -> bool {
-        let mut next: Option<&(dyn StdError + 'static)> = Some(self);
-        while let Some(error) = next {
-            let step = error.downcast_ref::<Self>().is_some_and(|e| e.kind == StepErrorKind::Storage);
-            if step || error.downcast_ref::<io::Error>().is_some_and(disk::is_of_storage) {
-                return true;
-            }
-            next = error.source();
-        }
-        false
+        self.is_or_comes_of(StepErrorKind::Storage)
+            || self.causes().any(|e| e.downcast_ref::<io::Error>().is_some_and(disk::is_of_storage))
+    }
+
+    /// Whether it, or what caused it, is the operator's doing, who asked again to stop.
+    pub fn is_interruption(&self) -> bool {
+        self.is_or_comes_of(StepErrorKind::Interrupted)
+    }
+
+    fn is_or_comes_of(&self, kind: StepErrorKind) -> bool {
+        self.kind == kind || self.causes().any(|e| e.downcast_ref::<Self>().is_some_and(|e| e.kind == kind))
+    }
+
+    fn causes(&self) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+        std::iter::successors(StdError::source(self), |&cause| cause.source())
     }
 
     /// What to do next, if that is known.
@@ -104,14 +112,7 @@ impl StepError {
 
     /// The message followed by every cause, joined by ": ".
     pub fn chain(&self) -> String {
-        let mut text = self.message.clone();
-        let mut next = StdError::source(self);
-        while let Some(cause) = next {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
-            next = cause.source();
-        }
-        text
+        self.causes().fold(self.message.clone(), |text, cause| format!("{text}: {cause}"))
     }
 }
 
@@ -124,6 +125,7 @@ impl fmt::Display for StepErrorKind {
             Self::Fenced => "fenced",
             Self::Busy => "busy",
             Self::Storage => "storage",
+            Self::Interrupted => "interrupted",
             Self::Internal => "internal",
         })
     }

@@ -75,6 +75,7 @@ impl From<StepError> for RunnerError {
         let exit = match error.kind() {
             StepErrorKind::Unavailable | StepErrorKind::Storage => Exit::NoTarget,
             StepErrorKind::Busy | StepErrorKind::Fenced => Exit::Locked,
+            StepErrorKind::Interrupted => Exit::Interrupted,
             StepErrorKind::Internal => Exit::Internal,
             _ => Exit::Failed,
         };

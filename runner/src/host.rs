@@ -15,7 +15,7 @@ use crate::report::Emitter;
 use crate::secrets::Secrets;
 
 /// A request to stop: steps end at their next checkpoint, the run ends after journalling, nothing is dropped midway.
-/// Asking again changes nothing: a run stops at the first place where it can, and there is none before it.
+/// Who asks again has what a store can undo broken off: a running SQL statement.
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<AtomicUsize>);
 
@@ -28,6 +28,11 @@ impl Stop {
     /// Whether there was any.
     pub fn requested(&self) -> bool {
         self.0.load(Ordering::SeqCst) > 0
+    }
+
+    /// Whether there was more than one.
+    pub fn insisted(&self) -> bool {
+        self.0.load(Ordering::SeqCst) > 1
     }
 }
 
@@ -62,8 +67,6 @@ impl Host for RunnerHost {
         // A panic inside leaves no result; the context says so.
         if self.inline.load(Ordering::Relaxed) {
             let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-            // Signals are heard here.
-            tokio::task::yield_now().await;
         } else {
             let _ = tokio::task::spawn_blocking(work).await;
         }
@@ -107,6 +110,10 @@ impl Host for RunnerHost {
 
     fn stop_requested(&self) -> bool {
         self.stop.requested()
+    }
+
+    fn stop_insisted(&self) -> bool {
+        self.stop.insisted()
     }
 
     fn mask(&self, text: &str) -> String {

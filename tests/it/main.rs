@@ -25,5 +25,6 @@ mod screens;
 mod sets;
 mod sharing;
 mod step_crate;
+mod stopping;
 mod system;
 mod verifying;

@@ -227,21 +227,19 @@ impl Run<'_> {
                 self.emit(EventKind::StepStopped { step: id, at });
                 Ok(Ended::Stopped)
             }
-            StepEnd::Failed { error, receipt } => {
-                self.step_failed(step, &error, receipt, Vec::new()).await?;
-                Ok(Ended::Failed(id))
-            }
+            StepEnd::Failed { error, receipt } => self.step_failed(step, &error, receipt, Vec::new()).await,
         }
     }
 
-    /// Journals a failure (with `more` records in the same transaction), writes it into the ledger, tells it.
+    /// Journals a failure (with `more` records in the same transaction), writes it into the ledger, tells it. What was
+    /// broken off on request ends the run as a stop does: nothing else is undone.
     pub(super) async fn step_failed(
         &self,
         step: &PlanStep,
         error: &StepError,
         receipt: Option<Receipt>,
         more: Vec<Record>,
-    ) -> Result<()> {
+    ) -> Result<Ended> {
         if error.kind() == StepErrorKind::Fenced {
             return Err(RunnerError::new(crate::exit::Exit::Locked, error.chain())
                 .with_help("another runner took over; it goes on, this one must not"));
@@ -265,7 +263,7 @@ impl Run<'_> {
             }
         }
         self.emit(EventKind::StepFailed { step: step.id.clone(), error: text, help });
-        Ok(())
+        Ok(if error.is_interruption() { Ended::Stopped } else { Ended::Failed(step.id.clone()) })
     }
 }
 

@@ -71,8 +71,9 @@ impl Run<'_> {
             self.recorder.set_fresh(&step.id, None);
         }
         if let Some((failed, error)) = end {
-            let keep = matches!(self.session.plan.on_failure, OnFailure::RollbackStep | OnFailure::Pause)
-                && error.kind() != StepErrorKind::Fenced;
+            let keep = error.is_interruption()
+                || matches!(self.session.plan.on_failure, OnFailure::RollbackStep | OnFailure::Pause)
+                    && error.kind() != StepErrorKind::Fenced;
             if !keep {
                 ledger.abort(&cx).await?;
                 return self.group_failed(steps, failed, error, Vec::new()).await;
@@ -185,7 +186,6 @@ impl Run<'_> {
             .map(|(_, s)| s.id.clone())
             .collect();
         let more = if others.is_empty() { Vec::new() } else { vec![Record::GroupAborted { steps: others }] };
-        self.step_failed(step, &error, None, more).await?;
-        Ok(Ended::Failed(step.id.clone()))
+        self.step_failed(step, &error, None, more).await
     }
 }

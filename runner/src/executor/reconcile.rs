@@ -192,7 +192,12 @@ impl Run<'_> {
             } else if lost_journal && step.step.ledgered().is_none() && journalled == StepState::Pending {
                 // Without a ledger row only inspection can tell; what it cannot prove is simply run again.
                 let cx = self.context(step);
-                if let Ok(Standing::Applied) = step.step.inspect(&cx).await {
+                let standing = match step.step.inspect(&cx).await {
+                    // With the journal written this step would not be asked about again.
+                    Err(error) if error.is_interruption() => return Err(error.into()),
+                    other => other,
+                };
+                if let Ok(Standing::Applied) = standing {
                     // The journal was empty: what is adopted now comes in the plan's order.
                     let (known, files) = stored(self.session, phase, step, Vec::new());
                     objects.extend(files);

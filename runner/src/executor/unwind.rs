@@ -137,7 +137,7 @@ impl Run<'_> {
     async fn stuck(&self, id: &str, error: &StepError) -> Result<Report> {
         let text = self.host.secrets.mask(&error.chain());
         // SQLite calls a page that cannot be read a damaged one.
-        let again = error.is_of_storage() || error.kind() == StepErrorKind::Unavailable;
+        let again = error.is_of_storage() || error.kind() == StepErrorKind::Unavailable || error.is_interruption();
         let help = self.help_for(error, &self.recorder.with_state(|s| targets_of(s, id)));
         let record = Record::RollbackFailed { step: id.to_owned(), error: text.clone(), help: help.clone(), again };
         self.record(vec![record]).await?;
@@ -146,6 +146,9 @@ impl Run<'_> {
             None => text,
         };
         self.emit(EventKind::StepStuck { step: id.to_owned(), error: shown });
+        if error.is_interruption() {
+            return self.finish(Outcome::Interrupted, Some(self.go_on())).await;
+        }
         let explain = self.session.command_line("explain");
         let next = if again {
             format!("{} (after making room or mending the cause; {explain} says what is committed)", self.go_on())

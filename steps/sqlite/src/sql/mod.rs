@@ -57,9 +57,13 @@ pub fn sqlite_error(error: rusqlite::Error, doing: &str) -> StepError {
             StepErrorKind::Storage,
             Some("make room on the database's file system, or mend it, then run the same command again"),
         ),
+        Some(ErrorCode::OperationInterrupted) => {
+            (StepErrorKind::Interrupted, Some("the same command runs it again; what never ends has to be mended first"))
+        }
         _ => (StepErrorKind::Failed, None),
     };
-    let built = StepError::new(kind, format!("{doing}: {}", message(&error)));
+    let said = if kind == StepErrorKind::Interrupted { "broken off on request".to_owned() } else { message(&error) };
+    let built = StepError::new(kind, format!("{doing}: {said}"));
     match help {
         Some(help) => built.with_help(help),
         None => built,

@@ -14,6 +14,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{Access, access};
 
+use super::patience;
 use super::still::sibling;
 
 /// How long a connection waits for another's lock.
@@ -102,9 +103,10 @@ pub(crate) fn bytes(path: &Path) -> u64 {
 }
 
 fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
-    let conn =
+    let mut conn =
         Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW)?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
+    patience::listen(&mut conn)?;
     conn.set_prepared_statement_cache_capacity(64);
     // Opening is lazy: only reading the schema shows whether this is a database that we can read.
     conn.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;

@@ -39,6 +39,7 @@ mod loss;
 mod lost;
 mod objects;
 mod pairs;
+mod patience;
 mod place;
 mod reader;
 mod recorder;
@@ -51,6 +52,7 @@ mod watch;
 
 pub(crate) use catalog::rowid_alias;
 pub(crate) use dump::database as dump_database;
+use patience::unless_insisted;
 use recorder::Recorder;
 use session::{ForeignKeys, Session};
 
@@ -144,8 +146,8 @@ impl SqliteTarget {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StepError> + Send + 'static,
     {
-        let session = self.session();
-        cx.blocking(move || session.read(work)).await
+        let (session, inner) = (self.session(), cx.clone());
+        cx.blocking(move || session.read(|conn| unless_insisted(&inner, || work(conn)))).await
     }
 
     /// Read-only work that sees one moment. Inside an open group it sees the group's uncommitted changes.
@@ -154,8 +156,8 @@ impl SqliteTarget {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StepError> + Send + 'static,
     {
-        let session = self.session();
-        cx.blocking(move || session.read_moment(work)).await
+        let (session, inner) = (self.session(), cx.clone());
+        cx.blocking(move || session.read_moment(|conn| unless_insisted(&inner, || work(conn)))).await
     }
 
     /// The only way to write: opens the transaction (a savepoint inside an open group), checks and raises the epoch,
@@ -239,6 +241,7 @@ impl SqliteTarget {
     {
         let session = self.session();
         let at = At { ledger: session.ledger.clone(), step: cx.info().clone(), now: cx.now() };
+        let inner = cx.clone();
         cx.blocking(move || {
             let grouped = session.in_group();
             session.transaction(keys, |conn| {
@@ -246,7 +249,7 @@ impl SqliteTarget {
                     bookkeeping::create(conn, &at.ledger)?;
                     bookkeeping::check_epoch(conn, at.step.epoch)?;
                 }
-                work(conn, &at)
+                unless_insisted(&inner, || work(conn, &at))
             })
         })
         .await
