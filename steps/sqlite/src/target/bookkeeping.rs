@@ -199,6 +199,22 @@ pub(crate) fn record(
         .map_err(|e| sqlite_error(e, "while writing the ledger"))
 }
 
+/// Refuses a step that the ledger has as applied: whoever looked before asks again now that nobody else can write.
+pub(crate) fn refuse_applied(conn: &Connection, ledger: &str, step: &StepInfo) -> Result<(), StepError> {
+    let sql = format!("SELECT run FROM {} WHERE plan = ?1 AND step = ?2 AND success = 1", quote_ident(ledger));
+    let run: Option<String> = conn
+        .prepare_cached(&sql)
+        .and_then(|mut s| s.query_row([&step.plan, &step.id], |row| row.get(0)).optional())
+        .map_err(|e| sqlite_error(e, "while reading the ledger"))?;
+    match run {
+        None => Ok(()),
+        Some(run) => {
+            Err(StepError::conflict(format!("the ledger has step `{}` as applied meanwhile, by run {run}", step.id))
+                .with_help("nothing was written; the same command takes it from the ledger and goes on"))
+        }
+    }
+}
+
 /// Whether a change or a batch of `step` was ever committed and not undone: its row, or its cursor.
 pub(crate) fn has_traces(conn: &Connection, ledger: &str, step: &StepInfo) -> Result<bool, StepError> {
     Ok(entry(conn, ledger, step)?.is_some_and(|e| e.success) || cursor(conn, step)?.is_some())

@@ -161,7 +161,8 @@ impl SqliteTarget {
     }
 
     /// The only way to write: opens the transaction (a savepoint inside an open group), checks and raises the epoch,
-    /// runs `work`, writes the ledger row with the receipt, commits. An error undoes all of it.
+    /// runs `work`, writes the ledger row with the receipt, commits. An error undoes all of it, and it is one when the
+    /// ledger has the step as applied.
     pub async fn change<F>(&self, cx: &StepContext, work: F) -> Result<Receipt, StepError>
     where
         F: FnOnce(&Connection) -> Result<Receipt, StepError> + Send + 'static,
@@ -169,6 +170,7 @@ impl SqliteTarget {
         let recorder = self.recorder(cx);
         self.transaction(cx, ForeignKeys::On, move |conn, at| {
             fault::point(fault::SQLITE_CHANGE_BEGUN);
+            bookkeeping::refuse_applied(conn, &at.ledger, &at.step)?;
             let receipt = recorded(recorder, conn, at, || work(conn))?;
             fault::point(fault::SQLITE_CHANGE_MADE);
             bookkeeping::record(conn, &at.ledger, &at.step, at.now, bookkeeping::Outcome::Success(&receipt))?;
@@ -211,6 +213,7 @@ impl SqliteTarget {
         let recorder = self.recorder(cx);
         self.transaction(cx, ForeignKeys::On, move |conn, at| {
             fault::point(fault::SQLITE_BATCH_BEGUN);
+            bookkeeping::refuse_applied(conn, &at.ledger, &at.step)?;
             let value = recorded(recorder, conn, at, || work(conn))?;
             fault::point(fault::SQLITE_BATCH_MADE);
             Ok(value)

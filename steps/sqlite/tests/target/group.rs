@@ -47,6 +47,30 @@ fn an_older_epoch_cannot_write_any_more() {
     assert_eq!(world.sql(".tables"), "cutover_ledger  cutover_state   t             \n");
 }
 
+/// Whoever looked before another runner's commit writes after it: the look is made again in the transaction.
+#[test]
+fn a_step_that_the_ledger_has_as_applied_is_neither_changed_nor_filled_again() {
+    let world = World::new("");
+    let (first, second) = (world.open(1), world.open(1));
+    first.change("one", "CREATE TABLE t(a)").unwrap();
+    let batch = |conn: &rusqlite::Connection| {
+        conn.execute("INSERT INTO t VALUES (1)", [])
+            .map(drop)
+            .map_err(|e| cutover_core::StepError::failed(e.to_string()))
+    };
+    for error in [
+        second.change("one", "INSERT INTO t VALUES (1)").unwrap_err(),
+        block_on(second.target.batch(&second.step("one"), batch)).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), StepErrorKind::Conflict, "{error}");
+        assert!(error.to_string().contains("`one`") && error.help().unwrap().contains("same command"), "{error}");
+    }
+    assert_eq!(world.sql("SELECT count(*) FROM t; SELECT count(*) FROM cutover_ledger"), "0\n1\n");
+    // What was undone, and what failed, may be done.
+    first.reverse("one", "DROP TABLE t").unwrap();
+    second.change("one", "CREATE TABLE t(a)").unwrap();
+}
+
 #[test]
 fn foreign_keys_hold_for_a_change_and_not_for_its_reversal() {
     let world = World::new(
