@@ -8,7 +8,7 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
 use crate::plan::schema_of_config;
-use crate::{Layer, Registry, StepDescriptor, TargetDescriptor};
+use crate::{Layer, Registry, Seen, StepDescriptor, TargetDescriptor};
 
 /// One key of a configuration; keys of nested tables have their path ("add[].name").
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,6 +191,14 @@ pub fn step_markdown(step: &StepDescriptor) -> String {
     }
     out.push_str("\n\n");
     table(&fields(step.schema), &mut out);
+    if !step.lints.is_empty() {
+        out.push_str("| warning | what is doubtful | seen by |\n|---|---|---|\n");
+        for lint in step.lints {
+            let by = if lint.seen == Seen::InText { "`check`, `plan`" } else { "`plan`" };
+            let _ = writeln!(out, "| {} | {} | {by} |", lint.code, lint.meaning);
+        }
+        out.push('\n');
+    }
     let _ = write!(out, "```toml\n[[phase.step]]\n{}\n```\n", step.example.trim());
     out
 }

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{StepContext, StepError};
+use crate::{Finding, StepContext, StepError};
 
 /// One verified, reversible change.
 ///
@@ -81,6 +81,18 @@ pub trait MigrationStep: fmt::Debug + Send + Sync {
     /// Bytes that the ledger's SHA-256 `checksum` is taken of: the script for scripts; by default the configuration.
     fn checksum_source(&self) -> Option<Vec<u8>> {
         None
+    }
+
+    /// What is doubtful about the step by its text alone; `check` and `plan` show it. Pure.
+    fn lint(&self) -> Vec<Finding> {
+        Vec::new()
+    }
+
+    /// What is doubtful about it on its targets as they will be by then: asked in plan order of each step that is to be
+    /// applied, on a copy of their structure that the step is to move on. None: the step does not know how. Read-only.
+    async fn lint_on(&self, cx: &StepContext) -> Result<Option<Vec<Finding>>, StepError> {
+        let _ = cx;
+        Ok(None)
     }
 
     /// Where the world stands with regard to this step. Read-only.

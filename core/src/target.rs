@@ -110,6 +110,10 @@ pub trait Target: Any + fmt::Debug + Send + Sync {
         None
     }
 
+    /// A step that is to come first changes it in a way that nobody can tell by looking: whoever lints later steps on a copy
+    /// of its structure takes nothing that is missing there for missing.
+    fn blur(&self) {}
+
     /// Refuses when its path leads to nothing by now, or to something else than what it has open: what is read or written
     /// then is not what others find there. Costs a look at the path.
     async fn unmoved(&self, cx: &StepContext) -> Result<(), StepError> {

@@ -2,10 +2,12 @@
 //!
 //! Each form is a pure function of [`CompileErrors`]: no clock, no path but the one that the caller gave.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet, normalize_untrusted_str};
+use cutover_core::Registry;
 use cutover_core::plan::{CODES, CompileErrors, Diagnostic};
 use serde_json::{Value, json};
 
@@ -20,7 +22,7 @@ pub fn render(errors: &CompileErrors, color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() }.term_width(WIDTH);
     let mut out = String::new();
     for diagnostic in &errors.diagnostics {
-        out.push_str(&one(errors, diagnostic, &renderer));
+        out.push_str(&one(errors, diagnostic, Level::ERROR, &renderer));
         out.push_str("\n\n");
     }
     let count = errors.diagnostics.len();
@@ -30,13 +32,19 @@ pub fn render(errors: &CompileErrors, color: bool) -> String {
     out
 }
 
-fn one(errors: &CompileErrors, diagnostic: &Diagnostic, renderer: &Renderer) -> String {
+/// One warning in the same form.
+pub(crate) fn render_warning(warnings: &CompileErrors, diagnostic: &Diagnostic, color: bool) -> String {
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() }.term_width(WIDTH);
+    one(warnings, diagnostic, Level::WARNING, &renderer)
+}
+
+fn one(errors: &CompileErrors, diagnostic: &Diagnostic, level: Level<'_>, renderer: &Renderer) -> String {
     let title = normalize_untrusted_str(&diagnostic.message);
     let label = diagnostic.label.as_deref().map(normalize_untrusted_str);
     let help = diagnostic.help.as_deref().map(normalize_untrusted_str);
     let (file, source) = errors.place(diagnostic);
     let place = diagnostic.span.clone().map(|span| Place::of(source, span));
-    let mut group = Group::with_title(Level::ERROR.primary_title(&title).id(diagnostic.code));
+    let mut group = Group::with_title(level.primary_title(&title).id(diagnostic.code));
     group = match &place {
         // The renderer's time goes with the line, and its column with what it is given of it.
         Some(place) if place.line.len() > LONGEST_LINE => {
@@ -100,13 +108,23 @@ impl<'e> Place<'e> {
 
 /// A SARIF 2.1.0 log with one result a mistake.
 pub fn sarif(errors: &CompileErrors) -> Value {
-    let used = |code: &str| errors.diagnostics.iter().any(|d| d.code == code);
-    let rules: Vec<Value> = CODES
-        .iter()
-        .filter(|(code, _)| used(code))
+    log(errors, "error", CODES.iter().copied())
+}
+
+/// The same of warnings, whose codes are the registry's.
+pub(crate) fn sarif_warnings(warnings: &CompileErrors, registry: &Registry) -> Value {
+    let codes: BTreeMap<_, _> =
+        registry.steps().flat_map(|step| step.lints).map(|lint| (lint.code, lint.meaning)).collect();
+    log(warnings, "warning", codes.into_iter())
+}
+
+fn log(errors: &CompileErrors, level: &str, codes: impl Iterator<Item = (&'static str, &'static str)>) -> Value {
+    let used: BTreeSet<&str> = errors.diagnostics.iter().map(|d| d.code).collect();
+    let rules: Vec<Value> = codes
+        .filter(|(code, _)| used.contains(code))
         .map(|(code, meaning)| json!({ "id": code, "shortDescription": { "text": meaning } }))
         .collect();
-    let results: Vec<Value> = errors.diagnostics.iter().map(|diagnostic| result(errors, diagnostic)).collect();
+    let results: Vec<Value> = errors.diagnostics.iter().map(|d| result(errors, d, level)).collect();
     json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
@@ -122,7 +140,7 @@ pub fn sarif(errors: &CompileErrors) -> Value {
     })
 }
 
-fn result(errors: &CompileErrors, diagnostic: &Diagnostic) -> Value {
+fn result(errors: &CompileErrors, diagnostic: &Diagnostic, level: &str) -> Value {
     let mut location = json!({ "artifactLocation": { "uri": uri(errors.place(diagnostic).0) } });
     if let Some(span) = &diagnostic.span {
         let (line, column) = errors.position(diagnostic, span.start);
@@ -132,7 +150,7 @@ fn result(errors: &CompileErrors, diagnostic: &Diagnostic) -> Value {
     }
     json!({
         "ruleId": diagnostic.code,
-        "level": "error",
+        "level": level,
         "message": { "text": sentence(diagnostic) },
         "locations": [{ "physicalLocation": location }],
     })
@@ -140,9 +158,18 @@ fn result(errors: &CompileErrors, diagnostic: &Diagnostic) -> Value {
 
 /// One workflow command a mistake: GitHub shows it at its line of a pull request.
 pub fn github(errors: &CompileErrors) -> String {
+    annotations(errors, "error")
+}
+
+/// The same of warnings.
+pub(crate) fn github_warnings(warnings: &CompileErrors) -> String {
+    annotations(warnings, "warning")
+}
+
+fn annotations(errors: &CompileErrors, level: &str) -> String {
     let mut out = String::new();
     for diagnostic in &errors.diagnostics {
-        out.push_str("::error file=");
+        let _ = write!(out, "::{level} file=");
         out.push_str(&property(errors.place(diagnostic).0));
         if let Some(span) = &diagnostic.span {
             let (line, column) = errors.position(diagnostic, span.start);

@@ -34,6 +34,7 @@ mod secrets;
 mod session;
 mod stored;
 mod style;
+mod warned;
 
 use cutover_core::Registry;
 

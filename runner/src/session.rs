@@ -53,6 +53,8 @@ pub struct Session {
     pub plan: Arc<Plan>,
     /// The plan file as the operator named it.
     pub plan_file: PathBuf,
+    /// Its text.
+    pub plan_text: String,
     /// The root, absolute.
     pub root: PathBuf,
     /// The state folder, absolute.
@@ -75,7 +77,7 @@ pub(crate) enum Purpose {
 }
 
 /// Compiles the plan of `place`.
-pub(crate) fn load_plan(place: &Place, registry: &Registry, purpose: Purpose) -> Result<(Plan, PathBuf)> {
+pub(crate) fn load_plan(place: &Place, registry: &Registry, purpose: Purpose) -> Result<(Plan, PathBuf, String)> {
     let file = if place.plan.is_dir() { place.plan.join("plan.toml") } else { place.plan.clone() };
     let shown = file.display().to_string();
     let mut text = Vec::new();
@@ -108,7 +110,7 @@ pub(crate) fn load_plan(place: &Place, registry: &Registry, purpose: Purpose) ->
         Purpose::Run => compile(input),
         Purpose::Look => compile_to_look(input),
     }?;
-    Ok((plan, file))
+    Ok((plan, file, text))
 }
 
 impl Session {
@@ -125,7 +127,7 @@ impl Session {
 
     fn open_for(place: Place, purpose: Purpose) -> Result<Self> {
         let registry = crate::registry()?;
-        let (plan, plan_file) = load_plan(&place, &registry, purpose)?;
+        let (plan, plan_file, plan_text) = load_plan(&place, &registry, purpose)?;
         let folder = plan_file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         let root = place.root.clone().unwrap_or_else(|| folder.to_owned());
         let root = root.canonicalize().map_err(|e| {
@@ -143,7 +145,7 @@ impl Session {
         };
         let targets = make_targets(&plan.targets, &root, &place, &registry, &environment)?;
         let targets = Arc::new(targets);
-        Ok(Self { plan: Arc::new(plan), plan_file, root, state_dir, registry, targets, place })
+        Ok(Self { plan: Arc::new(plan), plan_file, plan_text, root, state_dir, registry, targets, place })
     }
 
     /// The same session with the targets that the plan no longer has and steps in the journal were applied to: a rollback

@@ -9,6 +9,7 @@ mod explaining;
 mod failure;
 mod faults;
 mod invalid_plans;
+mod linting;
 mod locking;
 mod looking;
 mod placing;

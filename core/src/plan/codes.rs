@@ -46,4 +46,6 @@ codes! {
     EMPTY = "P317", "a plan or a phase without content";
     TORN_UNIT = "P318", "a unit with a step in it, or between its steps, that cannot be undone";
     SHARED_FOLDER = "P319", "two steps that keep what they make in one folder";
+    UNKNOWN_WARNING = "P320", "an `allow` of a warning that the kind does not give";
+    IDLE_ALLOW = "P321", "an `allow` of what is not the case";
 }

@@ -14,8 +14,8 @@ use super::diagnostic::Diagnostics;
 use super::draft::{self, PhaseDraft, StepDraft};
 use super::meaning::{self, StepView};
 use super::placeholder::Filler;
-use super::{CompileErrors, Phase, Plan, PlanFiles, PlanStep};
-use super::{folders, order, reversal, syntax, targets, value, vars};
+use super::{CompileErrors, Phase, Plan, PlanFiles, PlanStep, Warning};
+use super::{folders, order, reversal, syntax, targets, value, vars, warnings};
 use crate::{Registry, blake3_hex, canonical_json};
 
 /// What a compilation starts from.
@@ -79,7 +79,8 @@ fn passes(input: &CompileInput<'_>, unset: Unset, d: &mut Diagnostics) -> Option
     filler.unset = unset;
     meaning::names(&draft.phases, input.text, d);
     let mut builder = Builder { targets: &targets, vars: &vars, files: input.files, filler };
-    let made = build(&mut draft.phases, &mut builder, input.registry, d);
+    let mut found = Vec::new();
+    let made = build(&mut draft.phases, &mut builder, input.registry, &mut found, d);
     let secrets: Vec<String> = builder.filler.secrets.into_iter().filter(|s| !s.is_empty()).collect();
     d.hide(&secrets);
 
@@ -118,6 +119,7 @@ fn passes(input: &CompileInput<'_>, unset: Unset, d: &mut Diagnostics) -> Option
         vars,
         targets: targets.specs,
         phases,
+        warnings: found,
         secrets,
         digest,
     })
@@ -128,6 +130,7 @@ fn build<'i>(
     phases: &mut [PhaseDraft<'i>],
     builder: &mut Builder<'_, 'i>,
     registry: &Registry,
+    found: &mut Vec<Warning>,
     d: &mut Diagnostics,
 ) -> Vec<Made> {
     let mut made = Vec::new();
@@ -136,7 +139,11 @@ fn build<'i>(
         for step in &mut phase.steps {
             meaning::targets(step, builder.targets, registry, d);
             let kind = meaning::kind(step, layer, registry, d);
-            made.push(kind.and_then(|kind| Some((kind.kind, builder.build(step, kind, d)?))));
+            made.push(kind.and_then(|kind| {
+                let built = builder.build(step, kind, d)?;
+                found.extend(warnings::of(step, kind, &built, d));
+                Some((kind.kind, built))
+            }));
         }
     }
     made
@@ -155,6 +162,7 @@ fn phase(draft: PhaseDraft<'_>, made: &mut impl Iterator<Item = (Made, Vec<Strin
 fn plan_step(draft: StepDraft<'_>, kind: &str, built: Built, needs: Vec<String>) -> Option<PlanStep> {
     let declared = draft.supersedes.into_iter().map(Spanned::into_inner);
     let supersedes: BTreeSet<String> = declared.chain(built.step.supersedes()).collect();
+    let in_plan = draft.kind.as_ref().map_or_else(|| draft.header.clone(), Spanned::span);
     Some(PlanStep {
         id: draft.id?.into_inner(),
         kind: kind.to_owned(),
@@ -166,6 +174,8 @@ fn plan_step(draft: StepDraft<'_>, kind: &str, built: Built, needs: Vec<String>)
         atomic: draft.atomic,
         irreversible: draft.irreversible.map(Spanned::into_inner),
         supersedes: supersedes.into_iter().collect(),
+        allow: draft.allow.into_iter().map(Spanned::into_inner).collect(),
+        in_plan,
         config: built.config,
         files: built.files,
         digest: built.digest,

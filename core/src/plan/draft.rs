@@ -53,6 +53,7 @@ pub(crate) struct StepDraft<'i> {
     pub(crate) atomic: bool,
     pub(crate) irreversible: Option<Text>,
     pub(crate) supersedes: Vec<Text>,
+    pub(crate) allow: Vec<Text>,
     pub(crate) with: Option<Spanned<DeValue<'i>>>,
 }
 
@@ -185,6 +186,7 @@ fn step<'i>(mut table: Table<'i>, d: &mut Diagnostics) -> StepDraft<'i> {
         atomic: table.boolean("atomic", d).unwrap_or(true),
         irreversible: table.text("irreversible", d).and_then(|why| reason(why, d)),
         supersedes: table.texts("supersedes", false, d),
+        allow: table.texts("allow", false, d),
         with: table.take("with"),
     };
     table.finish(d);

@@ -20,13 +20,14 @@ mod table;
 mod targets;
 mod value;
 mod vars;
+mod warnings;
 
 pub use beside::read_beside;
 pub use codes::CODES;
 pub use compile::{CompileInput, compile, compile_to_look};
 pub use diagnostic::{Beside, CompileErrors, Diagnostic, Diagnostics};
 pub use files::{FolderFiles, NoFiles, PlanFileError, PlanFiles, StoredFiles, is_inside};
-pub use model::{Condition, OnFailure, Phase, Plan, PlanStep};
+pub use model::{Condition, OnFailure, Phase, Plan, PlanStep, Warning};
 pub use outline::StepOutline;
 pub use placeholder::{UnsetVariable, resolve_env};
 pub(crate) use schema::of_config as schema_of_config;

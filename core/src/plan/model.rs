@@ -3,12 +3,13 @@
 //! Owns data only; made by the compiler, never changed afterwards.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Layer, MigrationStep, TargetSpec};
+use crate::{Finding, Layer, MigrationStep, TargetSpec};
 
 /// A plan that passed all three passes of the compiler.
 #[derive(Debug, Clone)]
@@ -25,6 +26,8 @@ pub struct Plan {
     pub targets: BTreeMap<String, TargetSpec>,
     /// Phases in order.
     pub phases: Vec<Phase>,
+    /// What is doubtful by the text alone and not allowed, in plan order.
+    pub warnings: Vec<Warning>,
     /// Values that must never be shown (from `${env.NAME}`).
     pub secrets: Vec<String>,
     /// Token-wise digest of the whole plan.
@@ -42,6 +45,17 @@ pub struct Phase {
     pub layer: Layer,
     /// Its steps in file order.
     pub steps: Vec<PlanStep>,
+}
+
+/// What is doubtful about a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The step's id.
+    pub step: String,
+    /// Where the plan file names the step's kind: the place of a finding that has none of its own.
+    pub in_plan: Range<usize>,
+    /// What it is.
+    pub finding: Finding,
 }
 
 /// One step of a plan, built.
@@ -67,6 +81,10 @@ pub struct PlanStep {
     pub irreversible: Option<String>,
     /// Ids of earlier steps that this one undoes by design.
     pub supersedes: Vec<String>,
+    /// Codes of warnings that are accepted here.
+    pub allow: Vec<String>,
+    /// Where the plan file names its kind, in bytes.
+    pub in_plan: Range<usize>,
     /// Its configuration: variables resolved, secrets not.
     pub config: Value,
     /// The plan's files that it reads.

@@ -9,7 +9,7 @@ use schemars::{Schema, SchemaGenerator};
 
 use super::{BuildContext, BuildError, ConfigSource, Layer, StepKind, TargetKind, TargetSpec};
 use crate::fault::Faults;
-use crate::{MigrationStep, Target};
+use crate::{Lint, MigrationStep, Target};
 
 /// Makes a step from its configuration.
 pub type BuildStep = fn(ConfigSource<'_>, &BuildContext<'_>) -> Result<Arc<dyn MigrationStep>, BuildError>;
@@ -34,6 +34,8 @@ pub struct StepDescriptor {
     pub tuning: &'static [&'static str],
     /// See [`StepKind::FAULTS`].
     pub faults: Faults,
+    /// See [`StepKind::LINTS`].
+    pub lints: &'static [Lint],
     /// The crate that registered it.
     pub krate: &'static str,
     /// That crate's version.
@@ -55,6 +57,7 @@ impl StepDescriptor {
             example: K::EXAMPLE,
             tuning: K::TUNING,
             faults: K::FAULTS,
+            lints: K::LINTS,
             krate,
             version,
             schema: |generator| generator.subschema_for::<K::Config>(),

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{BuildContext, BuildError, Layer};
 use crate::fault::Faults;
-use crate::{MigrationStep, Target};
+use crate::{Lint, MigrationStep, Target};
 
 /// A step type with its persistent name and its typed configuration. Register it with [`register_step!`](crate::register_step).
 pub trait StepKind: MigrationStep + Sized + 'static {
@@ -28,6 +28,8 @@ pub trait StepKind: MigrationStep + Sized + 'static {
     const TUNING: &'static [&'static str] = &[];
     /// The failpoints between its side effects; it calls [`point`](crate::fault::point) at each.
     const FAULTS: Faults = Faults::NONE;
+    /// The warnings that its [`lint`](MigrationStep::lint) and [`lint_on`](MigrationStep::lint_on) may give.
+    const LINTS: &'static [Lint] = &[];
     /// The `with` table. Use `#[serde(deny_unknown_fields)]`; field docs become the user's documentation.
     type Config: DeserializeOwned + JsonSchema;
 

@@ -22,6 +22,9 @@ pub(super) enum Command {
     Check {
         /// The plan file, or a folder with plan.toml
         plan: PathBuf,
+        /// End with 65 when there are warnings
+        #[arg(long)]
+        deny_warnings: bool,
     },
     /// Show what apply would change. Writes nothing (text, json, markdown)
     Plan {
@@ -36,6 +39,9 @@ pub(super) enum Command {
         /// Bind the saved plan to every row too
         #[arg(long, requires = "out")]
         exact: bool,
+        /// End with 65 when there are warnings about steps that are to be applied
+        #[arg(long)]
+        deny_warnings: bool,
     },
     /// Run the plan forward; the same command again resumes an interrupted run
     Apply {

@@ -90,11 +90,12 @@ fn dispatch(cli: Cli, out: &Out) -> Result<Exit> {
     };
     match cli.command {
         Command::Steps { kind, schema } => commands::steps::run(kind.as_deref(), schema, out),
-        Command::Check { plan } => commands::check::run(&place(plan)?, out),
+        Command::Check { plan, deny_warnings } => commands::check::run(&place(plan)?, deny_warnings, out),
         Command::Completions { shell } => commands::completions::run(shell, out),
         Command::New { what } => commands::new::run(&what, out),
-        Command::Plan { plan, exit_code, out: file, exact } => {
-            block_on(commands::plan::run(place(plan)?, &commands::plan::Asked { exit_code, file, exact }, out))
+        Command::Plan { plan, exit_code, out: file, exact, deny_warnings } => {
+            let asked = commands::plan::Asked { exit_code, file, exact, deny_warnings };
+            block_on(commands::plan::run(place(plan)?, &asked, out))
         }
         Command::Apply { plan, to, require_rehearsal, locking } => {
             let options = RunOptions { to, ..options(&locking) };

@@ -10,8 +10,9 @@ use serde_json::json;
 
 use crate::binding::Binding;
 use crate::cli::{Format, Out};
+use crate::commands::check::deny;
 use crate::error::Result;
-use crate::executor::{Look, Preview, drift, estranged, ledger_rows, preview, reader_context, reconciled};
+use crate::executor::{Look, Preview, drift, estranged, ledger_rows, lints, preview, reader_context, reconciled};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::recorder::journal_error;
@@ -19,6 +20,7 @@ use crate::saved::{SavedPlan, folder_of};
 use crate::secrets::Secrets;
 use crate::session::{Place, Session, shell_words};
 use crate::style::{Style, count, plain};
+use crate::warned::Warned;
 
 /// What was asked for besides the output.
 #[derive(Debug, Default)]
@@ -29,6 +31,8 @@ pub(crate) struct Asked {
     pub file: Option<PathBuf>,
     /// Bind the saved plan to content too.
     pub exact: bool,
+    /// Fail when there are warnings.
+    pub deny_warnings: bool,
 }
 
 pub(crate) async fn run(place: Place, asked: &Asked, out: &Out) -> Result<Exit> {
@@ -45,21 +49,28 @@ pub(crate) async fn run(place: Place, asked: &Asked, out: &Out) -> Result<Exit> 
     let state = reconciled(&session, &state, &rows);
     drift(&session, &state, &rows).into_error(&session)?;
     let found = preview(&session, &cx, &state).await?;
+    let warnings = lints(&session, &cx, &found).await?;
+    let warned = Warned::of(&session.plan, &session.plan_file, &session.plan_text, warnings);
     let secrets = Secrets::new(&session.plan.secrets);
     let open = state.unwinding.as_ref().map(|u| u.to.as_str());
-    let text = |style| secrets.mask(&text(&session, &found, open, style));
-    if let Some(file) = &asked.file {
+    let text = |style| secrets.mask(&text(&session, &found, &warned, open, style));
+    let denied = asked.deny_warnings && !warned.is_empty();
+    let saving = asked.file.as_ref().filter(|_| !denied);
+    if let Some(file) = saving {
         let depth = if asked.exact { Depth::Content } else { Depth::Schema };
         let binding = Binding::of(&session, &cx, depth, Some(folder_of(file)?)).await?;
         SavedPlan::new(&session, file, binding, text(Style { color: false }))?.write(file)?;
     }
     match out.format {
-        Format::Json => out.json(&secrets.mask_json(as_json(&session, &found, open))),
+        Format::Json => out.json(&secrets.mask_json(as_json(&session, &found, &warned, open))),
         Format::Markdown => out.print(&format!("```text\n{}```\n", text(Style { color: false }))),
         _ => out.print(&text(out.style)),
     }
-    if let (Some(file), Format::Text) = (&asked.file, out.format) {
+    if let (Some(file), Format::Text) = (saving, out.format) {
         out.print(&format!("saved: cutover apply {}\n", shell_words([file.display().to_string()])));
+    }
+    if denied {
+        return deny(&warned);
     }
     let pending = found.values().any(|l| matches!(word(l), "to apply" | "in progress" | "conflict"));
     Ok(if asked.exit_code && pending { Exit::Pending } else { Exit::Done })
@@ -80,7 +91,7 @@ fn word(look: &Look) -> &'static str {
     }
 }
 
-fn text(session: &Session, found: &Preview, open: Option<&str>, style: Style) -> String {
+fn text(session: &Session, found: &Preview, warned: &Warned, open: Option<&str>, style: Style) -> String {
     let plan = &session.plan;
     let mut text = style.bold(&format!("plan {}", plan.name));
     if let Some(summary) = &plan.summary {
@@ -114,7 +125,12 @@ fn text(session: &Session, found: &Preview, open: Option<&str>, style: Style) ->
     }
     let counts: Vec<String> = counts.iter().map(|(word, n)| format!("{n} {word}")).collect();
     let steps = count(found.len(), "step");
-    text.push_str(&format!("\n{steps}: {}\non failure: {}\n", counts.join(", "), policy(plan.on_failure)));
+    text.push('\n');
+    text.push_str(&warned.render(style.color));
+    text.push_str(&format!("{steps}: {}\non failure: {}\n", counts.join(", "), policy(plan.on_failure)));
+    if !warned.is_empty() {
+        text.push_str(&format!("{}\n", style.warn(&count(warned.len(), "warning"))));
+    }
     text
 }
 
@@ -171,7 +187,7 @@ fn policy(policy: OnFailure) -> &'static str {
     }
 }
 
-fn as_json(session: &Session, found: &Preview, open: Option<&str>) -> serde_json::Value {
+fn as_json(session: &Session, found: &Preview, warned: &Warned, open: Option<&str>) -> serde_json::Value {
     let plan = &session.plan;
     let phases: Vec<_> = plan
         .phases
@@ -210,5 +226,6 @@ fn as_json(session: &Session, found: &Preview, open: Option<&str>) -> serde_json
         "on-failure": plan.on_failure,
         "targets": plan.targets,
         "phases": phases,
+        "warnings": warned.as_json(),
     })
 }

@@ -6,6 +6,7 @@
 mod drift;
 mod forward;
 mod group;
+mod lints;
 mod locks;
 mod order;
 mod preflight;
@@ -35,6 +36,7 @@ use crate::session::Session;
 
 use drift::altered;
 pub(crate) use drift::{WayOut, drift, estranged};
+pub(crate) use lints::lints;
 pub(crate) use locks::{left_running, refuse_unfenced_take_over};
 pub(crate) use preflight::{Look, Preview, check_targets, preview, target_problems};
 pub(crate) use reconcile::{

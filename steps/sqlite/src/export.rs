@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use cutover_core::disk::{self, PARTIAL_SUFFIX, io_error};
 use cutover_core::{
-    Action, Applied, BuildContext, BuildError, Change, Layer, MigrationStep, Receipt, Standing, StepContext, StepError,
-    StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,
+    Action, Applied, BuildContext, BuildError, Change, Finding, Layer, MigrationStep, Receipt, Standing, StepContext,
+    StepError, StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -116,6 +116,11 @@ impl MigrationStep for Export {
                 Standing::Conflict(format!("{error}; {}", error.help().unwrap_or_default()))
             }
         })
+    }
+
+    /// It changes no structure.
+    async fn lint_on(&self, _cx: &StepContext) -> Result<Option<Vec<Finding>>, StepError> {
+        Ok(Some(Vec::new()))
     }
 
     async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {

@@ -3,8 +3,8 @@
 //! Owns nothing of definitions (see `declared`): an index is known by what it is on, never by its name alone.
 
 use cutover_core::{
-    Action, Applied, BuildContext, BuildError, Change, Layer, MigrationStep, Receipt, Standing, StepContext, StepError,
-    StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
+    Action, Applied, BuildContext, BuildError, Change, Finding, Layer, MigrationStep, Receipt, Standing, StepContext,
+    StepError, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
 };
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -105,6 +105,12 @@ impl MigrationStep for Indexes {
                 Ok(done::standing(missing.len(), declared.len(), || format!("missing: {}", missing.join(", "))))
             })
             .await
+    }
+
+    async fn lint_on(&self, cx: &StepContext) -> Result<Option<Vec<Finding>>, StepError> {
+        let target = cx.target::<SqliteTarget>(&self.target)?;
+        let declared = self.declared.clone();
+        target.followed(cx, move |conn| make(conn, &declared)).await
     }
 
     async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {

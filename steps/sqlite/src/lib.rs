@@ -15,6 +15,7 @@ mod done;
 mod export;
 mod identity;
 mod indexes;
+mod lint;
 #[allow(dead_code, reason = "the steps that read it come one by one")]
 mod mapping;
 mod rows;

@@ -6,14 +6,15 @@
 //! objects that the script created, by name: a later step may alter them.
 
 use cutover_core::{
-    Action, Applied, BuildContext, BuildError, Change, Layer, MigrationStep, Receipt, Reversal, Standing, StepContext,
-    StepError, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
+    Action, Applied, BuildContext, BuildError, Change, Finding, Layer, Lint, MigrationStep, Receipt, Reversal,
+    Standing, StepContext, StepError, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
 };
 use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::SqliteTarget;
+use crate::lint::{self, Sketch, Trial};
 use crate::sql::{self, Statement, bind_vars, sqlite_error};
 use crate::target::bookkeeping::{DEFAULT_LEDGER, STATE_TABLE};
 
@@ -62,6 +63,7 @@ impl StepKind for Script {
     const LAYERS: &'static [Layer] = Layer::ALL;
     const EXAMPLE: &'static str = "id = \"tags\"\nuse = \"sqlite.script\"\ntarget = \"app\"\nwith = { up = \"sql/tags.sql\", down = \"sql/tags.down.sql\" }\n";
     const FAULTS: Faults = crate::target::CHANGED;
+    const LINTS: &'static [Lint] = lint::ALL;
     type Config = ScriptConfig;
 
     fn build(config: ScriptConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
@@ -197,6 +199,31 @@ impl MigrationStep for Script {
 
     fn checksum_source(&self) -> Option<Vec<u8>> {
         Some(self.source.clone())
+    }
+
+    fn lint(&self) -> Vec<Finding> {
+        let mut found = lint::of_up(&self.up.path, &self.up.statements);
+        match &self.down {
+            Some(down) => found.extend(lint::of_down(&down.path, &down.statements, &self.up.statements)),
+            None => found.push(
+                Finding::new(&lint::NO_DOWN, format!("`{}` has no down script", self.up.path)).help(format!(
+                    "it is undone by restoring `{}`, which takes back what programs wrote since its snapshot: add `down = \"...\"`",
+                    self.target
+                )),
+            ),
+        }
+        found
+    }
+
+    async fn lint_on(&self, cx: &StepContext) -> Result<Option<Vec<Finding>>, StepError> {
+        let target = cx.target::<SqliteTarget>(&self.target)?;
+        let (up, down, inner) = (self.up.clone(), self.down.clone(), cx.clone());
+        let tried = move |sketch: &mut Sketch| {
+            let up = (up.path.as_str(), up.statements.as_slice());
+            let down = down.as_ref().map(|down| (down.path.as_str(), down.statements.as_slice()));
+            lint::trial(sketch, &Trial { up, down, vars: inner.vars() })
+        };
+        target.sketched(cx, tried).await
     }
 
     async fn inspect(&self, cx: &StepContext) -> Result<Standing, StepError> {

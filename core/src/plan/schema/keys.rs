@@ -140,6 +140,11 @@ pub(super) fn step(kinds: &[Value], branches: Vec<Value>) -> Value {
                     "description": "Why it is accepted that this step cannot be undone.",
                 },
                 "supersedes": ids("Ids of earlier steps that this one undoes by design."),
+                "allow": {
+                    "type": "array",
+                    "items": { "type": "string", "pattern": "^W[0-9]+$" },
+                    "description": "Codes of warnings that are accepted here; say why in a comment.",
+                },
                 "with": { "type": "object", "description": "The kind's own configuration." },
             },
         }),

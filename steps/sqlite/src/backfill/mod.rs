@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use cutover_core::{
-    Action, Applied, BuildContext, BuildError, Change, Checkpoint, Layer, MigrationStep, Receipt, Standing,
+    Action, Applied, BuildContext, BuildError, Change, Checkpoint, Finding, Layer, MigrationStep, Receipt, Standing,
     StepContext, StepError, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
 };
 use rusqlite::Connection;
@@ -176,6 +176,11 @@ impl MigrationStep for Backfill {
             Some(state) => Standing::Partial(format!("{} source rows are done", state.seen)),
             None => Standing::Pending,
         })
+    }
+
+    /// It changes no structure.
+    async fn lint_on(&self, _cx: &StepContext) -> Result<Option<Vec<Finding>>, StepError> {
+        Ok(Some(Vec::new()))
     }
 
     async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {

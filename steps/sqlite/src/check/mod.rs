@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use cutover_core::{
-    Action, Applied, BuildContext, BuildError, Change, Checkpoint, MigrationStep, Receipt, Standing, StepContext,
-    StepError, StepKind, Target as _, Use, Verdict, async_trait, fault, fault::Faults, register_step,
+    Action, Applied, BuildContext, BuildError, Change, Checkpoint, Finding, MigrationStep, Receipt, Standing,
+    StepContext, StepError, StepKind, Target as _, Use, Verdict, async_trait, fault, fault::Faults, register_step,
 };
 use serde::{Deserialize, Serialize};
 
@@ -192,6 +192,11 @@ impl MigrationStep for Check {
             Some(conflict) => done::conflict_standing(conflict),
             None => Ok(Standing::Unknown),
         }
+    }
+
+    /// It changes no structure.
+    async fn lint_on(&self, _cx: &StepContext) -> Result<Option<Vec<Finding>>, StepError> {
+        Ok(Some(Vec::new()))
     }
 
     async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {

@@ -4,8 +4,8 @@
 //! is there otherwise (a conflict). Dropping happens only for columns of the receipt.
 
 use cutover_core::{
-    Action, Applied, BuildContext, BuildError, Change, Layer, MigrationStep, Receipt, Standing, StepContext, StepError,
-    StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
+    Action, Applied, BuildContext, BuildError, Change, Finding, Layer, MigrationStep, Receipt, Standing, StepContext,
+    StepError, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
 };
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -193,6 +193,12 @@ impl MigrationStep for Columns {
                 })
             })
             .await
+    }
+
+    async fn lint_on(&self, cx: &StepContext) -> Result<Option<Vec<Finding>>, StepError> {
+        let target = cx.target::<SqliteTarget>(&self.target)?;
+        let plan = self.plan.clone();
+        target.followed(cx, move |conn| plan.add(conn)).await
     }
 
     async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cutover_core::{
-    Action, Applied, BuildContext, BuildError, Change, Layer, MigrationStep, Receipt, Standing, StepContext, StepError,
-    StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
+    Action, Applied, BuildContext, BuildError, Change, Finding, Layer, MigrationStep, Receipt, Standing, StepContext,
+    StepError, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -142,6 +142,11 @@ impl MigrationStep for Rows {
                 Ok(done::standing(all - there, all, || format!("{there} of {all} rows are there")))
             })
             .await
+    }
+
+    /// It changes no structure.
+    async fn lint_on(&self, _cx: &StepContext) -> Result<Option<Vec<Finding>>, StepError> {
+        Ok(Some(Vec::new()))
     }
 
     async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {

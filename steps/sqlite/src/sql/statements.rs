@@ -11,6 +11,8 @@ pub struct Statement {
     pub sql: String,
     /// The line it starts on (1-based).
     pub line: usize,
+    /// The byte of the script at which it starts.
+    pub at: usize,
 }
 
 impl Statement {
@@ -61,7 +63,7 @@ fn is_trigger<'a>(first: usize, end: usize, text: &impl Fn(usize) -> &'a str) ->
 fn push(script: &str, spans: &[(usize, usize)], statements: &mut Vec<Statement>) {
     if let (Some(first), Some(last)) = (spans.first(), spans.last()) {
         let line = 1 + script[..first.0].bytes().filter(|b| *b == b'\n').count();
-        statements.push(Statement { sql: script[first.0..last.1].to_owned(), line });
+        statements.push(Statement { sql: script[first.0..last.1].to_owned(), line, at: first.0 });
     }
 }
 

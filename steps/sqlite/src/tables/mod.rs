@@ -4,8 +4,8 @@
 //! otherwise. What a definition is and how two differ is `declared`'s.
 
 use cutover_core::{
-    Action, Applied, BuildContext, BuildError, Change, Layer, MigrationStep, Receipt, Standing, StepContext, StepError,
-    StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
+    Action, Applied, BuildContext, BuildError, Change, Finding, Layer, MigrationStep, Receipt, Standing, StepContext,
+    StepError, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
 };
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -157,6 +157,12 @@ impl MigrationStep for Tables {
                 Ok(done::standing(missing.len(), declared.0.len(), || format!("missing: {}", missing.join(", "))))
             })
             .await
+    }
+
+    async fn lint_on(&self, cx: &StepContext) -> Result<Option<Vec<Finding>>, StepError> {
+        let target = cx.target::<SqliteTarget>(&self.target)?;
+        let declared = self.declared.clone();
+        target.followed(cx, move |conn| make(conn, &declared)).await
     }
 
     async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {

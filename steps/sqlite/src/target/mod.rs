@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cutover_core::{
-    Assessment, BuildError, Depth, Fingerprint, Ledger, LedgerEntry, Receipt, RestoreOptions, Restored,
+    Assessment, BuildError, Depth, Finding, Fingerprint, Ledger, LedgerEntry, Receipt, RestoreOptions, Restored,
     SnapshotManifest, StepContext, StepError, StepInfo, Target, TargetKind, TargetSpec, async_trait, fault,
     fault::Faults, register_target,
 };
@@ -37,7 +38,7 @@ mod left;
 mod look;
 mod loss;
 mod lost;
-mod objects;
+pub(crate) mod objects;
 mod pairs;
 mod patience;
 mod place;
@@ -50,6 +51,7 @@ mod snapshot;
 mod still;
 mod watch;
 
+use crate::lint::Sketch;
 pub(crate) use catalog::rowid_alias;
 pub(crate) use dump::database as dump_database;
 use patience::unless_insisted;
@@ -93,6 +95,10 @@ pub(crate) const BATCHED: Faults = Faults {
 pub struct SqliteTarget {
     name: String,
     session: Arc<Session>,
+    /// The structure as it will be, for lints; made when first asked for.
+    sketch: Arc<Mutex<Option<Sketch>>>,
+    /// Whether a step that it cannot follow came before.
+    blurred: AtomicBool,
 }
 
 /// A SQLite target has no configuration beyond `path` and `ledger`.
@@ -127,7 +133,12 @@ impl TargetKind for SqliteTarget {
 
     fn build(_config: SqliteConfig, spec: &TargetSpec, path: PathBuf) -> Result<Self, BuildError> {
         let ledger = spec.ledger.clone().unwrap_or_else(|| bookkeeping::DEFAULT_LEDGER.to_owned());
-        Ok(Self { name: spec.name.clone(), session: Arc::new(Session::new(path, ledger)) })
+        Ok(Self {
+            name: spec.name.clone(),
+            session: Arc::new(Session::new(path, ledger)),
+            sketch: Arc::default(),
+            blurred: AtomicBool::new(false),
+        })
     }
 }
 
@@ -265,6 +276,43 @@ impl SqliteTarget {
         records.then(|| self.session.recorder.clone())
     }
 
+    /// Work on a copy of the structure, which is as the lints of earlier steps left it. Read-only for the database.
+    pub(crate) async fn sketched<T, F>(&self, cx: &StepContext, work: F) -> Result<T, StepError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Sketch) -> Result<T, StepError> + Send + 'static,
+    {
+        let (sketch, ledger) = (Arc::clone(&self.sketch), self.session.ledger.clone());
+        let blurred = self.blurred.load(Ordering::Relaxed);
+        self.read_moment(cx, move |conn| {
+            let mut slot = sketch.lock().unwrap_or_else(PoisonError::into_inner);
+            let made = match slot.take() {
+                Some(made) => made,
+                None => Sketch::of(conn, &ledger)?,
+            };
+            let sketch = slot.insert(made);
+            if blurred {
+                sketch.blur();
+            }
+            work(sketch)
+        })
+        .await
+    }
+
+    /// A step whose `work` makes structure by itself is followed on the copy; one that cannot be made there blurs it.
+    pub(crate) async fn followed<F>(&self, cx: &StepContext, work: F) -> Result<Option<Vec<Finding>>, StepError>
+    where
+        F: FnOnce(&Connection) -> Result<Receipt, StepError> + Send + 'static,
+    {
+        self.sketched(cx, move |sketch| {
+            if work(&sketch.conn).is_err() {
+                sketch.blur();
+            }
+            Ok(Some(Vec::new()))
+        })
+        .await
+    }
+
     fn session(&self) -> Arc<Session> {
         Arc::clone(&self.session)
     }
@@ -379,6 +427,10 @@ impl Target for SqliteTarget {
 
     fn ledger(&self) -> Option<&dyn Ledger> {
         Some(self)
+    }
+
+    fn blur(&self) {
+        self.blurred.store(true, Ordering::Relaxed);
     }
 
     async fn unmoved(&self, _cx: &StepContext) -> Result<(), StepError> {
