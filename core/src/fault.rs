@@ -142,6 +142,8 @@ points! {
     EXPORT_KEPT = "sqlite.export:kept";
     /// All that a check asks for was looked at; nothing says so yet.
     CHECK_LOOKED = "sqlite.check:looked";
+    /// Both sides of a mapping are compared; nothing says so yet.
+    PARITY_LOOKED = "sqlite.parity:looked";
 
     /// A file that moves to another device is whole and durable there under a partial name; it has not got its own.
     FILES_COPY_MADE = "files.copy-made";

@@ -14,7 +14,14 @@ struct AnyFile;
 
 impl PlanFiles for AnyFile {
     fn read(&self, path: &Path) -> Result<Arc<[u8]>, PlanFileError> {
-        let text = if path.extension().is_some_and(|e| e == "json") { "[{\"id\": 1}]" } else { "CREATE TABLE t (a);" };
+        let text = match path.extension().and_then(|e| e.to_str()) {
+            Some("json") => "[{\"id\": 1}]",
+            Some("toml") => {
+                "[[table]]\nname = 't'\nold = 'o'\nnew = 'n'\nkey = [{ old = 'id', new = 'id' }]\n\
+                 [table.forth]\na = 'old.a'\n[table.back]\na = 'new.a'\n"
+            }
+            _ => "CREATE TABLE t (a);",
+        };
         Ok(text.as_bytes().into())
     }
 }

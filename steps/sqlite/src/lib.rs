@@ -10,6 +10,7 @@ mod aside;
 mod backfill;
 mod check;
 mod columns;
+mod cutover;
 mod declared;
 mod done;
 mod export;
@@ -18,6 +19,7 @@ mod indexes;
 mod lint;
 #[allow(dead_code, reason = "the steps that read it come one by one")]
 mod mapping;
+mod parity;
 mod rows;
 mod script;
 mod sequence;

@@ -16,6 +16,8 @@ mod others;
 mod replaced;
 #[path = "kinds/shapes.rs"]
 mod shapes;
+#[path = "kinds/stages.rs"]
+mod stages;
 #[path = "kinds/support.rs"]
 mod support;
 

@@ -95,10 +95,17 @@ impl Row {
         let restored = axes.restored || is_target;
         let unit = if restored { format!("{alone}\nunit = \"u\"") } else { alone.to_owned() };
         let copies = copy().replace("[\"app\"]", "[\"app\", \"files\"]");
-        let first = if restored { vec![script("a", ""), copies] } else { vec![script("a", "")] };
+        let mut first = vec![script("a", "")];
+        first.extend(self.is_of_mapping().then(|| script("dual", "")));
+        first.extend(restored.then_some(copies));
         let b = if restored { one_way("b", &unit) } else { script("b", alone) };
         let second: Vec<String> = self.step(&unit).into_iter().chain([b, script("c", alone)]).collect();
         Small::new(self.kind, "", &[&first, &second]).with_filler(self.kind == "sqlite")
+    }
+
+    /// Whether it moves a mapping, whose tables are there and in step by then.
+    fn is_of_mapping(&self) -> bool {
+        ["sqlite.cutover", "sqlite.parity"].contains(&self.kind)
     }
 
     /// What an earlier try left in the system, so that every point is passed.
@@ -151,8 +158,10 @@ impl Row {
             ),
             "sqlite.check" => on_app("tables = { orders = [\"id\"] }, integrity = true"),
             "sqlite.columns" => on_app("table = \"colours\", add = [\"shade TEXT DEFAULT 'dark'\", \"n INTEGER\"]"),
+            "sqlite.cutover" => on_app("mapping = \"colours.toml\", to = \"prefer-new\""),
             "sqlite.export" => on_app("into = \"kept/k.sql\""),
             "sqlite.indexes" => on_app("create = [\"CREATE INDEX by_name ON colours(name)\"]"),
+            "sqlite.parity" => on_app("mapping = \"colours.toml\""),
             "sqlite.rows" => on_app(
                 "table = \"colours\", key = [\"id\"], rows = [{ id = 8, name = \"x\" }, { id = 9, name = \"y\" }]",
             ),

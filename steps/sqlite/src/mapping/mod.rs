@@ -131,6 +131,12 @@ impl Mapping {
         read::mapping(field, path, &text)
     }
 
+    /// The mapping that a test writes down.
+    #[cfg(test)]
+    pub(crate) fn of(text: &str) -> Self {
+        read::mapping("mapping", "mapping.toml", text).unwrap()
+    }
+
     /// The pair of that name.
     pub(crate) fn pair(&self, name: &str) -> Option<&Pair> {
         self.pairs.iter().find(|pair| pair.name == name)

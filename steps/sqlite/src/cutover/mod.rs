@@ -1,0 +1,238 @@
+//! The step kind `sqlite.cutover`: moves a mapping one stage on, when both schemas show the same at that very moment.
+//!
+//! Owns the move there and back. Programs that follow the stage row turn with its commit; parity is asked inside the same
+//! transaction, so nobody can write between the answer and the move. Each step is a transaction of its own, however its
+//! plan groups steps: writers wait for the comparison, and for nothing else.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use cutover_core::{
+    Action, Applied, BuildContext, BuildError, Change, Layer, MigrationStep, Receipt, Standing, StepContext, StepError,
+    StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
+};
+use rusqlite::Connection;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub(crate) mod refuse;
+
+use crate::SqliteTarget;
+use crate::done;
+use crate::mapping::Mapping;
+use crate::mapping::stage::{self, Stage};
+use crate::parity::{Asked, asked, parity};
+
+/// Moves a mapping to the next stage.
+#[derive(Debug, Clone)]
+pub(crate) struct Cutover {
+    target: String,
+    mapping: Mapping,
+    asked: Asked,
+    to: To,
+}
+
+/// Configuration of `sqlite.cutover`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CutoverConfig {
+    /// The mapping file, relative to the plan.
+    mapping: String,
+    /// The stage to move to, from the one before it.
+    to: To,
+    /// How many rows may be in quarantine, where nobody sees them who reads the new tables.
+    #[serde(default)]
+    quarantined: u64,
+    /// By pair of tables, the old columns by which readers ask: of no such group may the new tables show fewer rows than
+    /// the old one has. By default the columns that the parent's key takes over as they are.
+    #[serde(default)]
+    groups: BTreeMap<String, Vec<String>>,
+}
+
+/// A stage that a cutover moves to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum To {
+    /// The new tables are read first, the old ones where they have nothing.
+    PreferNew,
+    /// The old tables refuse writes.
+    NewOnly,
+}
+
+impl To {
+    fn stage(self) -> Stage {
+        match self {
+            To::PreferNew => Stage::PreferNew,
+            To::NewOnly => Stage::NewOnly,
+        }
+    }
+
+    fn from(self) -> Stage {
+        match self {
+            To::PreferNew => Stage::DualWrite,
+            To::NewOnly => Stage::PreferNew,
+        }
+    }
+}
+
+/// What apply did.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Moved {
+    to: To,
+    /// Rows that were compared.
+    rows: u64,
+}
+
+register_step!(Cutover);
+
+impl StepKind for Cutover {
+    const KIND: &'static str = "sqlite.cutover";
+    const SUMMARY: &'static str = "move a mapping to the next stage, old and new tables compared in the same moment";
+    const LAYERS: &'static [Layer] = &[Layer::Storage];
+    const EXAMPLE: &'static str = "id = \"read-new-first\"\nuse = \"sqlite.cutover\"\ntarget = \"app\"\n\
+        with = { mapping = \"mapping.toml\", to = \"prefer-new\" }\n";
+    const FAULTS: Faults = crate::target::CHANGED;
+    type Config = CutoverConfig;
+
+    fn build(config: CutoverConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
+        let target = cx.target_of("sqlite")?;
+        let mapping = Mapping::load("mapping", &config.mapping, cx)?;
+        let asked = asked(&mapping, config.quarantined, config.groups, true)?;
+        Ok(Self { target, mapping, asked, to: config.to })
+    }
+}
+
+impl Cutover {
+    /// Compares, in the transaction that is open.
+    fn same(&self, conn: &Connection) -> Result<u64, StepError> {
+        let report = parity(conn, &self.mapping, &self.asked, &|_, _| {})?;
+        match report.error(&format!("mapping `{}` stays where it is", self.mapping.name)) {
+            Some(error) => Err(error),
+            None => Ok(report.rows),
+        }
+    }
+
+    fn forth(&self, conn: &Connection, cx: &StepContext) -> Result<Receipt, StepError> {
+        let began = Instant::now();
+        let (from, to) = (self.to.from(), self.to.stage());
+        expect(conn, &self.mapping, from, to)?;
+        let rows = self.same(conn)?;
+        if to == Stage::NewOnly {
+            refuse::close(conn, &self.mapping)?;
+        }
+        stage::set(conn, &self.mapping.name, to, cx.info(), cx.now())?;
+        let seconds = began.elapsed().as_secs_f64();
+        let note = format!(
+            "{} is at stage {}: writers waited {seconds:.3} s while {rows} rows were compared; the way back takes about \
+             as long (RTO), and loses 0 rows (RPO)",
+            self.mapping.name,
+            to.name()
+        );
+        Ok(Receipt::of(&Moved { to: self.to, rows })?.with_note(note))
+    }
+
+    fn back(&self, conn: &Connection, cx: &StepContext) -> Result<(), StepError> {
+        let began = Instant::now();
+        let (from, to) = (self.to.from(), self.to.stage());
+        expect(conn, &self.mapping, to, from)?;
+        let rows = self.same(conn)?;
+        if to == Stage::NewOnly {
+            refuse::open(conn, &self.mapping)?;
+        }
+        stage::set(conn, &self.mapping.name, from, cx.info(), cx.now())?;
+        cx.note(&format!(
+            "{} is back at stage {} in {:.3} s (RTO), with 0 of {rows} rows lost (RPO)",
+            self.mapping.name,
+            from.name(),
+            began.elapsed().as_secs_f64()
+        ));
+        Ok(())
+    }
+}
+
+/// Refuses where the mapping is not at the stage from which it moves on.
+pub(crate) fn expect(conn: &Connection, mapping: &Mapping, from: Stage, to: Stage) -> Result<(), StepError> {
+    let found = stage::read(conn, &mapping.name)?;
+    if found == from {
+        return Ok(());
+    }
+    Err(StepError::conflict(format!(
+        "mapping `{}` is at stage {}, and moves to {} only from {}",
+        mapping.name,
+        found.name(),
+        to.name(),
+        from.name()
+    ))
+    .with_help("apply or roll back the steps between these stages first; `status` shows where each mapping is"))
+}
+
+#[async_trait]
+impl MigrationStep for Cutover {
+    fn describe(&self) -> Vec<Change> {
+        let (from, to) = (self.to.from().name(), self.to.stage().name());
+        let mut lines = vec![
+            Change::new(Action::Alter, format!("stage of {}", self.mapping.name))
+                .with_detail(format!("{from} to {to}")),
+        ];
+        if self.to == To::NewOnly {
+            let closed = |pair: &crate::mapping::Pair| {
+                Change::new(Action::Alter, format!("table {}", pair.old)).with_detail("refuses writes")
+            };
+            lines.extend(self.mapping.pairs.iter().map(closed));
+        }
+        lines
+    }
+
+    fn uses(&self) -> Vec<Use> {
+        vec![Use::write(&self.target)]
+    }
+
+    fn ledgered(&self) -> Option<&str> {
+        Some(&self.target)
+    }
+
+    async fn inspect(&self, cx: &StepContext) -> Result<Standing, StepError> {
+        let (name, to) = (self.mapping.name.clone(), self.to.stage());
+        let found = cx.target::<SqliteTarget>(&self.target)?.read(cx, move |conn| stage::read(conn, &name)).await;
+        match found {
+            Ok(stage) if stage >= to => Ok(Standing::Applied),
+            Ok(_) => Ok(Standing::Pending),
+            Err(e) => done::conflict_standing(e),
+        }
+    }
+
+    async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {
+        let target = cx.target::<SqliteTarget>(&self.target)?;
+        if let Some(receipt) = target.done(cx).await? {
+            return Ok(Applied::AlreadyApplied(receipt));
+        }
+        let (step, inner) = (self.clone(), cx.clone());
+        target.change(cx, move |conn| step.forth(conn, &inner)).await.map(Applied::Changed)
+    }
+
+    /// A later step may have moved it on.
+    async fn verify(&self, cx: &StepContext) -> Result<Verdict, StepError> {
+        let step = self.clone();
+        cx.target::<SqliteTarget>(&self.target)?
+            .read(cx, move |conn| {
+                let (found, to) = (stage::read(conn, &step.mapping.name)?, step.to.stage());
+                if found < to {
+                    let line =
+                        format!("stage of {}: expected {}, found {}", step.mapping.name, to.name(), found.name());
+                    return Ok(Verdict::Broken(vec![line]));
+                }
+                let closed = step.to == To::NewOnly && found == Stage::NewOnly;
+                Ok(done::verdict(if closed { refuse::differences(conn, &step.mapping)? } else { Vec::new() }))
+            })
+            .await
+    }
+
+    async fn rollback(&self, cx: &StepContext, receipt: Option<&Receipt>) -> Result<(), StepError> {
+        let target = cx.target::<SqliteTarget>(&self.target)?;
+        if target.to_undo(cx, receipt).await?.is_none() {
+            return Ok(());
+        }
+        let (step, inner) = (self.clone(), cx.clone());
+        target.reverse(cx, move |conn| step.back(conn, &inner)).await
+    }
+}

@@ -1,0 +1,209 @@
+//! The rows of both sides set against each other, range by range: EXCEPT in both directions.
+//!
+//! Owns what counts as missing, unlike and surplus, and the words for it. Where writers wait, a quicker look comes first:
+//! since a key is one row on either side, a join finds whether a range differs at all, and EXCEPT only says how.
+
+use cutover_core::StepError;
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
+
+use super::ranges::{ROWS, Range};
+use super::sides::Sides;
+use crate::mapping::Pair;
+use crate::sql::sqlite_error;
+use crate::value::to_json;
+
+/// Differing rows of a pair from which on nobody counts them any more.
+const MOST: u64 = 1000;
+
+/// How many of each sort are named.
+const NAMED: usize = 3;
+
+/// What is not the same on both sides.
+#[derive(Debug, Default)]
+pub(crate) struct Differing {
+    /// On the old side only.
+    missing: Found,
+    /// On both sides, otherwise.
+    unlike: Found,
+    /// On the new side only.
+    surplus: Found,
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    count: u64,
+    named: Vec<String>,
+}
+
+impl Found {
+    fn add(&mut self, line: impl FnOnce() -> Result<String, StepError>) -> Result<(), StepError> {
+        self.count += 1;
+        if self.named.len() < NAMED {
+            self.named.push(line()?);
+        }
+        Ok(())
+    }
+
+    fn told(&self, one: &str, many: &str) -> Option<String> {
+        let named = self.named.join("; ");
+        match self.count {
+            0 => None,
+            1 => Some(format!("1 row {one}: {named}")),
+            n if n >= MOST => Some(format!("{MOST} rows and more {many}: {named}; …")),
+            n if n > self.named.len() as u64 => Some(format!("{n} rows {many}: {named}; …")),
+            n => Some(format!("{n} rows {many}: {named}")),
+        }
+    }
+}
+
+impl Differing {
+    /// A line for each sort of difference.
+    pub(crate) fn lines(&self, pair: &Pair) -> Vec<String> {
+        let (old, new, name) = (&pair.old, &pair.new, &pair.name);
+        [
+            self.missing.told(&format!("of `{old}` is not in `{new}`"), &format!("of `{old}` are not in `{new}`")),
+            self.unlike
+                .told(&format!("of `{old}` is otherwise in `{new}`"), &format!("of `{old}` are otherwise in `{new}`")),
+            self.surplus.told(&format!("of `{new}` is not in `{old}`"), &format!("of `{new}` are not in `{old}`")),
+        ]
+        .into_iter()
+        .flatten()
+        .map(|line| format!("{name}: {line}"))
+        .collect()
+    }
+
+    fn enough(&self) -> bool {
+        [&self.missing, &self.unlike, &self.surplus].iter().any(|found| found.count >= MOST)
+    }
+}
+
+/// Compares all ranges. `quick` looks first whether a range differs at all; `each` is told about how many
+/// rows are behind it.
+pub(crate) fn compare(
+    conn: &Connection,
+    sides: &Sides,
+    quick: bool,
+    each: &dyn Fn(u64),
+) -> Result<Differing, StepError> {
+    let mut found = Differing::default();
+    let mut compared = 0;
+    let mut range = Some(Range::first(conn, sides)?);
+    while let Some(at) = range {
+        if !quick || unlike(conn, sides, &at)? {
+            except(conn, sides, &at, &mut found)?;
+        }
+        if found.enough() {
+            break;
+        }
+        compared += ROWS;
+        each(compared);
+        range = at.next(conn, sides)?;
+    }
+    Ok(found)
+}
+
+/// Whether anything differs in a range.
+fn unlike(conn: &Connection, sides: &Sides, range: &Range) -> Result<bool, StepError> {
+    let queries = sides.unlike(&range.condition(&sides.old_key()), &range.condition(&sides.new_key()));
+    for sql in queries {
+        let differs = conn
+            .prepare_cached(&sql)
+            .and_then(|mut s| s.exists(params_from_iter(range.values())))
+            .map_err(|e| sqlite_error(e, "while comparing old and new rows"))?;
+        if differs {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What differs in a range.
+fn except(conn: &Connection, sides: &Sides, range: &Range, found: &mut Differing) -> Result<(), StepError> {
+    let old = format!("{}{}", sides.old_query(), range.condition(&sides.old_key()));
+    let new = format!("{}{}", sides.new_query(), range.condition(&sides.new_key()));
+    let (old_row, new_row) = (by_key(sides.old_query(), &sides.old_key()), by_key(sides.new_query(), &sides.new_key()));
+    rows_of(conn, &format!("{old} EXCEPT {new}"), range.values(), |row| {
+        let key = &row[..sides.key.len()];
+        match row_of(conn, &new_row, key)? {
+            None => found.missing.add(|| Ok(told(sides, key)))?,
+            Some(other) => found.unlike.add(|| Ok(difference(sides, &row, &other)))?,
+        }
+        Ok(!found.enough())
+    })?;
+    rows_of(conn, &format!("{new} EXCEPT {old}"), range.values(), |row| {
+        let key = &row[..sides.key.len()];
+        if row_of(conn, &old_row, key)?.is_none() {
+            found.surplus.add(|| Ok(told(sides, key)))?;
+        }
+        Ok(!found.enough())
+    })
+}
+
+fn by_key(query: String, key: &[String]) -> String {
+    key.iter().enumerate().fold(query, |sql, (i, k)| format!("{sql} AND {k} = ?{}", i + 1))
+}
+
+fn row_of(conn: &Connection, sql: &str, key: &[Value]) -> Result<Option<Vec<Value>>, StepError> {
+    let mut found = None;
+    rows_of(conn, sql, key.iter(), |row| {
+        found = Some(row);
+        Ok(false)
+    })?;
+    Ok(found)
+}
+
+/// Hands each row to `each`, until it has had enough.
+fn rows_of<'v>(
+    conn: &Connection,
+    sql: &str,
+    values: impl Iterator<Item = &'v Value>,
+    mut each: impl FnMut(Vec<Value>) -> Result<bool, StepError>,
+) -> Result<(), StepError> {
+    let failed = |e| sqlite_error(e, "while comparing old and new rows");
+    let mut statement = conn.prepare_cached(sql).map_err(failed)?;
+    let columns = statement.column_count();
+    let mut rows = statement.query(params_from_iter(values)).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        let row = (0..columns).map(|i| row.get(i)).collect::<rusqlite::Result<Vec<Value>>>().map_err(failed)?;
+        if !each(row)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The key as a line names it: "id 7".
+pub(crate) fn told(sides: &Sides, key: &[Value]) -> String {
+    let parts: Vec<String> =
+        sides.key.iter().zip(key).map(|((old, _), value)| format!("{old} {}", short(value))).collect();
+    parts.join(", ")
+}
+
+fn difference(sides: &Sides, old: &[Value], new: &[Value]) -> String {
+    let first = sides.key.len();
+    let differs = |i: &usize| !same(&old[first + i], &new[first + i]);
+    let columns: Vec<String> = (0..sides.compared.len())
+        .filter(differs)
+        .map(|i| {
+            let name = &sides.compared[i].column;
+            format!("{name} is {} and would come back as {}", short(&old[first + i]), short(&new[first + i]))
+        })
+        .collect();
+    format!("{}, {}", told(sides, &old[..first]), columns.join(", "))
+}
+
+/// As EXCEPT has it: 1 and 1.0 are the same.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        #[expect(clippy::cast_precision_loss, clippy::float_cmp, reason = "an integer beyond a double differs anyway")]
+        (Value::Integer(i), Value::Real(r)) | (Value::Real(r), Value::Integer(i)) => *i as f64 == *r,
+        _ => a == b,
+    }
+}
+
+/// A value in a line: its beginning.
+pub(crate) fn short(value: &Value) -> String {
+    let text = to_json(value).to_string();
+    if text.chars().count() <= 40 { text } else { format!("{}…", text.chars().take(39).collect::<String>()) }
+}

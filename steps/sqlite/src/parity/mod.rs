@@ -1,0 +1,158 @@
+//! The step kind `sqlite.parity`: both schemas of a mapping show the same rows, or the step fails with those that differ.
+//!
+//! Owns the step. What is compared is `sides`' business, how it is compared `compare`'s, what else is asked `report`'s,
+//! which `sqlite.cutover` and `sqlite.contract` ask too. Never writes, not even a ledger row.
+
+use std::collections::BTreeMap;
+
+use cutover_core::{
+    Action, Applied, BuildContext, BuildError, Change, Checkpoint, Layer, MigrationStep, Receipt, StepContext,
+    StepError, StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub(crate) mod columns;
+mod compare;
+mod groups;
+pub(crate) mod quarantine;
+mod ranges;
+mod report;
+pub(crate) mod sides;
+#[cfg(test)]
+mod tests;
+mod values;
+
+pub(crate) use report::{Asked, Report, parity};
+
+use crate::SqliteTarget;
+use crate::declared::same_name;
+use crate::done;
+use crate::mapping::Mapping;
+use crate::watched::watched;
+
+/// Compares both schemas.
+#[derive(Debug, Clone)]
+pub(crate) struct Parity {
+    target: String,
+    mapping: Mapping,
+    asked: Asked,
+}
+
+/// Configuration of `sqlite.parity`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ParityConfig {
+    /// The mapping file, relative to the plan.
+    mapping: String,
+    /// How many old rows may be in quarantine, where nobody sees them who reads the new tables.
+    #[serde(default)]
+    quarantined: u64,
+    /// By pair of tables, the old columns by which readers ask: of no such group may the new tables show fewer rows than
+    /// the old one has. By default the columns that the parent's key takes over as they are.
+    #[serde(default)]
+    groups: BTreeMap<String, Vec<String>>,
+}
+
+register_step!(Parity);
+
+impl StepKind for Parity {
+    const KIND: &'static str = "sqlite.parity";
+    const SUMMARY: &'static str = "compare old and new tables of a mapping row by row, without writing";
+    const LAYERS: &'static [Layer] = &[Layer::Storage];
+    const EXAMPLE: &'static str = "id = \"same-rows\"\nuse = \"sqlite.parity\"\ntarget = \"app\"\n\
+        with = { mapping = \"mapping.toml\" }\n";
+    const FAULTS: Faults = Faults { apply: &[fault::PARITY_LOOKED], rollback: &[] };
+    type Config = ParityConfig;
+
+    fn build(config: ParityConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
+        let target = cx.target_of("sqlite")?;
+        let mapping = Mapping::load("mapping", &config.mapping, cx)?;
+        let asked = asked(&mapping, config.quarantined, config.groups, false)?;
+        Ok(Self { target, mapping, asked })
+    }
+}
+
+/// What is asked, from what a `with` says.
+pub(crate) fn asked(
+    mapping: &Mapping,
+    quarantined: u64,
+    groups: BTreeMap<String, Vec<String>>,
+    quick: bool,
+) -> Result<Asked, BuildError> {
+    for (name, columns) in &groups {
+        let field = format!("groups.{name}");
+        let Some(pair) = mapping.pair(name) else {
+            let known: Vec<&str> = mapping.pairs.iter().map(|p| p.name.as_str()).collect();
+            return Err(BuildError::at(field, format!("the mapping has no table `{name}`"))
+                .with_help(format!("it has {}", known.join(", "))));
+        };
+        for (i, column) in columns.iter().enumerate() {
+            if !pair.back.iter().any(|back| same_name(&back.name, column)) {
+                return Err(BuildError::at(
+                    format!("{field}[{i}]"),
+                    format!("`{column}` has no way back, so readers of the new tables cannot ask by it"),
+                )
+                .with_help("name columns of `[table.back]`"));
+            }
+        }
+    }
+    Ok(Asked { quarantined, groups, quick })
+}
+
+impl Parity {
+    /// None: a stop cut it short.
+    async fn look(&self, cx: &StepContext) -> Result<Option<Report>, StepError> {
+        let (mapping, asked, inner) = (self.mapping.clone(), self.asked.clone(), cx.clone());
+        cx.target::<SqliteTarget>(&self.target)?
+            .read_moment(cx, move |conn| {
+                let progress = |done: u64, all: u64| inner.progress(done, Some(all), "rows");
+                watched(&inner, conn, |_| parity(conn, &mapping, &asked, &progress))
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl MigrationStep for Parity {
+    fn describe(&self) -> Vec<Change> {
+        let line = |pair: &crate::mapping::Pair| {
+            Change::new(Action::Check, format!("rows of {} and {}", pair.old, pair.new))
+                .with_detail(format!("the same by {}", pair.name))
+        };
+        self.mapping.pairs.iter().map(line).collect()
+    }
+
+    fn uses(&self) -> Vec<Use> {
+        vec![Use::read(&self.target)]
+    }
+
+    async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {
+        let Some(report) = self.look(cx).await? else {
+            return Ok(Applied::Stopped(Checkpoint { at: "the comparison begins anew".to_owned() }));
+        };
+        fault::point(fault::PARITY_LOOKED);
+        match report.error("the old and the new tables do not show the same") {
+            Some(error) => Err(error),
+            None => Ok(Applied::Changed(Receipt { notes: report.notes, ..Receipt::nothing() })),
+        }
+    }
+
+    /// Programs write meanwhile, and a later step may take the old tables away: then there is nothing to compare.
+    async fn verify(&self, cx: &StepContext) -> Result<Verdict, StepError> {
+        let name = self.mapping.name.clone();
+        let target = cx.target::<SqliteTarget>(&self.target)?;
+        let stage = target.read(cx, move |conn| crate::mapping::stage::read(conn, &name)).await?;
+        if stage == crate::mapping::stage::Stage::Contracted {
+            return Ok(Verdict::Holds);
+        }
+        match self.look(cx).await? {
+            Some(report) => Ok(done::verdict(report.failures)),
+            None => Err(StepError::failed("the comparison was stopped").with_help("run the same command again")),
+        }
+    }
+
+    async fn rollback(&self, _cx: &StepContext, _receipt: Option<&Receipt>) -> Result<(), StepError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,57 @@
+//! The rows that the mapping cannot show on the other side, as parity meets them.
+//!
+//! Owns the questions whether a row is among them, and which they are. Who puts rows there is `sqlite.expand`.
+
+use cutover_core::StepError;
+use rusqlite::Connection;
+
+use crate::mapping::Pair;
+use crate::mapping::names::QUARANTINE;
+use crate::sql::{quote_text, sqlite_error};
+use crate::target::bookkeeping::has_table;
+
+/// How many of them a report names.
+const NAMED: usize = 3;
+
+/// The rows in quarantine.
+#[derive(Debug, Default)]
+pub(crate) struct Quarantined {
+    pub(crate) count: u64,
+    /// The first of them by key, each with its reason.
+    pub(crate) named: Vec<String>,
+}
+
+/// The condition under which a row with this key (as the old table has it) is in quarantine, on whichever side it stands.
+pub(crate) fn holds(conn: &Connection, pair: &Pair, key: &[String]) -> Result<String, StepError> {
+    if !has_table(conn, QUARANTINE)? {
+        return Ok("0".to_owned());
+    }
+    let key: Vec<String> = key.iter().map(|k| format!("quote({k})")).collect();
+    let (pair, key) = (quote_text(&pair.name), key.join(" || ',' || "));
+    Ok(format!("EXISTS (SELECT 1 FROM {QUARANTINE} AS q WHERE q.pair = {pair} AND q.key = {key})"))
+}
+
+/// The rows of `pair` in quarantine.
+pub(crate) fn of(conn: &Connection, pair: &Pair) -> Result<Quarantined, StepError> {
+    let mut found = Quarantined::default();
+    if !has_table(conn, QUARANTINE)? {
+        return Ok(found);
+    }
+    let failed = |e| sqlite_error(e, "while reading the quarantine");
+    found.count = conn
+        .prepare_cached(&format!("SELECT count(*) FROM {QUARANTINE} WHERE pair = ?1"))
+        .and_then(|mut s| s.query_row([&pair.name], |row| row.get::<_, i64>(0)))
+        .map_err(failed)?
+        .unsigned_abs();
+    let named = format!(
+        "SELECT key, reason, side FROM {QUARANTINE} WHERE pair = ?1 ORDER BY side DESC, length(key), key LIMIT {NAMED}"
+    );
+    let mut statement = conn.prepare_cached(&named).map_err(failed)?;
+    let mut rows = statement.query([&pair.name]).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        let (key, reason): (String, String) = (row.get(0).map_err(failed)?, row.get(1).map_err(failed)?);
+        let table = if row.get::<_, String>(2).map_err(failed)? == "new" { &pair.new } else { &pair.old };
+        found.named.push(format!("{key} of `{table}` ({reason})"));
+    }
+    Ok(found)
+}

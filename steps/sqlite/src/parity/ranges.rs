@@ -1,0 +1,87 @@
+//! The keys of both sides cut into ranges, so that no comparison holds more rows than a range has.
+//!
+//! Owns the bounds: each range ends where either side has had its number of rows. Works with whatever the key is.
+
+use cutover_core::StepError;
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
+
+use super::sides::Sides;
+use crate::sql::sqlite_error;
+
+/// Rows of one range, at most, on either side.
+pub(crate) const ROWS: u64 = 1000;
+
+/// Keys above `above` up to `to`, either of which may be missing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Range {
+    above: Option<Vec<Value>>,
+    to: Option<Vec<Value>>,
+}
+
+impl Range {
+    /// The first range.
+    pub(crate) fn first(conn: &Connection, sides: &Sides) -> Result<Self, StepError> {
+        Self::above(conn, sides, None)
+    }
+
+    /// The range behind this one; none when this is the last.
+    pub(crate) fn next(&self, conn: &Connection, sides: &Sides) -> Result<Option<Self>, StepError> {
+        match &self.to {
+            Some(to) => Self::above(conn, sides, Some(to.clone())).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn above(conn: &Connection, sides: &Sides, above: Option<Vec<Value>>) -> Result<Self, StepError> {
+        let open = Self { above, to: None };
+        let side = |from: &str, key: &[String]| {
+            let columns: Vec<String> = key.iter().enumerate().map(|(i, k)| format!("{k} AS k{i}")).collect();
+            format!(
+                "SELECT * FROM (SELECT {} {from}{} ORDER BY {} LIMIT 1 OFFSET {})",
+                columns.join(", "),
+                open.condition(key),
+                key.join(", "),
+                ROWS - 1
+            )
+        };
+        let order: Vec<String> = (0..sides.key.len()).map(|i| format!("k{i} COLLATE BINARY")).collect();
+        let sql = format!(
+            "SELECT * FROM ({} UNION ALL {}) ORDER BY {} LIMIT 1",
+            side(&sides.old_from(), &sides.old_key()),
+            side(&sides.new_from(), &sides.new_key()),
+            order.join(", ")
+        );
+        let failed = |e| sqlite_error(e, "while cutting the keys into ranges");
+        let mut statement = conn.prepare_cached(&sql).map_err(failed)?;
+        let mut rows = statement.query(params_from_iter(open.values())).map_err(failed)?;
+        let to = match rows.next().map_err(failed)? {
+            Some(row) => {
+                Some((0..sides.key.len()).map(|i| row.get(i)).collect::<rusqlite::Result<_>>().map_err(failed)?)
+            }
+            None => None,
+        };
+        Ok(Self { to, ..open })
+    }
+
+    /// The condition on a side's key, to be added to its `WHERE`; its parameters are [`values`](Self::values).
+    pub(crate) fn condition(&self, key: &[String]) -> String {
+        let key_list = key.join(", ");
+        let bound = |operator: &str, first: usize| {
+            let marks: Vec<String> = (first..first + key.len()).map(|i| format!("?{i}")).collect();
+            match key {
+                [one] => format!(" AND {one} {operator} {}", marks.concat()),
+                _ => format!(" AND ({key_list}) {operator} ({})", marks.join(", ")),
+            }
+        };
+        let above = self.above.as_ref().map(|_| bound(">", 1));
+        let behind = if self.above.is_some() { key.len() } else { 0 };
+        let to = self.to.as_ref().map(|_| bound("<=", behind + 1));
+        above.into_iter().chain(to).collect()
+    }
+
+    /// The values of the condition's parameters.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Value> {
+        self.above.iter().chain(&self.to).flatten()
+    }
+}

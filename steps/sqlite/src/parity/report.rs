@@ -1,0 +1,112 @@
+//! All that parity asks of a mapping, and what came of it.
+//!
+//! Owns which questions there are and that all answers are told at once. Only reads, in whatever transaction it is in:
+//! what it says is of one moment.
+
+use std::collections::BTreeMap;
+
+use cutover_core::StepError;
+use rusqlite::Connection;
+
+use super::compare::compare;
+use super::sides::Sides;
+use super::{groups, quarantine, values};
+use crate::declared;
+use crate::mapping::{Mapping, Pair};
+use crate::sql::sqlite_error;
+
+/// What is asked beyond the mapping itself.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asked {
+    /// How many rows may be in quarantine.
+    pub(crate) quarantined: u64,
+    /// By pair, the old columns by which readers ask; where a pair is not named, its [usual](groups::usual) ones.
+    pub(crate) groups: BTreeMap<String, Vec<String>>,
+    /// Writers wait: only what decides is asked, the quickest way.
+    pub(crate) quick: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// What is not as it has to be; empty when both schemas show the same.
+    pub(crate) failures: Vec<String>,
+    /// What is lost on one of the ways, and what is in quarantine by leave.
+    pub(crate) notes: Vec<String>,
+    /// Rows that were compared.
+    pub(crate) rows: u64,
+}
+
+impl Report {
+    /// An error of all failures; none when there is none.
+    pub(crate) fn error(&self, what: &str) -> Option<StepError> {
+        if self.failures.is_empty() {
+            return None;
+        }
+        let text = format!("{what}: {}", self.failures.join("; "));
+        Some(StepError::failed(text).with_help(
+            "run `sqlite.backfill` to its end for rows that are missing; mend or delete old rows in quarantine, or allow \
+             them with `quarantined`; then run the same command again",
+        ))
+    }
+}
+
+/// Asks it all. `progress` is called with the rows compared so far.
+pub(crate) fn parity(
+    conn: &Connection,
+    mapping: &Mapping,
+    asked: &Asked,
+    progress: &dyn Fn(u64, u64),
+) -> Result<Report, StepError> {
+    let mut report = Report::default();
+    for pair in &mapping.pairs {
+        one(conn, pair, asked, progress, &mut report)?;
+    }
+    Ok(report)
+}
+
+fn one(
+    conn: &Connection,
+    pair: &Pair,
+    asked: &Asked,
+    progress: &dyn Fn(u64, u64),
+    report: &mut Report,
+) -> Result<(), StepError> {
+    let tables = [Some(&pair.old), Some(&pair.new), pair.parent.as_ref().map(|p| &p.new)];
+    for table in tables.into_iter().flatten() {
+        if declared::object(conn, table)?.is_none_or(|object| object.kind != "table") {
+            let error = declared::no_such_table(conn, table)?;
+            return Err(error.with_help("apply the `sqlite.expand` step of this mapping first"));
+        }
+    }
+    let sides = Sides::of(conn, pair)?;
+    let failed = |e| sqlite_error(e, "while counting the rows");
+    let rows = values::one(conn, &format!("SELECT count(*) {}", sides.old_from())).map_err(failed)?;
+    let differing =
+        compare(conn, &sides, asked.quick, &|done| progress(report.rows + done.min(rows), report.rows + rows))?;
+    report.failures.extend(differing.lines(pair));
+    report.rows += rows;
+    if let (Some(orphans), Some(parent)) = (sides.orphans(), &pair.parent) {
+        match values::one(conn, &format!("SELECT count(*) {orphans}")).map_err(failed)? {
+            0 => {}
+            n => report
+                .failures
+                .push(format!("{}: rows of `{}` that belong to no row of `{}`: {n}", pair.name, pair.new, parent.new)),
+        }
+    }
+    report.failures.extend(values::out_of_range(conn, pair, &sides)?);
+    let held = quarantine::of(conn, pair)?;
+    if held.count > 0 {
+        let rows = if held.count == 1 { "1 row is".to_owned() } else { format!("{} rows are", held.count) };
+        let more = if held.count > held.named.len() as u64 { "; …" } else { "" };
+        let line = format!("{}: {rows} in quarantine: {}{more}", pair.name, held.named.join("; "));
+        if held.count > asked.quarantined { &mut report.failures } else { &mut report.notes }.push(line);
+    }
+    let by = asked.groups.get(&pair.name).cloned().unwrap_or_else(|| groups::usual(pair));
+    let hidden = groups::hidden(conn, &sides, &by, held.count > asked.quarantined)?;
+    report.failures.extend((!hidden.is_empty()).then(|| format!("{}: {}", pair.name, hidden.join("; "))));
+    if !asked.quick {
+        report.notes.extend(values::lossy(conn, pair, &sides)?);
+    }
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! The SQL of both sides of a pair: the same rows, in the same columns, as the old program reads them.
+//!
+//! Owns normalisation. A column that the mapping gives back as it was is compared as it stands in the old table. One that
+//! is declared lossy is compared as it would come back: by the way there and back on the old side, by the way back on the
+//! new one. Values get the affinity that storing them would give; texts are compared byte by byte.
+
+use cutover_core::StepError;
+use rusqlite::Connection;
+
+use super::columns::{Stored, affine, affinity, columns};
+use super::quarantine;
+use crate::declared::same_name;
+use crate::mapping::{Pair, Parent};
+use crate::sql::{quote_ident, tokens};
+
+/// What is compared of one pair, as SQL.
+#[derive(Debug, Clone)]
+pub(crate) struct Sides {
+    /// The key, as the old table names it and as the new one does.
+    pub(crate) key: Vec<(String, String)>,
+    /// The compared columns behind the key, in the order of the old table.
+    pub(crate) compared: Vec<Compared>,
+    old: String,
+    new: String,
+    /// Which old rows are mapped.
+    when: String,
+    /// Which of them are not in quarantine.
+    mapped: String,
+    /// Which new rows are not in quarantine.
+    shown: String,
+    parent: Option<Join>,
+}
+
+/// One compared column of the old table.
+#[derive(Debug, Clone)]
+pub(crate) struct Compared {
+    pub(crate) column: String,
+    /// Why it does not come back as it was, where the mapping says so.
+    pub(crate) lossy: Option<String>,
+    /// Its value on the old side, normalised.
+    pub(crate) old: String,
+    /// Its value on the new side: the way back.
+    pub(crate) new: String,
+}
+
+/// How the new side reaches its parent rows.
+#[derive(Debug, Clone)]
+struct Join {
+    table: String,
+    on: String,
+    missing: String,
+}
+
+impl Sides {
+    /// The sides of `pair` as the tables are now.
+    pub(crate) fn of(conn: &Connection, pair: &Pair) -> Result<Self, StepError> {
+        let (old_columns, new_columns) = (columns(conn, &pair.old)?, columns(conn, &pair.new)?);
+        let key: Vec<(String, String)> = pair.key.iter().map(|k| (k.old.clone(), k.new.clone())).collect();
+        let mut compared = Vec::new();
+        for column in old_columns.iter().filter(|c| !key.iter().any(|(old, _)| same_name(old, &c.name))) {
+            let Some(back) = pair.back.iter().find(|b| same_name(&b.name, &column.name)) else { continue };
+            let old = match &back.lossy {
+                None => format!("old.{}", quote_ident(&column.name)),
+                Some(_) => affine(&there_and_back(pair, &back.sql, &new_columns), column.affinity),
+            };
+            let new = affine(&back.sql, column.affinity);
+            compared.push(Compared { column: column.name.clone(), lossy: back.lossy.clone(), old, new });
+        }
+        let parent = pair.parent.as_ref().map(|parent| {
+            let id = format!("parent.{}", quote_ident(&parent.id));
+            Join {
+                table: quote_ident(&parent.new),
+                on: format!("{id} = new.{}", quote_ident(&parent.refers)),
+                missing: format!("{id} IS NULL"),
+            }
+        });
+        let when = format!("({})", pair.when.as_deref().unwrap_or("1"));
+        let names = |side: &str, name: fn(&(String, String)) -> &String| -> Vec<String> {
+            key.iter().map(|k| format!("{side}.{}", quote_ident(name(k)))).collect()
+        };
+        let mapped = format!("{when} AND NOT {}", quarantine::holds(conn, pair, &names("old", |k| &k.0))?);
+        let shown = format!("NOT {}", quarantine::holds(conn, pair, &names("new", |k| &k.1))?);
+        Ok(Self {
+            shown,
+            key,
+            compared,
+            old: quote_ident(&pair.old),
+            new: quote_ident(&pair.new),
+            when,
+            mapped,
+            parent,
+        })
+    }
+
+    /// The query of the old side: key, then the compared columns. Conditions may be added with AND.
+    pub(crate) fn old_query(&self) -> String {
+        let columns = self.compared.iter().map(|c| bytewise(&c.old));
+        format!("SELECT {} {}", listed(self.keys("old", |k| &k.0), columns), self.old_from())
+    }
+
+    /// The query of the new side, in the same columns.
+    pub(crate) fn new_query(&self) -> String {
+        let columns = self.compared.iter().map(|c| bytewise(&c.new));
+        format!("SELECT {} {}", listed(self.keys("new", |k| &k.1), columns), self.new_from())
+    }
+
+    /// `FROM … WHERE …` of the old side.
+    pub(crate) fn old_from(&self) -> String {
+        format!("FROM {} AS old WHERE {}", self.old, self.mapped)
+    }
+
+    /// The same with the rows in quarantine.
+    pub(crate) fn whole_old_from(&self) -> String {
+        format!("FROM {} AS old WHERE {}", self.old, self.when)
+    }
+
+    /// `FROM … WHERE …` of the new side.
+    pub(crate) fn new_from(&self) -> String {
+        let parent =
+            self.parent.as_ref().map_or_else(String::new, |p| format!("JOIN {} AS parent ON {}", p.table, p.on));
+        format!("FROM {} AS new {parent} WHERE {}", self.new, self.shown)
+    }
+
+    /// Rows of the new side that refer to no parent; none where the pair has none.
+    pub(crate) fn orphans(&self) -> Option<String> {
+        let p = self.parent.as_ref()?;
+        Some(format!("FROM {} AS new LEFT JOIN {} AS parent ON {} WHERE {}", self.new, p.table, p.on, p.missing))
+    }
+
+    /// Queries that give a row when the two sides are not the same in a range, which is given for each side.
+    pub(crate) fn unlike(&self, old_range: &str, new_range: &str) -> [String; 2] {
+        let same_key: Vec<String> =
+            self.key.iter().map(|(old, new)| format!("new.{} = old.{}", quote_ident(new), quote_ident(old))).collect();
+        let same_key = same_key.join(" AND ");
+        let mut unlike = vec![format!("new.{} IS NULL", quote_ident(&self.key[0].1))];
+        let mut parent = String::new();
+        if let Some(p) = &self.parent {
+            parent = format!("LEFT JOIN {} AS parent ON {}", p.table, p.on);
+            unlike.push(p.missing.clone());
+        }
+        unlike.extend(self.compared.iter().map(|c| format!("{} IS NOT {}", bytewise(&c.old), bytewise(&c.new))));
+        [
+            format!(
+                "SELECT 1 FROM {} AS old LEFT JOIN {} AS new ON {same_key} {parent} WHERE {}{old_range} AND ({}) LIMIT 1",
+                self.old,
+                self.new,
+                self.mapped,
+                unlike.join(" OR ")
+            ),
+            format!(
+                "SELECT 1 {}{new_range} AND NOT EXISTS (SELECT 1 {} AND {same_key}) LIMIT 1",
+                self.new_from(),
+                self.old_from()
+            ),
+        ]
+    }
+
+    /// The key's columns of one side, compared byte by byte.
+    pub(crate) fn keys(&self, side: &str, name: impl Fn(&(String, String)) -> &String) -> Vec<String> {
+        self.key.iter().map(|key| format!("{side}.{} COLLATE BINARY", quote_ident(name(key)))).collect()
+    }
+
+    pub(crate) fn old_key(&self) -> Vec<String> {
+        self.keys("old", |key| &key.0)
+    }
+
+    pub(crate) fn new_key(&self) -> Vec<String> {
+        self.keys("new", |key| &key.1)
+    }
+}
+
+fn listed(key: Vec<String>, columns: impl Iterator<Item = String>) -> String {
+    key.into_iter().chain(columns).collect::<Vec<_>>().join(", ")
+}
+
+/// The way back over the way there: what an old row comes to when nothing but the mapping touches it.
+pub(crate) fn there_and_back(pair: &Pair, back: &str, new_columns: &[Stored]) -> String {
+    let parent = pair.parent.as_ref().map(parent_of_old);
+    let mut columns = Vec::new();
+    let mut reaches_parent = false;
+    for forth in pair.forth.iter().filter(|forth| names(back, &forth.name)) {
+        reaches_parent = reaches_parent || names(&forth.sql, "parent");
+        let value = affine(&forth.sql, affinity(new_columns, &forth.name));
+        columns.push(format!("{value} AS {}", quote_ident(&forth.name)));
+    }
+    if let Some(p) = pair.parent.as_ref().filter(|p| names(back, &p.refers)) {
+        reaches_parent = true;
+        columns.push(format!("parent.{} AS {}", quote_ident(&p.id), quote_ident(&p.refers)));
+    }
+    columns.extend(pair.key.iter().map(|k| format!("old.{} AS {}", quote_ident(&k.old), quote_ident(&k.new))));
+    let from = |yes: bool, before: &str| match &parent {
+        Some(parent) if yes => format!("{before} {parent} AS parent"),
+        _ => String::new(),
+    };
+    format!(
+        "(SELECT {back} FROM (SELECT {}{}) AS new{})",
+        columns.join(", "),
+        from(reaches_parent, " FROM"),
+        from(names(back, "parent"), ",")
+    )
+}
+
+/// The parent row that an old row belongs to, by its natural key.
+fn parent_of_old(parent: &Parent) -> String {
+    let same: Vec<String> = parent.key.iter().map(|k| format!("p.{} IS ({})", quote_ident(&k.name), k.sql)).collect();
+    format!("(SELECT * FROM {} AS p WHERE {})", quote_ident(&parent.new), same.join(" AND "))
+}
+
+/// Whether `sql` has `name` as a word.
+pub(crate) fn names(sql: &str, name: &str) -> bool {
+    tokens(sql).iter().any(|token| same_name(token.trim_matches(['"', '`', '[', ']']), name))
+}
+
+/// An expression whose value is compared as it is: no affinity of a column, no collation.
+fn bytewise(sql: &str) -> String {
+    format!("+({sql}) COLLATE BINARY")
+}
