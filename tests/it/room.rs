@@ -91,3 +91,25 @@ fn a_restore_without_room_touches_nothing_and_the_same_command_goes_on_when_ther
     system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
     assert_eq!(system.ask("SELECT count(*) FROM t"), "500");
 }
+
+#[test]
+fn prune_makes_room_on_a_full_state_folder() {
+    for free in [0, 8 << 10, 40 << 10, 200 << 10] {
+        let Some(disk) = Disk::in_memory("24m") else { return };
+        let system = system(&disk);
+        system.cutover("apply", &[]).expect_code(0);
+        system.cutover("rehearse", &["--keep"]).expect_code(0);
+        let scratch = system.root().join(".cutover/scratch");
+        // Whoever opens a journal that was closed needs room for the memory that its users share.
+        for log in ["-shm", "-wal"] {
+            let _ = fs::remove_file(system.root().join(format!(".cutover/journal.db{log}")));
+        }
+        disk.fill(free);
+        let said = system.cutover("prune", &["--yes", "--keep", "0"]).expect_code(0).stdout;
+        assert!(said.contains("the copy of a rehearsal") && !scratch.exists(), "{free}: {said}");
+        // What it borrowed is given back.
+        let reserve = fs::metadata(system.root().join(".cutover/reserve")).unwrap();
+        assert!(std::os::unix::fs::MetadataExt::blocks(&reserve) * 512 >= 1 << 20, "{free}: {reserve:?}");
+        system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
+    }
+}

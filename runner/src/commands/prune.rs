@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::executor::{Run, RunOptions};
 use crate::exit::Exit;
 use crate::host::Stop;
+use crate::journal::reserve;
 use crate::prune::{Leftover, delete, leftovers};
 use crate::session::{Place, Session};
 use crate::style::{bytes, count};
@@ -25,7 +26,14 @@ pub(crate) async fn run(place: Place, keep: usize, options: RunOptions, yes: boo
         return Ok(Exit::Done);
     }
     let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
-    let (run, _locks) = Run::open(&session, emitter, Stop::default(), options, RunCommand::Administer).await?;
+    let open = || Run::open(&session, Arc::clone(&emitter), Stop::default(), options.clone(), RunCommand::Administer);
+    let (mut opened, mut lent) = (open().await, None);
+    // On a full disk not even a journal can be opened: what is kept for the end of a run is enough for that.
+    if opened.as_ref().is_err_and(|e| e.exit == Exit::NoTarget) {
+        lent = reserve::lend(&session.state_dir);
+        opened = if lent.is_some() { open().await } else { opened };
+    }
+    let (run, _locks) = opened?;
     let found = leftovers(&session, &run.context_of(StepInfo::default()), keep).await?;
     let asked = !found.is_empty() && out.format == Format::Text;
     if asked {
@@ -36,6 +44,7 @@ pub(crate) async fn run(place: Place, keep: usize, options: RunOptions, yes: boo
     if agreed {
         found.iter().try_for_each(delete)?;
     }
+    drop(lent);
     run.finish(Outcome::Done, None).await?;
     match (asked, agreed) {
         (false, _) => say(out, &session, &found, agreed),

@@ -3,7 +3,7 @@
 mod chain;
 mod error;
 mod private;
-mod reserve;
+pub(crate) mod reserve;
 mod store;
 
 pub use error::JournalError;

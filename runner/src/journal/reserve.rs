@@ -57,6 +57,22 @@ impl Reserve {
     }
 }
 
+/// The room of a state folder, in the hands of who makes room there; kept again when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lent(PathBuf);
+
+/// Lends the room that is kept; none when nothing is.
+pub(crate) fn lend(state: &Path) -> Option<Lent> {
+    Reserve::of(state).give_up().then(|| Lent(state.to_owned()))
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // Should there be no room still, no run begins, and says so.
+        let _ = Reserve::of(&self.0).keep(LEAST);
+    }
+}
+
 /// Takes blocks for the first `bytes` of `file`.
 fn allocate(mut file: &File, bytes: u64) -> io::Result<()> {
     loop {
