@@ -3,11 +3,11 @@
 //! Owns the pace: how many rows a batch takes, when a batch took too long, when a stop is obeyed. The SQL is
 //! `query`'s, what is remembered between batches is `state`'s, which rows were inserted is `kept`.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Checkpoint, Finding, Layer, MigrationStep, Receipt, Standing,
-    StepContext, StepError, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
+    StepContext, StepError, StepKind, Target as _, Use, Verdict, async_trait, fault::Faults, register_step,
 };
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -17,6 +17,7 @@ mod kept;
 mod pace;
 mod query;
 mod state;
+mod throttle;
 mod touched;
 mod undo;
 
@@ -24,17 +25,26 @@ use crate::SqliteTarget;
 use crate::done;
 use crate::target::bookkeeping;
 use crate::value::to_json;
-use pace::{next_size, timed};
+use pace::{Pace, timed};
 use query::Source;
 use state::State;
+use throttle::Brake;
 
 /// Fills a table in batches.
 #[derive(Debug, Clone)]
 pub(crate) struct Backfill {
     target: String,
     source: Source,
+    tuning: Tuning,
+}
+
+/// How fast it may go; none of it changes what is written.
+#[derive(Debug, Clone)]
+struct Tuning {
     batch: u64,
+    hold: Duration,
     limit: Duration,
+    throttle: Option<String>,
 }
 
 /// Configuration of `sqlite.backfill`.
@@ -53,18 +63,31 @@ pub(crate) struct BackfillConfig {
     /// Columns that tell a row that is there already; such rows are skipped. By default the key, when it is stored.
     #[serde(default)]
     unique: Vec<String>,
-    /// Rows a batch at most. A batch becomes smaller by itself when it holds the database for too long.
+    /// Rows a batch at most. How many it takes follows from `hold-ms`.
     #[serde(default = "default_batch")]
     #[schemars(range(min = 1))]
     batch: u64,
+    /// Milliseconds for which a batch should keep other writers out: batches grow while they take less, and are halved
+    /// when they take more.
+    #[serde(default = "default_hold")]
+    #[schemars(range(min = 1))]
+    hold_ms: u64,
     /// Seconds that a batch may take; one that takes longer is undone and ends the step for review.
     #[serde(default = "default_seconds")]
     #[schemars(range(min = 1))]
     seconds: u64,
+    /// A file, relative to the root, that is read before every batch: `pause = true`, `rows-per-second = 2000`,
+    /// `batch = 500`, `hold-ms = 10`, a line each. It need not be there.
+    #[serde(default)]
+    throttle: Option<String>,
 }
 
 fn default_batch() -> u64 {
-    900
+    50_000
+}
+
+fn default_hold() -> u64 {
+    25
 }
 
 fn default_seconds() -> u64 {
@@ -80,14 +103,14 @@ impl StepKind for Backfill {
     const EXAMPLE: &'static str = "id = \"backfill-actions\"\nuse = \"sqlite.backfill\"\ntarget = \"tier1\"\n\
         with = { into = \"actions\", key = \"source_id\", unique = [\"session_id\", \"turn\"], \
         rows = \"SELECT id AS source_id, session_id, turn FROM messages\" }\n";
-    const TUNING: &'static [&'static str] = &["batch", "seconds"];
+    const TUNING: &'static [&'static str] = &["batch", "hold-ms", "seconds", "throttle"];
     const FAULTS: Faults = crate::target::BATCHED;
     type Config = BackfillConfig;
 
     fn build(config: BackfillConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
         let target = cx.target_of("sqlite")?;
         let rows = query::single_query("rows", &config.rows)?;
-        for (field, value) in [("batch", config.batch), ("seconds", config.seconds)] {
+        for (field, value) in [("batch", config.batch), ("hold-ms", config.hold_ms), ("seconds", config.seconds)] {
             if value == 0 {
                 return Err(
                     BuildError::at(field, format!("`{field}` is 0")).with_help("give it at least 1, or leave it out")
@@ -97,7 +120,16 @@ impl StepKind for Backfill {
         let unique =
             if config.unique.is_empty() && config.key_stored { vec![config.key.clone()] } else { config.unique };
         let source = Source { into: config.into, rows, key: config.key, key_stored: config.key_stored, unique };
-        Ok(Self { target, source, batch: config.batch, limit: Duration::from_secs(config.seconds) })
+        if let Some(path) = &config.throttle {
+            throttle::check(path)?;
+        }
+        let tuning = Tuning {
+            batch: config.batch,
+            hold: Duration::from_millis(config.hold_ms),
+            limit: Duration::from_secs(config.seconds),
+            throttle: config.throttle,
+        };
+        Ok(Self { target, source, tuning })
     }
 }
 
@@ -115,13 +147,13 @@ impl Backfill {
         cx: &StepContext,
         columns: &[String],
         size: u64,
-    ) -> Result<Option<(State, Duration)>, StepError> {
+    ) -> Result<(Option<State>, Duration), StepError> {
         let target = cx.target::<SqliteTarget>(&self.target)?;
-        let (source, vars, info, limit) = (self.source.clone(), cx.vars().clone(), cx.info().clone(), self.limit);
+        let (source, vars, info, limit) =
+            (self.source.clone(), cx.vars().clone(), cx.info().clone(), self.tuning.limit);
         let columns = columns.to_vec();
         target
-            .batch(cx, move |conn| {
-                let started = Instant::now();
+            .timed_batch(cx, move |conn, recorder| {
                 // The transaction knows best how far the step has come.
                 let mut state = match bookkeeping::cursor(conn, &info)? {
                     Some(text) => State::parse(&text)?,
@@ -130,11 +162,11 @@ impl Backfill {
                 if state.batches == 0 {
                     kept::forget(conn, &info)?;
                 }
-                let filled = timed(conn, limit, || source.batch(conn, &vars, &columns, size, &mut state))?;
+                let filled = timed(conn, limit, || source.batch(conn, recorder, &vars, &columns, size, &mut state))?;
                 let Some(filled) = filled else { return Ok(None) };
                 kept::save(conn, &info, state.batches, &filled)?;
                 bookkeeping::set_cursor(conn, &info, &state.text()?)?;
-                Ok(Some((state, started.elapsed())))
+                Ok(Some(state))
             })
             .await
     }
@@ -149,10 +181,10 @@ impl MigrationStep for Backfill {
         } else {
             format!("; skips rows with the same {}", s.unique.join(", "))
         };
-        vec![
-            Change::new(Action::Alter, format!("rows of table {}", s.into))
-                .with_detail(format!("filled from a query by {}, at most {} rows a batch{skipped}", s.key, self.batch)),
-        ]
+        vec![Change::new(Action::Alter, format!("rows of table {}", s.into)).with_detail(format!(
+            "filled from a query by {}, at most {} rows a batch{skipped}",
+            s.key, self.tuning.batch
+        ))]
     }
 
     fn ledgered(&self) -> Option<&str> {
@@ -191,17 +223,24 @@ impl MigrationStep for Backfill {
         let (source, vars) = (self.source.clone(), cx.vars().clone());
         let (columns, total) =
             target.read(cx, move |conn| Ok((source.columns(conn, &vars)?, source.total(conn, &vars)?))).await?;
-        let mut size = self.batch;
+        let mut pace = Pace::new(self.tuning.batch, self.tuning.hold);
+        let mut brake = Brake::new(cx, self.tuning.throttle.as_deref())?;
+        let mut others = target.change_counter(cx).await?;
         let mut seen = self.saved(cx).await?.map_or(0, |s| s.seen);
         cx.progress(seen, Some(total), "rows");
         loop {
+            let throttle = brake.look(cx).await?;
             if cx.stop_requested() {
                 return Ok(Applied::Stopped(Checkpoint { at: format!("{seen} of {total} rows") }));
             }
-            let Some((state, held)) = self.step(cx, &columns, size).await? else { break };
+            let (Some(state), held) = self.step(cx, &columns, pace.size(&throttle)).await? else { break };
+            let rows = state.seen - seen;
             seen = state.seen;
             cx.progress(seen, Some(total.max(seen)), "rows");
-            size = next_size(size, self.batch, held);
+            let now = target.change_counter(cx).await?;
+            let pause = pace.after(rows, held, now != others, &throttle);
+            others = now;
+            brake.rest(cx, pause).await?;
         }
         let (info, into) = (cx.info().clone(), self.source.into.clone());
         let receipt = target

@@ -1,4 +1,7 @@
-//! How large a batch may be and how long it may take.
+//! How large a batch may be, how long it may take, and how long others have the database to themselves after it.
+//!
+//! Owns the arithmetic of batches (additive increase, multiplicative decrease) and of giving way. Looks at no clock but
+//! for the limit of a batch.
 
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -6,16 +9,81 @@ use std::time::{Duration, Instant};
 use cutover_core::StepError;
 use rusqlite::Connection;
 
-/// The database is held no longer than this by a batch, where its size can help it.
-const HOLD: Duration = Duration::from_millis(25);
+use super::throttle::Throttle;
 
 /// The smallest batch that shrinking leads to.
 const SMALLEST: u64 = 16;
 
-/// The size of the next batch, when one of `size` held the database for so long: half, or a little more, never above
-/// `most`.
-pub(super) fn next_size(size: u64, most: u64, held: Duration) -> u64 {
-    if held > HOLD { (size / 2).max(SMALLEST.min(most)) } else { (size + size / 8 + 1).min(most) }
+/// The first batch: how long a row takes is not known yet.
+const FIRST: u64 = 256;
+
+/// For so many batches after the last sign of another writer, as much time is left between batches as they take.
+const POLITE: u32 = 16;
+
+/// A writer that found the database locked looks again after 100 ms at most (SQLite's own way of waiting): a pause
+/// that lets any of them in.
+const LISTEN: Duration = Duration::from_millis(105);
+
+/// How long batches may follow each other before that pause.
+const DEAF: Duration = Duration::from_secs(2);
+
+/// The sizes of batches, and the pauses between them.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Rows of a batch at most.
+    most: u64,
+    hold: Duration,
+    size: u64,
+    /// Whether a batch never yet took long: then the next is twice as large.
+    starting: bool,
+    /// Batches for which others are given way still.
+    polite: u32,
+    /// Time that batches took since others could get in for certain.
+    deaf: Duration,
+}
+
+impl Pace {
+    pub(super) fn new(most: u64, hold: Duration) -> Self {
+        Self { most, hold, size: FIRST.min(most), starting: true, polite: POLITE / 4, deaf: Duration::ZERO }
+    }
+
+    /// Rows of the next batch.
+    pub(super) fn size(&self, throttle: &Throttle) -> u64 {
+        let most = self.most.min(throttle.batch.unwrap_or(u64::MAX));
+        // With a rate, ten batches a second.
+        let most = throttle.rate.map_or(most, |rate| most.min((rate / 10).max(1)));
+        self.size.min(most).max(1)
+    }
+
+    /// A batch of `rows` held the database for so long, and `others` wrote meanwhile or not. How long to wait before the next.
+    pub(super) fn after(&mut self, rows: u64, held: Duration, others: bool, throttle: &Throttle) -> Duration {
+        let hold = throttle.hold.map_or(self.hold, |hold| hold.min(self.hold));
+        if held > hold {
+            self.starting = false;
+            self.size = (rows.min(self.size) / 2).max(SMALLEST.min(self.most));
+        } else if rows >= self.size {
+            self.starting &= held < hold / 3;
+            self.size = if self.starting { self.size * 2 } else { self.size + self.size / 16 + 1 }.min(self.most);
+        }
+        if others {
+            self.polite = POLITE;
+        } else {
+            self.polite = self.polite.saturating_sub(1);
+        }
+        let rated = throttle.rate.map_or(Duration::ZERO, |rate| {
+            Duration::from_secs_f64(rows as f64 / rate.max(1) as f64).saturating_sub(held)
+        });
+        self.deaf += held;
+        if self.polite > 0 {
+            self.deaf = Duration::ZERO;
+            held.max(Duration::from_millis(2)).max(rated)
+        } else if self.deaf > DEAF {
+            self.deaf = Duration::ZERO;
+            LISTEN.max(rated)
+        } else {
+            rated
+        }
+    }
 }
 
 /// Runs `work`, interrupted when it takes longer than `limit`.
@@ -44,4 +112,59 @@ pub(super) fn timed<T>(
         "an index behind `key` lets each batch start where the last one ended; else lower `batch` or raise `seconds`. \
          The same command goes on after the last complete batch",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOLD: Duration = Duration::from_millis(25);
+
+    /// The sizes and pauses of `count` batches where a row takes so many microseconds.
+    fn run(pace: &mut Pace, count: usize, micros: u64, others: bool, throttle: &Throttle) -> Vec<(u64, Duration)> {
+        (0..count)
+            .map(|_| {
+                let size = pace.size(throttle);
+                let held = Duration::from_micros(size * micros);
+                (size, pace.after(size, held, others, throttle))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn batches_grow_until_they_take_as_long_as_they_may_and_stay_about_there() {
+        let mut pace = Pace::new(100_000, HOLD);
+        let sizes: Vec<u64> = run(&mut pace, 200, 5, false, &Throttle::default()).iter().map(|b| b.0).collect();
+        assert_eq!(sizes[..4], [256, 512, 1024, 2048]);
+        assert!(sizes.iter().all(|s| *s <= 5400), "{sizes:?}");
+        assert!(sizes[20..].iter().all(|s| *s >= 2000), "{sizes:?}");
+    }
+
+    #[test]
+    fn batches_are_no_larger_than_the_step_allows_and_no_smaller_than_helps() {
+        let mut pace = Pace::new(900, HOLD);
+        assert!(run(&mut pace, 50, 1, false, &Throttle::default()).iter().all(|b| b.0 <= 900));
+        let slow = run(&mut pace, 50, 1_000_000, false, &Throttle::default());
+        assert_eq!(slow.last().map(|b| b.0), Some(SMALLEST));
+        assert_eq!(run(&mut Pace::new(3, HOLD), 2, 1_000_000, false, &Throttle::default())[1].0, 3);
+    }
+
+    #[test]
+    fn others_get_half_of_the_time_while_they_write_and_a_pause_now_and_then_when_they_do_not() {
+        let mut pace = Pace::new(100_000, HOLD);
+        let busy = run(&mut pace, 40, 5, true, &Throttle::default());
+        assert!(busy.iter().all(|(size, pause)| *pause >= Duration::from_micros(size * 5)), "{busy:?}");
+        let alone = run(&mut pace, 300, 5, false, &Throttle::default());
+        let pauses: Vec<_> = alone[16..].iter().filter(|b| !b.1.is_zero()).collect();
+        assert!((1..=5).contains(&pauses.len()) && pauses.iter().all(|b| b.1 == LISTEN), "{pauses:?}");
+    }
+
+    #[test]
+    fn a_rate_is_kept_by_small_batches_and_pauses() {
+        let throttle = Throttle { rate: Some(1000), ..Throttle::default() };
+        let mut pace = Pace::new(100_000, HOLD);
+        let batches = run(&mut pace, 50, 5, false, &throttle);
+        assert!(batches.iter().all(|b| b.0 <= 100), "{batches:?}");
+        assert_eq!(batches[40], (100, Duration::from_micros(100_000 - 500)));
+    }
 }

@@ -16,6 +16,7 @@ use crate::declared::{self, Table};
 use crate::identity::{Run, Shape, list};
 use crate::sequence::{self, Moved};
 use crate::sql::{bind_vars, quote_ident, sqlite_error, tokens};
+use crate::target::{Ranges, Recorder};
 use crate::value::Exact;
 
 /// What is filled from what.
@@ -109,6 +110,7 @@ impl Source {
     pub(super) fn batch(
         &self,
         conn: &Connection,
+        recorder: &Recorder,
         vars: &Vars,
         columns: &[String],
         size: u64,
@@ -139,29 +141,37 @@ impl Source {
             state.columns = Shape::read(conn, &self.into)?.map(|s| s.columns()).unwrap_or_default();
         }
         let (list, rowid) = (list(columns), self.rowid(conn)?);
+        let touched = Touched::watch(conn, &self.into, rowid, &state.columns)?;
+        // An error undoes the whole batch: SQLite need not keep what would undo the statement alone. A conflict clause
+        // would change what the table's triggers and constraints do on a conflict, so they must have none.
+        let plain = touched.is_none() && !declared::has_conflict_clause(conn, &self.into)?;
         let insert = format!(
-            "INSERT INTO {} ({list}) SELECT {list} FROM ({}) AS source WHERE {after} AND {key} <= :cutover_upto{} \
-             ORDER BY {key} RETURNING {rowid}",
+            "INSERT {} INTO {} ({list}) SELECT {list} FROM ({}) AS source WHERE {after} AND {key} <= :cutover_upto{} \
+             ORDER BY {key}{}",
+            if plain { "OR FAIL" } else { "" },
             quote_ident(&self.into),
             self.rows,
-            self.absent(" AND ")
+            self.absent(" AND "),
+            // The table's triggers may insert rows into it that are not the query's.
+            if touched.is_some() { format!(" RETURNING {rowid}") } else { String::new() }
         );
-        let touched = Touched::watch(conn, &self.into, rowid, &state.columns)?;
         let mut statement = self.prepare(conn, vars, &insert)?;
         own(&mut statement, "cutover_after", &state.last)?;
         own(&mut statement, "cutover_upto", &upto)?;
         let failed = |e| sqlite_error(e, &format!("filling `{}` after {} rows", self.into, state.seen));
-        let mut rowids: Vec<i64> = Vec::new();
-        let mut rows = statement.raw_query();
-        while let Some(row) = rows.next().map_err(failed)? {
-            rowids.push(row.get(0).map_err(failed)?);
-        }
-        drop(rows);
+        let (returned, heard) = recorder.inserted(&self.into, || {
+            let mut returned = Ranges::default();
+            let mut rows = statement.raw_query();
+            while let Some(row) = rows.next().map_err(failed)? {
+                returned.push(row.get(0).map_err(failed)?);
+            }
+            Ok(returned)
+        })?;
         drop(statement);
-        rowids.sort_unstable();
+        let places = if touched.is_some() { returned } else { heard }.settled();
         // Read again only now: the table's own triggers may have changed the rows after each was inserted.
-        let inserted = touched::digests(conn, &self.into, rowid, &state.columns, &rowids)?;
-        let changes = touched.map(|t| t.end(&rowids)).transpose()?.unwrap_or_default();
+        let inserted = touched::digests(conn, &self.into, rowid, &state.columns, &places)?;
+        let changes = touched.map(|t| t.end(&places)).transpose()?.unwrap_or_default();
         state.rows += inserted.len() as u64;
         state.batches += 1;
         state.seen += u64::try_from(count).unwrap_or(0);

@@ -53,8 +53,8 @@ impl<'c> Touched<'c> {
         Ok(Some(Self { conn, table, rowid, columns }))
     }
 
-    /// Ends the watch. The rows that are not among the `inserted` (sorted): rowid, digest before and after.
-    pub(super) fn end(self, inserted: &[i64]) -> Result<Vec<(i64, u64, u64)>, StepError> {
+    /// Ends the watch. The rows that are not in the `inserted` ranges (sorted): rowid, digest before and after.
+    pub(super) fn end(self, inserted: &[(i64, i64)]) -> Result<Vec<(i64, u64, u64)>, StepError> {
         let Self { conn, table, rowid, columns } = self;
         let now: Vec<String> = columns.iter().map(|c| format!("t.{}", quote_ident(c))).collect();
         let sql = format!(
@@ -70,7 +70,7 @@ impl<'c> Touched<'c> {
                 let id: i64 = row.get(0)?;
                 let before = digest(row, 1..=columns.len())?;
                 let after = digest(row, 1 + columns.len()..1 + 2 * columns.len())?;
-                if before != after && inserted.binary_search(&id).is_err() {
+                if before != after && !within(inserted, id) {
                     changes.push((id, before, after));
                 }
             }
@@ -83,20 +83,25 @@ impl<'c> Touched<'c> {
     }
 }
 
-/// The digests of the rows at these places (sorted), as the table has them; a row that is gone is left out.
+/// Whether `id` is in one of the ranges (sorted).
+fn within(ranges: &[(i64, i64)], id: i64) -> bool {
+    let at = ranges.partition_point(|(low, _)| *low <= id);
+    at > 0 && ranges[at - 1].1 >= id
+}
+
+/// The digests of the rows in these ranges (sorted), as the table has them; a row that is gone is left out.
 pub(super) fn digests(
     conn: &Connection,
     table: &str,
     rowid: &str,
     columns: &[String],
-    places: &[i64],
+    places: &[(i64, i64)],
 ) -> Result<Vec<(i64, u64)>, StepError> {
     let sql = format!("SELECT {rowid}, {} FROM {} WHERE {rowid} BETWEEN ?1 AND ?2", list(columns), quote_ident(table));
     let read = || -> rusqlite::Result<Vec<(i64, u64)>> {
-        let mut found = Vec::with_capacity(places.len());
+        let mut found = Vec::new();
         let mut statement = conn.prepare_cached(&sql)?;
-        for range in places.chunk_by(|a, b| a.checked_add(1) == Some(*b)) {
-            let (Some(from), Some(to)) = (range.first(), range.last()) else { continue };
+        for (from, to) in places {
             let mut rows = statement.query([from, to])?;
             while let Some(row) = rows.next()? {
                 found.push((row.get(0)?, digest(row, 1..=columns.len())?));

@@ -133,3 +133,10 @@ pub(crate) fn indexes_on(conn: &Connection, table: &str, column: &str) -> Result
         [table, column],
     )
 }
+
+/// Whether a constraint of `table` says what to do on a conflict.
+pub(crate) fn has_conflict_clause(conn: &Connection, table: &str) -> Result<bool, StepError> {
+    let words = object(conn, table)?.map(|found| found.sql).unwrap_or_default();
+    let words = crate::sql::tokens(&words);
+    Ok(words.windows(2).any(|two| two[0].eq_ignore_ascii_case("on") && two[1].eq_ignore_ascii_case("conflict")))
+}

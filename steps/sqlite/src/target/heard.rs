@@ -42,6 +42,12 @@ impl Ranges {
         at > 0 && self.0[at - 1].1 >= rowid
     }
 
+    /// Every rowid, ascending, each once.
+    pub(crate) fn settled(mut self) -> Vec<(i64, i64)> {
+        self.settle();
+        self.0
+    }
+
     pub(crate) fn pairs(&self) -> impl Iterator<Item = [i64; 2]> + '_ {
         self.0.iter().map(|(low, high)| [*low, *high])
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use cutover_core::{
     Assessment, BuildError, Depth, Finding, Fingerprint, Ledger, LedgerEntry, Receipt, RestoreOptions, Restored,
@@ -22,6 +23,7 @@ mod assess;
 mod before;
 pub mod bookkeeping;
 mod catalog;
+mod commits;
 mod connect;
 mod defaults;
 mod dump;
@@ -54,8 +56,9 @@ mod watch;
 use crate::lint::Sketch;
 pub(crate) use catalog::rowid_alias;
 pub(crate) use dump::database as dump_database;
+pub(crate) use heard::Ranges;
 use patience::unless_insisted;
-use recorder::Recorder;
+pub(crate) use recorder::Recorder;
 use session::{ForeignKeys, Session};
 
 /// The points of a step that writes by one change and is undone by one reversal.
@@ -150,6 +153,17 @@ pub(crate) struct At {
     pub(crate) now: Timestamp,
 }
 
+impl At {
+    /// What comes first in a transaction; a group's is admitted as a whole.
+    fn admit(&self, conn: &Connection, grouped: bool) -> Result<(), StepError> {
+        if grouped {
+            return Ok(());
+        }
+        bookkeeping::create(conn, &self.ledger)?;
+        bookkeeping::check_epoch(conn, self.step.epoch)
+    }
+}
+
 impl SqliteTarget {
     /// Read-only work. Inside an open group it sees the group's uncommitted changes.
     pub async fn read<T, F>(&self, cx: &StepContext, work: F) -> Result<T, StepError>
@@ -215,19 +229,39 @@ impl SqliteTarget {
     }
 
     /// One batch of a long change: a transaction with the epoch check and without a ledger row. `work` may use
-    /// [`bookkeeping::cursor`] and [`bookkeeping::set_cursor`].
+    /// [`bookkeeping::cursor`] and [`bookkeeping::set_cursor`]. With a write-ahead log a power failure may take the last
+    /// batches back, in their order; what comes after them (a [`change`](Self::change)) is durable only with them.
     pub async fn batch<T, F>(&self, cx: &StepContext, work: F) -> Result<T, StepError>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StepError> + Send + 'static,
     {
+        Ok(self.timed_batch(cx, move |conn, _| work(conn)).await?.0)
+    }
+
+    /// The same; `work` can ask which rows it inserts. Returns, too, how long other writers were kept out.
+    pub(crate) async fn timed_batch<T, F>(&self, cx: &StepContext, work: F) -> Result<(T, Duration), StepError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection, &Recorder) -> Result<T, StepError> + Send + 'static,
+    {
         let recorder = self.recorder(cx);
-        self.transaction(cx, ForeignKeys::On, move |conn, at| {
-            fault::point(fault::SQLITE_BATCH_BEGUN);
-            bookkeeping::refuse_applied(conn, &at.ledger, &at.step)?;
-            let value = recorded(recorder, conn, at, || work(conn))?;
-            fault::point(fault::SQLITE_BATCH_MADE);
-            Ok(value)
+        let session = self.session();
+        let at = At { ledger: session.ledger.clone(), step: cx.info().clone(), now: cx.now() };
+        let inner = cx.clone();
+        cx.blocking(move || {
+            let grouped = session.in_group();
+            let ((value, begun), ended) = session.batch(|conn| {
+                let begun = Instant::now();
+                at.admit(conn, grouped)?;
+                fault::point(fault::SQLITE_BATCH_BEGUN);
+                bookkeeping::refuse_applied(conn, &at.ledger, &at.step)?;
+                let work = || recorded(recorder, conn, &at, || work(conn, &session.recorder));
+                let value = unless_insisted(&inner, work)?;
+                fault::point(fault::SQLITE_BATCH_MADE);
+                Ok((value, begun))
+            })?;
+            Ok((value, ended.saturating_duration_since(begun)))
         })
         .await
     }
@@ -259,10 +293,7 @@ impl SqliteTarget {
         cx.blocking(move || {
             let grouped = session.in_group();
             session.transaction(keys, |conn| {
-                if !grouped {
-                    bookkeeping::create(conn, &at.ledger)?;
-                    bookkeeping::check_epoch(conn, at.step.epoch)?;
-                }
+                at.admit(conn, grouped)?;
                 unless_insisted(&inner, || work(conn, &at))
             })
         })

@@ -27,13 +27,21 @@ pub(crate) struct Recorder {
     heard: Arc<Mutex<Heard>>,
     earlier: Arc<Mutex<Earlier>>,
     before: Arc<Before>,
+    /// A table, and the rows that were inserted into it since somebody asked.
+    noted: Arc<Mutex<Option<(String, Ranges)>>>,
 }
 
 impl Recorder {
     /// Listens to `conn` from now on; nothing is kept until [`record`](Self::record).
     pub(crate) fn attach(&self, conn: &mut Connection) -> Result<(), StepError> {
-        let Self { listening, heard, .. } = self.clone();
+        let Self { listening, heard, noted, .. } = self.clone();
         let hook = move |action: Action, schema: &str, table: &str, rowid: i64| {
+            if action == Action::SQLITE_INSERT
+                && schema == "main"
+                && let Some((_, ranges)) = lock(&noted).as_mut().filter(|(name, _)| name.eq_ignore_ascii_case(table))
+            {
+                ranges.push(rowid);
+            }
             if listening.load(Ordering::Relaxed) && schema == "main" && action != Action::SQLITE_DELETE {
                 let mut heard = lock(&heard);
                 let Heard { inserted, updated, .. } = &mut *heard;
@@ -62,6 +70,18 @@ impl Recorder {
         conn.update_hook(Some(hook))
             .and_then(|()| conn.create_scalar_function(FUNCTION, -1, FunctionFlags::SQLITE_UTF8, function))
             .map_err(|e| sqlite_error(e, "while watching the rows that are written"))
+    }
+
+    /// Runs `work` and says which rows of `table` it inserted, in the order of their insertion.
+    pub(crate) fn inserted<T>(
+        &self,
+        table: &str,
+        work: impl FnOnce() -> Result<T, StepError>,
+    ) -> Result<(T, Ranges), StepError> {
+        *lock(&self.noted) = Some((table.to_owned(), Ranges::default()));
+        let result = work();
+        let noted = lock(&self.noted).take().map(|(_, ranges)| ranges).unwrap_or_default();
+        Ok((result?, noted))
     }
 
     /// Runs `work` inside the open transaction and says what it wrote.

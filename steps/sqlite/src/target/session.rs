@@ -6,11 +6,13 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use cutover_core::disk::io_error;
 use cutover_core::{StepError, StepErrorKind, fault};
 use rusqlite::Connection;
 
+use super::commits::Commits;
 use super::connect;
 use super::place::OpenFile;
 use super::recorder::Recorder;
@@ -27,6 +29,7 @@ pub(crate) struct Session {
     group: AtomicBool,
     file: OpenFile,
     watch: Mutex<Watch>,
+    commits: Commits,
     pub(crate) recorder: Recorder,
     /// Whether a restore may have to know which rows a change wrote.
     pub(crate) records: OnceLock<bool>,
@@ -52,6 +55,7 @@ impl Session {
             group: AtomicBool::new(false),
             file: OpenFile::default(),
             watch: Mutex::default(),
+            commits: Commits::default(),
             recorder: Recorder::default(),
             records: OnceLock::new(),
             main_file: Mutex::default(),
@@ -141,6 +145,25 @@ impl Session {
             self.unmoved()?;
         }
         result
+    }
+
+    /// Runs `work` in a transaction that may be lost when the power fails, together with all that was committed since
+    /// the last other transaction; never without them. Returns when it gave the database back, too.
+    pub(crate) fn batch<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StepError>,
+    ) -> Result<(T, Instant), StepError> {
+        let grouped = self.in_group();
+        if !grouped {
+            let mut slot = self.lock_writer();
+            self.commits.relax(self.open_writer(&mut slot)?)?;
+        }
+        let result = self.transaction(ForeignKeys::On, work);
+        let ended = self.commits.last();
+        if !grouped && let Some(conn) = self.lock_writer().as_ref() {
+            self.commits.tighten(conn)?;
+        }
+        Ok((result?, ended))
     }
 
     /// Runs `work` on the writer, outside any transaction.
@@ -262,6 +285,7 @@ impl Session {
             None => {
                 let mut conn = self.file.open(&self.path, connect::writer)?;
                 self.recorder.attach(&mut conn)?;
+                self.commits.attach(&mut conn)?;
                 let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
                 watch.look(true, &conn)?;
                 if let Some(reader) = lock(&self.reader).as_ref() {

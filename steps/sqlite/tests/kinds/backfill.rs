@@ -197,3 +197,78 @@ fn a_key_that_only_real_columns_hold_ends_at_infinity() {
     bench.apply("it").expect("applies");
     assert_eq!(ask(root.path(), "SELECT group_concat(v) FROM dst"), "a,inf");
 }
+
+#[test]
+fn the_throttle_file_halts_a_backfill_slows_it_down_and_lets_it_go() {
+    let root = root(20);
+    let throttle = root.path().join("slower");
+    std::fs::write(&throttle, "pause = true # for the backup\n").expect("it is written");
+    let bench = opened(&with(ROWS, ", throttle = \"slower\""), root.path());
+    bench.host().set_stop(true);
+    let Ok(Applied::Stopped(at)) = bench.apply("it") else { panic!("it stops though it is paused") };
+    assert_eq!(at.at, "0 of 40 rows");
+    bench.host().set_stop(false);
+
+    let waiting = throttle;
+    let lifted = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        std::fs::write(waiting, "rows-per-second = 100\nbatch = 7").expect("it is written");
+    });
+    let began = std::time::Instant::now();
+    bench.apply("it").expect("it goes on when it may");
+    lifted.join().expect("it was lifted");
+    // Batches of seven of forty rows, at a hundred rows a second.
+    assert!(began.elapsed().as_millis() >= 300 + 350, "{:?}", began.elapsed());
+    assert_eq!(bench.verify("it").expect("verifies"), Verdict::Holds);
+    assert!(
+        bench.host().notes("it").concat().contains("paused by the throttle file"),
+        "{:?}",
+        bench.host().notes("it")
+    );
+    let batches = ask(root.path(), "SELECT count(*) FROM cutover_state WHERE key LIKE 'filled:%/%/0%'");
+    assert_eq!(batches, "6");
+}
+
+#[test]
+fn a_broken_throttle_file_is_told_once_and_slows_nothing_down() {
+    let root = root(20);
+    std::fs::write(root.path().join("slower"), "faster = true").expect("it is written");
+    let bench = opened(&with(ROWS, ", throttle = \"slower\", batch = 2"), root.path());
+    bench.apply("it").expect("applies");
+    assert_eq!(
+        bench.host().notes("it"),
+        ["the throttle file is not read: `faster` is none of pause, rows-per-second, batch, hold-ms"]
+    );
+    assert!(
+        plan_error(&with(ROWS, ", throttle = \"../slower\"")).contains("`../slower` is not a path inside the root")
+    );
+}
+
+fn plan_error(with: &str) -> String {
+    Fixture::new(plan(&[("it", "backfill", with)])).try_compile().expect_err("it is refused").to_string()
+}
+
+#[test]
+fn a_writer_beside_gets_its_turn_between_batches() {
+    let root = root(4000);
+    let conn = rusqlite::Connection::open(root.path().join("brain.db")).expect("opens");
+    conn.pragma_update(None, "journal_mode", "wal").expect("it takes a write-ahead log");
+    conn.busy_timeout(std::time::Duration::from_secs(5)).expect("it waits");
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let seen = std::sync::Arc::clone(&stop);
+    let writer = std::thread::spawn(move || {
+        let mut wrote = 0;
+        while !seen.load(std::sync::atomic::Ordering::Relaxed) {
+            conn.execute("UPDATE conversations SET status = 'busy' WHERE conversation_id = 'c1'", [])
+                .expect("it writes");
+            wrote += 1;
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        wrote
+    });
+    let bench = opened(&with(ROWS, ""), root.path());
+    bench.apply("it").expect("applies");
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(writer.join().expect("no write of it failed") > 0);
+    assert_eq!(bench.verify("it").expect("verifies"), Verdict::Holds);
+}

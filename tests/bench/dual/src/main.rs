@@ -1,0 +1,62 @@
+//! `dual [--rounds N] [--place DIR] [--only PART]` measures, in one run, what a dual schema costs: writes to both
+//! schemas, reads that fall back, WAL against DELETE journal, and the backfill beside one INSERT…SELECT. Beside each
+//! figure is the seed's own. README.md of the benchmark says how to read it.
+
+mod backfill;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Whatever stands in the way of measuring.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// What is asked for.
+#[derive(Debug)]
+struct Asked {
+    rounds: usize,
+    place: PathBuf,
+    only: Option<String>,
+}
+
+fn main() -> ExitCode {
+    match asked().and_then(|asked| measure(&asked)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dual: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn asked() -> Result<Asked> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(3).unwrap_or(Path::new("."));
+    let mut asked = Asked { rounds: 5, place: repository.join("target/bench/dual"), only: None };
+    let mut args = std::env::args().skip(1);
+    while let Some(option) = args.next() {
+        let mut value = || args.next().ok_or(format!("{option} needs a value"));
+        match option.as_str() {
+            "--rounds" => asked.rounds = value()?.parse::<usize>()?.max(1),
+            "--place" => asked.place = value()?.into(),
+            "--only" => asked.only = Some(value()?),
+            _ => return Err("usage: dual [--rounds N] [--place DIR] [--only write|read|journal|backfill]".into()),
+        }
+    }
+    Ok(asked)
+}
+
+fn measure(asked: &Asked) -> Result<()> {
+    std::fs::create_dir_all(&asked.place)?;
+    let parts: [(&str, fn(&Asked) -> Result<()>); 1] = [("backfill", backfill::measure)];
+    for (name, part) in parts.into_iter().filter(|(name, _)| asked.only.as_deref().is_none_or(|only| only == *name)) {
+        println!("\n## {name}\n");
+        part(asked)?;
+    }
+    Ok(())
+}
+
+/// The middle one.
+fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
