@@ -13,6 +13,7 @@ mod columns;
 mod cutover;
 mod declared;
 mod done;
+mod expand;
 mod export;
 mod identity;
 mod indexes;

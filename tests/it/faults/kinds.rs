@@ -159,6 +159,7 @@ impl Row {
             "sqlite.check" => on_app("tables = { orders = [\"id\"] }, integrity = true"),
             "sqlite.columns" => on_app("table = \"colours\", add = [\"shade TEXT DEFAULT 'dark'\", \"n INTEGER\"]"),
             "sqlite.cutover" => on_app("mapping = \"colours.toml\", to = \"prefer-new\""),
+            "sqlite.expand" => on_app("mapping = \"tints.toml\", up = \"tints.sql\""),
             "sqlite.export" => on_app("into = \"kept/k.sql\""),
             "sqlite.indexes" => on_app("create = [\"CREATE INDEX by_name ON colours(name)\"]"),
             "sqlite.parity" => on_app("mapping = \"colours.toml\""),

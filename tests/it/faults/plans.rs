@@ -67,6 +67,12 @@ const OTHER: &[(&str, &str)] = &[
         "large.sql",
         "CREATE TABLE more_filler AS SELECT * FROM filler;\nUPDATE filler SET x = x || 'y';\nCREATE INDEX i ON filler(x);\n",
     ),
+    (
+        "tints.toml",
+        "[[table]]\nname = \"tints\"\nold = \"colours\"\nnew = \"tints\"\nkey = [{ old = \"id\", new = \"id\" }]\n\
+         [table.forth]\nlabel = \"old.name\"\n[table.back]\nname = \"new.label\"\n",
+    ),
+    ("tints.sql", "CREATE TABLE tints (id INTEGER PRIMARY KEY AUTOINCREMENT, label TEXT NOT NULL);\n"),
     ("large.down.sql", "DROP INDEX i;\nUPDATE filler SET x = substr(x, 1, 4000);\nDROP TABLE more_filler;\n"),
 ];
 

@@ -21,9 +21,9 @@ pub(crate) use index_state::{
 };
 pub(crate) use mark::{Mark, Still};
 pub(crate) use memory::{AddedColumn, Declarations, Declared, add_sql, added_column, check_index_syntax};
-pub(crate) use statements::{Kind, Statement, from_config};
+pub(crate) use statements::{Kind, Statement, from_config, from_script};
 pub(crate) use table::Table;
-pub(crate) use text::same_name;
+pub(crate) use text::{same_name, unquoted};
 
 use cutover_core::{StepError, closest};
 use rusqlite::{Connection, OptionalExtension as _};

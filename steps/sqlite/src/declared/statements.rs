@@ -92,6 +92,15 @@ pub(crate) fn from_config(
     Ok(statements)
 }
 
+/// The statements of the script that `field` names.
+pub(crate) fn from_script(cx: &BuildContext<'_>, field: &str, path: &str) -> Result<Vec<Statement>, BuildError> {
+    let statements = parse(field, &cx.read_text(field, path)?)?;
+    if statements.is_empty() {
+        return Err(BuildError::at(field, "the script declares nothing").with_help("add a CREATE statement to it"));
+    }
+    Ok(statements)
+}
+
 fn parse(field: &str, text: &str) -> Result<Vec<Statement>, BuildError> {
     let mut all = Vec::new();
     let mut first = None;

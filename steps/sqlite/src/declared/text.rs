@@ -12,7 +12,7 @@ pub(super) fn normal(token: &str) -> String {
 }
 
 /// A name without its quotes, spelled as written.
-pub(super) fn unquoted(token: &str) -> String {
+pub(crate) fn unquoted(token: &str) -> String {
     let inner = || token.get(1..token.len().saturating_sub(1)).unwrap_or_default();
     match token.as_bytes().first() {
         Some(b'"') => inner().replace("\"\"", "\""),

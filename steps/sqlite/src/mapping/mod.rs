@@ -35,6 +35,7 @@
 
 mod expression;
 pub(crate) mod names;
+pub(crate) mod over;
 mod range;
 mod read;
 mod read_pair;
@@ -141,6 +142,12 @@ impl Mapping {
     pub(crate) fn pair(&self, name: &str) -> Option<&Pair> {
         self.pairs.iter().find(|pair| pair.name == name)
     }
+}
+
+/// A mapping of this text.
+#[cfg(test)]
+pub(crate) fn read_text(path: &str, text: &str) -> Result<Mapping, BuildError> {
+    read::mapping("mapping", path, text)
 }
 
 #[cfg(test)]

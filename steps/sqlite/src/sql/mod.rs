@@ -11,6 +11,7 @@ mod statements;
 mod tokens;
 
 pub use bind::{bind_vars, sql_value};
+pub(crate) use cutover_core::sql::spans;
 pub use cutover_core::sql::tokens;
 pub(crate) use literal::write_literal;
 pub(crate) use statements::trigger_table;

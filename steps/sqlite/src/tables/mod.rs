@@ -17,7 +17,7 @@ use crate::SqliteTarget;
 use crate::declared::{self, Declarations, Declared, INDEX_REMEDY, IndexState, Mark, Statement, Table};
 use crate::done;
 use crate::sql::sqlite_error;
-use undo::undo;
+pub(crate) use undo::undo;
 
 /// Makes tables.
 #[derive(Debug, Clone)]
@@ -41,7 +41,7 @@ pub(crate) struct TablesConfig {
 
 /// What apply made.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Made {
+pub(crate) struct Made {
     tables: Vec<Mark>,
     indexes: Vec<Mark>,
 }
@@ -118,14 +118,7 @@ fn title(declared: &Declared, name: &str) -> String {
 #[async_trait]
 impl MigrationStep for Tables {
     fn describe(&self) -> Vec<Change> {
-        let line = |(statement, declared): &(Statement, Declared)| {
-            let detail = match declared {
-                Declared::Table(table) => format!("columns {}", table.list()),
-                Declared::Index(index) => index.definition(),
-            };
-            Change::new(Action::Create, title(declared, &statement.name)).with_detail(detail)
-        };
-        self.declared.0.iter().map(line).collect()
+        changes(&self.declared)
     }
 
     fn uses(&self) -> Vec<Use> {
@@ -162,7 +155,7 @@ impl MigrationStep for Tables {
     async fn lint_on(&self, cx: &StepContext) -> Result<Option<Vec<Finding>>, StepError> {
         let target = cx.target::<SqliteTarget>(&self.target)?;
         let declared = self.declared.clone();
-        target.followed(cx, move |conn| make(conn, &declared)).await
+        target.followed(cx, move |conn| receipt(conn, &declared)).await
     }
 
     async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {
@@ -171,7 +164,7 @@ impl MigrationStep for Tables {
             return Ok(Applied::AlreadyApplied(receipt));
         }
         let declared = self.declared.clone();
-        target.change(cx, move |conn| make(conn, &declared)).await.map(Applied::Changed)
+        target.change(cx, move |conn| receipt(conn, &declared)).await.map(Applied::Changed)
     }
 
     async fn verify(&self, cx: &StepContext) -> Result<Verdict, StepError> {
@@ -206,7 +199,25 @@ impl MigrationStep for Tables {
     }
 }
 
-fn make(conn: &Connection, declared: &Declarations) -> Result<Receipt, StepError> {
+fn receipt(conn: &Connection, declared: &Declarations) -> Result<Receipt, StepError> {
+    let (made, notes) = make(conn, declared)?;
+    Ok(Receipt { notes, ..Receipt::of(&made)? })
+}
+
+/// What is declared, as lines of a plan.
+pub(crate) fn changes(declared: &Declarations) -> Vec<Change> {
+    let line = |(statement, declared): &(Statement, Declared)| {
+        let detail = match declared {
+            Declared::Table(table) => format!("columns {}", table.list()),
+            Declared::Index(index) => index.definition(),
+        };
+        Change::new(Action::Create, title(declared, &statement.name)).with_detail(detail)
+    };
+    declared.0.iter().map(line).collect()
+}
+
+/// Makes what is declared and not there; what was made, and a line for what was there before.
+pub(crate) fn make(conn: &Connection, declared: &Declarations) -> Result<(Made, Vec<String>), StepError> {
     let mut made = Made::default();
     let mut notes = Vec::new();
     for (statement, one) in &declared.0 {
@@ -224,5 +235,5 @@ fn make(conn: &Connection, declared: &Declarations) -> Result<Receipt, StepError
             }
         }
     }
-    Ok(Receipt { notes, ..Receipt::of(&made)? })
+    Ok((made, notes))
 }

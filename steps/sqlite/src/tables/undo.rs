@@ -13,7 +13,7 @@ use crate::declared::{self, Index, Still, same_name};
 use crate::sql::{quote_ident, sqlite_error};
 
 /// Drops what is still as the step made it; the rest stays, and is told.
-pub(super) fn undo(cx: &StepContext, conn: &Connection, made: &Made) -> Result<(), StepError> {
+pub(crate) fn undo(cx: &StepContext, conn: &Connection, made: &Made) -> Result<(), StepError> {
     let (mut ours, mut kept) = (Vec::new(), Vec::new());
     for table in made.tables.iter().rev() {
         match table.table(conn)? {

@@ -136,3 +136,46 @@ fn an_export_keeps_the_contract() {
         .leaves("backups")
         .check();
 }
+
+const MAPPING: &str = r#"
+name = "talk"
+[[table]]
+name = "turns"
+old = "messages"
+new = "turns"
+key = [{ old = "id", new = "id" }]
+[table.forth]
+body = "old.content"
+place = "old.turn"
+[table.back]
+conversation_id = "parent.code"
+turn = "new.place"
+content = "new.body"
+[table.parent]
+new = "talks"
+id = "id"
+refers = "talk"
+key = { code = "old.conversation_id" }
+"#;
+
+const TALKS: &str = "CREATE TABLE talks (id INTEGER PRIMARY KEY AUTOINCREMENT, code TEXT NOT NULL UNIQUE);
+CREATE TABLE turns (id INTEGER PRIMARY KEY AUTOINCREMENT, talk INTEGER NOT NULL REFERENCES talks(id) ON DELETE CASCADE, body TEXT NOT NULL, place INTEGER NOT NULL);";
+
+#[test]
+fn an_expansion_keeps_the_contract() {
+    check_of("expand", r#"{ mapping = "talk.toml", up = "talks.sql" }"#)
+        .file("talk.toml", MAPPING)
+        .file("talks.sql", TALKS)
+        .sabotage(|root| sql(root, "DROP TRIGGER _cutover_turns_new_after_insert"))
+        .foreign(
+            |root| {
+                sql(root, "INSERT INTO talks (code) VALUES ('c2'); INSERT INTO turns (talk, body, place) VALUES (1, 'new words', 77);
+                    UPDATE messages SET content = 'other' WHERE id = 3");
+            },
+            |root| {
+                assert_eq!(ask(root, "SELECT conversation_id || content FROM messages WHERE turn = 77"), "c2new words");
+                assert_eq!(ask(root, "SELECT count(*) FROM sqlite_master WHERE name LIKE '\\_cutover\\_%' ESCAPE '\\'"), "0");
+            },
+        )
+        .check();
+}

@@ -1,0 +1,39 @@
+//! The tables that the triggers of a mapping need beside the user's: the guard against loops, the quarantine, and for
+//! each pair a place for keys that a statement may take away without any trigger seeing it.
+
+use crate::mapping::Pair;
+use crate::mapping::names::{GUARD, PREFIX, QUARANTINE, STAGE};
+use crate::mapping::stage;
+
+/// Keys of rows that a statement may have taken away: REPLACE over a unique key fires no delete trigger.
+pub(super) fn gone(pair: &Pair) -> String {
+    format!("{PREFIX}gone_{}", pair.name)
+}
+
+/// The statements that make what all pairs share, where it is not there yet.
+pub(super) fn shared() -> Vec<(&'static str, String)> {
+    vec![
+        (
+            GUARD,
+            format!(
+                "CREATE TABLE {GUARD} (\n  id INTEGER PRIMARY KEY CHECK (id = 1),\n  origin TEXT\n);\n\
+                 INSERT INTO {GUARD} (id, origin) VALUES (1, NULL);"
+            ),
+        ),
+        (
+            QUARANTINE,
+            format!(
+                "CREATE TABLE {QUARANTINE} (\n  pair TEXT NOT NULL,\n  side TEXT NOT NULL,\n  key TEXT NOT NULL,\n  \
+                 reason TEXT NOT NULL,\n  shown INTEGER NOT NULL,\n  row TEXT NOT NULL,\n  at TEXT NOT NULL,\n  \
+                 PRIMARY KEY (pair, side, key)\n) WITHOUT ROWID;"
+            ),
+        ),
+        (STAGE, format!("{};", stage::create_sql())),
+    ]
+}
+
+/// The statement that makes the table of [`gone`].
+pub(super) fn gone_sql(pair: &Pair) -> String {
+    let keys: Vec<String> = (0..pair.key.len()).map(|at| format!("k{at}")).collect();
+    format!("CREATE TABLE \"{}\" (side TEXT NOT NULL, {});", gone(pair), keys.join(", "))
+}

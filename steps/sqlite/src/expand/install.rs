@@ -1,0 +1,201 @@
+//! Making and taking away what `sqlite.expand` adds beside the new tables.
+
+use cutover_core::{StepContext, StepError};
+use rusqlite::{Connection, OptionalExtension as _};
+use serde::{Deserialize, Serialize};
+
+use crate::aside;
+use crate::mapping::names::{GUARD, PREFIX, QUARANTINE};
+use crate::mapping::{Mapping, stage};
+use crate::sequence;
+use crate::sql::{normalised, quote_ident, sqlite_error};
+use crate::target::bookkeeping::has_table;
+
+use super::helpers;
+use super::triggers::{self, Trigger};
+use super::weave::{Side, Weave};
+
+/// What was made beside the new tables; kept in the receipt.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Installed {
+    /// Triggers by name.
+    pub(crate) triggers: Vec<String>,
+    /// Tables of one pair, and indexes on the user's tables.
+    pub(crate) tables: Vec<String>,
+    pub(crate) indexes: Vec<String>,
+}
+
+/// Everything that the mapping needs, in the caller's transaction.
+pub(crate) fn install(conn: &Connection, weaves: &[Weave]) -> Result<Installed, StepError> {
+    let mut made = Installed::default();
+    let run =
+        |sql: &str, name: &str| conn.execute_batch(sql).map_err(|e| sqlite_error(e, &format!("while making `{name}`")));
+    for (name, sql) in helpers::shared() {
+        if !has_table(conn, name)? {
+            run(&sql, name)?;
+        }
+    }
+    for weave in weaves {
+        let gone = helpers::gone(&weave.pair);
+        run(&helpers::gone_sql(&weave.pair), &gone)?;
+        made.tables.push(gone);
+        made.indexes.extend(index_children(conn, weave)?);
+        seed(conn, weave)?;
+        for trigger in triggers::of(weave) {
+            run(&trigger.sql, &trigger.name)?;
+            made.triggers.push(trigger.name);
+        }
+    }
+    weaves.iter().try_for_each(|weave| compile(conn, weave))?;
+    Ok(made)
+}
+
+/// Children are looked for by their parent.
+fn index_children(conn: &Connection, weave: &Weave) -> Result<Option<String>, StepError> {
+    let Some(parent) = &weave.pair.parent else { return Ok(None) };
+    let doing = "while looking for an index";
+    let there = conn
+        .prepare_cached(
+            "SELECT 1 FROM pragma_index_list(?1) AS l, pragma_index_xinfo(l.name) AS x
+             WHERE NOT l.partial AND x.seqno = 0 AND x.name = ?2 COLLATE NOCASE",
+        )
+        .and_then(|mut s| s.exists([&weave.new.name, &parent.refers]))
+        .map_err(|e| sqlite_error(e, doing))?;
+    if there {
+        return Ok(None);
+    }
+    let name = format!("{PREFIX}{}_children", weave.pair.name);
+    let sql =
+        format!("CREATE INDEX {} ON {}({})", quote_ident(&name), weave.table(Side::New), quote_ident(&parent.refers));
+    conn.execute_batch(&sql).map_err(|e| sqlite_error(e, doing))?;
+    Ok(Some(name))
+}
+
+/// New ids go on above the old ones: else a new row would take the id of an old one that is not there yet.
+fn seed(conn: &Connection, weave: &Weave) -> Result<(), StepError> {
+    let [key] = &weave.pair.key[..] else { return Ok(()) };
+    let is_rowid = weave.new.rowid.as_deref().is_some_and(|id| id.eq_ignore_ascii_case(&key.new));
+    if !is_rowid || !weave.new.autoincrement {
+        return Ok(());
+    }
+    let query = format!("SELECT max({}) FROM {}", quote_ident(&key.old), weave.table(Side::Old));
+    let failed = |e| sqlite_error(e, "while reading the highest old id");
+    let highest: rusqlite::types::Value = conn.query_row(&query, [], |row| row.get(0)).map_err(failed)?;
+    let highest = if let rusqlite::types::Value::Integer(id) = highest { id } else { 0 };
+    let counter = sequence::current(conn, &weave.old.name)?.unwrap_or(0).max(highest);
+    let failed = |e| sqlite_error(e, "while seeding the new ids");
+    let changed = conn
+        .execute(
+            "UPDATE sqlite_sequence SET seq = max(seq, ?2) WHERE name = ?1 COLLATE NOCASE",
+            rusqlite::params![weave.new.name, counter],
+        )
+        .map_err(failed)?;
+    if changed == 0 {
+        let insert = "INSERT INTO sqlite_sequence (name, seq) VALUES (?1, ?2)";
+        conn.execute(insert, rusqlite::params![weave.new.name, counter]).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// SQLite looks into a trigger only when it fires: each is compiled once, so that a wrong expression is told now.
+fn compile(conn: &Connection, weave: &Weave) -> Result<(), StepError> {
+    let mut tables =
+        vec![(weave.table(Side::Old), weave.keys(Side::Old)), (weave.table(Side::New), weave.keys(Side::New))];
+    if let (Some(parent), Some(shape)) = (&weave.pair.parent, &weave.parent) {
+        tables.push((shape.ident(), vec![quote_ident(&parent.id)]));
+    }
+    for (table, keys) in tables {
+        let set = keys.iter().map(|k| format!("{k} = {k}")).collect::<Vec<_>>().join(", ");
+        for sql in [
+            format!("EXPLAIN INSERT INTO {table} DEFAULT VALUES"),
+            format!("EXPLAIN UPDATE {table} SET {set}"),
+            format!("EXPLAIN DELETE FROM {table}"),
+        ] {
+            conn.prepare(&sql).map_err(|e| {
+                let doing = format!("table `{}` of the mapping, on {table}", weave.pair.name);
+                StepError::conflict(format!("{doing}: {}", crate::sql::message(&e))).with_help(
+                    "mend the expression in the mapping: it speaks of a column that is not there, or cannot be read",
+                )
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// What differs from what would be made now: a line for each trigger or table that is missing or another one.
+pub(crate) fn differences(conn: &Connection, weaves: &[Weave]) -> Result<(usize, Vec<String>), StepError> {
+    let mut lines = Vec::new();
+    let mut all = 0;
+    for name in [GUARD, QUARANTINE].into_iter().map(str::to_owned).chain(weaves.iter().map(|w| helpers::gone(&w.pair)))
+    {
+        all += 1;
+        if !has_table(conn, &name)? {
+            lines.push(format!("table {name}: missing"));
+        }
+    }
+    for Trigger { name, sql } in weaves.iter().flat_map(triggers::of) {
+        all += 1;
+        match trigger_sql(conn, &name)? {
+            None => lines.push(format!("trigger {name}: missing")),
+            Some(found) if normalised(&found) != normalised(&sql) => {
+                lines.push(format!("trigger {name}: it is not as it was made"));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok((all, lines))
+}
+
+/// A guard that is set outside of any statement: nothing would be shown on the other side.
+pub(crate) fn stuck(conn: &Connection) -> Result<Option<String>, StepError> {
+    if !has_table(conn, GUARD)? {
+        return Ok(None);
+    }
+    let origin: Option<Option<String>> = conn
+        .query_row(&format!("SELECT origin FROM {GUARD}"), [], |row| row.get(0))
+        .optional()
+        .map_err(|e| sqlite_error(e, "while reading the guard"))?;
+    Ok(match origin {
+        Some(None) => None,
+        Some(Some(origin)) => Some(format!("the guard is held by `{origin}`: no write is shown on the other side")),
+        None => Some("the guard has no row: no write is shown on the other side".to_owned()),
+    })
+}
+
+fn trigger_sql(conn: &Connection, name: &str) -> Result<Option<String>, StepError> {
+    conn.prepare_cached("SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = ?1 COLLATE NOCASE")
+        .and_then(|mut s| s.query_row([name], |row| row.get(0)).optional())
+        .map_err(|e| sqlite_error(e, "while reading the triggers"))
+}
+
+/// Takes it all away again. What the quarantine holds is set aside first.
+pub(crate) fn remove(
+    cx: &StepContext,
+    conn: &Connection,
+    mapping: &Mapping,
+    made: &Installed,
+) -> Result<(), StepError> {
+    let drop = |kind: &str, name: &str| {
+        conn.execute_batch(&format!("DROP {kind} IF EXISTS {}", quote_ident(name)))
+            .map_err(|e| sqlite_error(e, &format!("while dropping `{name}`")))
+    };
+    made.triggers.iter().try_for_each(|name| drop("TRIGGER", name))?;
+    made.indexes.iter().try_for_each(|name| drop("INDEX", name))?;
+    made.tables.iter().try_for_each(|name| drop("TABLE", name))?;
+    if has_table(conn, QUARANTINE)? {
+        let line = aside::table(cx, conn, QUARANTINE, false)?;
+        line.iter().for_each(|line| cx.note(line));
+        for pair in &mapping.pairs {
+            conn.execute(&format!("DELETE FROM {QUARANTINE} WHERE pair = ?1"), [&pair.name])
+                .map_err(|e| sqlite_error(e, "while clearing the quarantine"))?;
+        }
+    }
+    stage::set(conn, &mapping.name, stage::Stage::OldOnly, cx.info(), cx.now())?;
+    stage::drop_empty(conn)?;
+    // The last mapping takes along what all of them share.
+    if !has_table(conn, crate::mapping::names::STAGE)? {
+        drop("TABLE", GUARD)?;
+        drop("TABLE", QUARANTINE)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! The step kind `sqlite.expand`: new tables beside the old ones, and triggers that show each side's rows on the other.
+//!
+//! Owns the step: what it says of itself, what it makes in its one transaction, and what it takes away again. What the
+//! triggers do is `triggers`'s and `parents`'s, what keeps tables from being kept in step is `check`'s.
+//!
+//! Old programs go on as before: the triggers are on tables, so `last_insert_rowid()`, `changes()`, RETURNING and upserts
+//! are what they were. What a trigger cannot show on the other side is never refused; it goes into the quarantine.
+
+use cutover_core::{
+    Action, Applied, BuildContext, BuildError, Change, Layer, MigrationStep, Receipt, Standing, StepContext, StepError,
+    StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
+};
+use rusqlite::Connection;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+mod check;
+mod helpers;
+mod install;
+#[allow(dead_code, reason = "the steps that compare both sides come next")]
+mod normal;
+mod parents;
+mod put;
+mod shape;
+mod triggers;
+mod weave;
+
+#[cfg(test)]
+mod tests;
+
+use crate::SqliteTarget;
+use crate::declared::{self, Declarations};
+use crate::done;
+use crate::mapping::Mapping;
+use crate::mapping::stage::{self, Stage};
+use crate::tables;
+use install::Installed;
+
+/// Keeps an old and a new schema in step.
+#[derive(Debug, Clone)]
+pub(crate) struct Expand {
+    target: String,
+    mapping: Mapping,
+    tables: Option<Declarations>,
+}
+
+/// The `with` table of `sqlite.expand`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExpandConfig {
+    /// The mapping: a TOML file that says which tables show the same rows, relative to the plan file.
+    mapping: String,
+    /// A file of CREATE TABLE and CREATE INDEX statements: the new tables, relative to the plan file. Tables that are there
+    /// as declared are kept.
+    #[serde(default)]
+    up: Option<String>,
+}
+
+/// What apply made.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Made {
+    #[serde(default)]
+    tables: tables::Made,
+    #[serde(default)]
+    installed: Installed,
+}
+
+register_step!(Expand);
+
+impl StepKind for Expand {
+    const KIND: &'static str = "sqlite.expand";
+    const SUMMARY: &'static str = "make new tables and keep them in step with the old ones by triggers both ways";
+    const LAYERS: &'static [Layer] = &[Layer::Storage];
+    const EXAMPLE: &'static str = "id = \"expand\"\nuse = \"sqlite.expand\"\ntarget = \"app\"\nwith = { mapping = \"mapping.toml\", up = \"sql/new.sql\" }\n";
+    const FAULTS: Faults = crate::target::CHANGED;
+    type Config = ExpandConfig;
+
+    fn build(config: ExpandConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
+        let target = cx.target_of("sqlite")?;
+        let mapping = Mapping::load("mapping", &config.mapping, cx)?;
+        let tables = match &config.up {
+            Some(path) => Some(Declarations::of(declared::from_script(cx, "up", path)?)?),
+            None => None,
+        };
+        Ok(Self { target, mapping, tables })
+    }
+}
+
+#[async_trait]
+impl MigrationStep for Expand {
+    fn describe(&self) -> Vec<Change> {
+        let mut changes = self.tables.as_ref().map(tables::changes).unwrap_or_default();
+        for pair in &self.mapping.pairs {
+            let parent = pair.parent.as_ref().map(|p| format!(", grouped under {}", p.new)).unwrap_or_default();
+            changes.push(
+                Change::new(Action::Create, format!("triggers {} ⇄ {}", pair.old, pair.new))
+                    .with_detail(format!("{}{parent}", pair.name)),
+            );
+        }
+        changes.push(Change::new(Action::Create, format!("stage of {}", self.mapping.name)).with_detail("dual-write"));
+        changes
+    }
+
+    fn uses(&self) -> Vec<Use> {
+        vec![Use::write(&self.target)]
+    }
+
+    fn transactional(&self) -> Option<&str> {
+        Some(&self.target)
+    }
+
+    async fn inspect(&self, cx: &StepContext) -> Result<Standing, StepError> {
+        let target = cx.target::<SqliteTarget>(&self.target)?;
+        let ours = target.done(cx).await?.is_some();
+        let this = self.clone();
+        target.read(cx, move |conn| this.standing(conn, ours)).await
+    }
+
+    async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {
+        let target = cx.target::<SqliteTarget>(&self.target)?;
+        if let Some(receipt) = target.done(cx).await? {
+            return Ok(Applied::AlreadyApplied(receipt));
+        }
+        let (this, inner) = (self.clone(), cx.clone());
+        target.change(cx, move |conn| this.make(conn, &inner)).await.map(Applied::Changed)
+    }
+
+    async fn verify(&self, cx: &StepContext) -> Result<Verdict, StepError> {
+        let this = self.clone();
+        let lines = cx.target::<SqliteTarget>(&self.target)?.read(cx, move |conn| this.missing(conn)).await?;
+        Ok(done::verdict(lines))
+    }
+
+    async fn rollback(&self, cx: &StepContext, receipt: Option<&Receipt>) -> Result<(), StepError> {
+        let target = cx.target::<SqliteTarget>(&self.target)?;
+        let Some(receipt) = target.to_undo(cx, receipt).await? else { return Ok(()) };
+        let made: Made = done::body(&receipt)?;
+        let (this, inner) = (self.clone(), cx.clone());
+        target
+            .reverse(cx, move |conn| {
+                install::remove(&inner, conn, &this.mapping, &made.installed)?;
+                tables::undo(&inner, conn, &made.tables)
+            })
+            .await
+    }
+}
+
+impl Expand {
+    fn standing(&self, conn: &Connection, ours: bool) -> Result<Standing, StepError> {
+        let at = stage::read(conn, &self.mapping.name)?;
+        if at == Stage::OldOnly && !ours {
+            let there = self.mapping.pairs.iter().map(|pair| declared::object(conn, &pair.old));
+            for (pair, found) in self.mapping.pairs.iter().zip(there) {
+                if found?.is_none() {
+                    let error = declared::no_such_table(conn, &pair.old)?;
+                    let help = error.help().unwrap_or_default().to_owned();
+                    return Ok(Standing::Conflict(format!("{error}; {help}")));
+                }
+            }
+            return Ok(Standing::Pending);
+        }
+        let missing = self.missing(conn)?;
+        Ok(if missing.is_empty() { Standing::Applied } else { Standing::Partial(missing.join("; ")) })
+    }
+
+    fn make(&self, conn: &Connection, cx: &StepContext) -> Result<Receipt, StepError> {
+        let mut made = Made::default();
+        let mut notes = Vec::new();
+        if let Some(declared) = &self.tables {
+            (made.tables, notes) = tables::make(conn, declared)?;
+        }
+        let weaves = check::weaves(conn, &self.mapping)?;
+        weaves.iter().try_for_each(|weave| check::empty(conn, weave))?;
+        made.installed = install::install(conn, &weaves)?;
+        stage::set(conn, &self.mapping.name, Stage::DualWrite, cx.info(), cx.now())?;
+        Ok(Receipt { notes, ..Receipt::of(&made)? })
+    }
+
+    /// What is not as it was made. When a later step has moved the stage on, it may have taken the old tables away.
+    fn missing(&self, conn: &Connection) -> Result<Vec<String>, StepError> {
+        match stage::read(conn, &self.mapping.name)? {
+            Stage::OldOnly => Ok(vec![format!("mapping {}: expected stage dual-write, found none", self.mapping.name)]),
+            Stage::Contracted => Ok(Vec::new()),
+            Stage::DualWrite | Stage::PreferNew | Stage::NewOnly => {
+                let weaves = match check::weaves(conn, &self.mapping) {
+                    Ok(weaves) => weaves,
+                    Err(error) => return Ok(vec![error.to_string()]),
+                };
+                let (_, mut lines) = install::differences(conn, &weaves)?;
+                lines.extend(install::stuck(conn)?);
+                Ok(lines)
+            }
+        }
+    }
+}

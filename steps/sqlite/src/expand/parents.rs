@@ -1,0 +1,204 @@
+//! The triggers on the table of parents: what happens to a parent shows in the old rows of all its children.
+
+use crate::mapping::Parent;
+use crate::mapping::names::QUARANTINE;
+use crate::mapping::over::{self, Row};
+use crate::sql::{quote_ident, quote_text};
+
+use super::put::{differ, guarded};
+use super::shape::Shape;
+use super::triggers::{Trigger, trigger};
+use super::weave::{ROW, Side, Weave};
+
+/// Why a new row is in the quarantine that refers to no parent.
+const ORPHAN: &str = "its parent is gone";
+
+/// The triggers; none without parents.
+pub(super) fn of(weave: &Weave) -> Vec<Trigger> {
+    let (Some(parent), Some(shape)) = (&weave.pair.parent, &weave.parent) else { return Vec::new() };
+    let on = Parents { weave, parent, shape };
+    let mut all = on.before();
+    all.extend([on.after_insert(), on.after_update(), on.after_delete()]);
+    all
+}
+
+struct Parents<'w> {
+    weave: &'w Weave,
+    parent: &'w Parent,
+    shape: &'w Shape,
+}
+
+impl Parents<'_> {
+    fn make(&self, event: &str, condition: Option<&str>, body: &[String]) -> Trigger {
+        trigger(self.weave, (&self.shape.ident(), "parent"), event, condition, body)
+    }
+
+    /// `child.refers = row.id`.
+    fn child_of(&self, child: &str, row: &str) -> String {
+        format!("{child}.{} = {row}.{}", quote_ident(&self.parent.refers), quote_ident(&self.parent.id))
+    }
+
+    /// Parents that REPLACE would take away.
+    fn before(&self) -> Vec<Trigger> {
+        let (table, id) = (self.shape.ident(), quote_ident(&self.parent.id));
+        let each = |updated: bool| {
+            let uniques = self.shape.other_uniques([self.parent.id.as_str()].into_iter());
+            let foreseen = uniques.filter_map(|unique| {
+                let terms = unique.columns.as_ref()?.iter().map(|(name, collation)| {
+                    let name = quote_ident(name);
+                    format!("t.{name} = NEW.{name} COLLATE {}", quote_ident(collation))
+                });
+                let mut terms = terms.collect::<Vec<_>>().join(" AND ");
+                if updated {
+                    terms = format!("{terms} AND t.{id} <> OLD.{id}");
+                }
+                let from = match &unique.filter {
+                    Some(filter) => format!("(SELECT * FROM {table} WHERE {filter})"),
+                    None => table.clone(),
+                };
+                let gone = self.weave.gone();
+                Some(format!("INSERT INTO {gone} (side, k0) SELECT 'lost', t.{id} FROM {from} AS t WHERE {terms}"))
+            });
+            foreseen.collect::<Vec<_>>()
+        };
+        let events = [("BEFORE INSERT", each(false)), ("BEFORE UPDATE", each(true))];
+        let events = events.iter().filter(|(_, foreseen)| !foreseen.is_empty());
+        events.map(|(event, foreseen)| self.make(event, None, foreseen)).collect()
+    }
+
+    /// What became of the children of parents that were replaced.
+    fn sweep(&self) -> Vec<String> {
+        if self.shape.other_uniques([self.parent.id.as_str()].into_iter()).next().is_none() {
+            return Vec::new();
+        }
+        let gone = self.weave.gone();
+        let lost = format!(
+            "(SELECT g.k0 FROM {gone} AS g WHERE g.side = 'lost' AND NOT EXISTS (SELECT 1 FROM {} AS p WHERE p.{} = g.k0))",
+            self.shape.ident(),
+            quote_ident(&self.parent.id)
+        );
+        let mut all = self.orphan(&format!("IN {lost}"), true);
+        all.push(format!("DELETE FROM {gone} WHERE side = 'lost'"));
+        all
+    }
+
+    /// The children whose parent's id is `which` have none any more. Where the schema says that they go with it, they do,
+    /// also for a program that has foreign keys off; else their old rows stay as they were.
+    fn orphan(&self, which: &str, deleted: bool) -> Vec<String> {
+        let weave = self.weave;
+        let (new, old) = (weave.table(Side::New), weave.table(Side::Old));
+        let refers = quote_ident(&self.parent.refers);
+        let cascades = deleted
+            && weave.new.foreign.iter().any(|(column, table, action)| {
+                column.eq_ignore_ascii_case(&self.parent.refers)
+                    && table.eq_ignore_ascii_case(&self.shape.name)
+                    && action.eq_ignore_ascii_case("CASCADE")
+            });
+        let keys = weave.keys(Side::New).iter().map(|k| format!("c.{k}")).collect::<Vec<_>>().join(", ");
+        let text = weave.key_text(Side::New, "c");
+        let pair = quote_text(&weave.pair.name);
+        let children = format!("FROM {new} AS c WHERE c.{refers} {which}");
+        if cascades {
+            return vec![
+                format!(
+                    "DELETE FROM {old} WHERE {} IN (SELECT {keys} {children}) AND {}",
+                    weave.tuple(Side::Old),
+                    weave.mirrored((Side::Old, &old))
+                ),
+                format!(
+                    "DELETE FROM {QUARANTINE} WHERE pair = {pair} AND side = 'new' AND key IN (SELECT {text} {children})"
+                ),
+                format!("DELETE FROM {new} WHERE {refers} {which}"),
+            ];
+        }
+        vec![
+            format!(
+                "DELETE FROM {QUARANTINE} WHERE pair = {pair} AND side = 'new' AND key IN (SELECT {text} {children})"
+            ),
+            format!(
+                "INSERT INTO {QUARANTINE} (pair, side, key, reason, shown, row, at) \
+                 SELECT {pair}, 'new', {text}, {}, EXISTS (SELECT 1 FROM {old} AS there WHERE {} AND {}), {}, \
+                 strftime('%Y-%m-%dT%H:%M:%SZ', 'now') {children}",
+                quote_text(ORPHAN),
+                weave.same_key((Side::Old, "there"), (Side::New, "c")),
+                weave.mirrored((Side::Old, "there")),
+                weave.json(Side::New, "c"),
+            ),
+        ]
+    }
+
+    /// Writes what shows of the parent `NEW` into the old rows of its children. `before` is what the parent was: where it
+    /// is not known, what the old row has.
+    fn show(&self, before: Option<&'static str>) -> Vec<String> {
+        let weave = self.weave;
+        let (new, old) = (weave.table(Side::New), weave.table(Side::Old));
+        // A row that could not follow an earlier change has all of it to catch up.
+        let behind = weave.quarantined(Side::New, (Side::Old, &old));
+        let sets: Vec<String> = weave
+            .pair
+            .back
+            .iter()
+            .map(|column| {
+                let name = quote_ident(&column.name);
+                let now = Weave::speak(&column.sql, ROW, "NEW");
+                let changed = match before {
+                    _ if !over::speaks_of(&column.sql, Row::Parent) => "0".to_owned(),
+                    Some(before) => differ(&Weave::speak(&column.sql, ROW, before), &now),
+                    None => differ(&format!("{old}.{name}"), &now),
+                };
+                format!(
+                    "{name} = (SELECT CASE WHEN {changed} OR {behind} THEN {now} ELSE {old}.{name} END FROM {new} AS {ROW} WHERE {})",
+                    weave.same_key((Side::New, ROW), (Side::Old, &old))
+                )
+            })
+            .collect();
+        if sets.is_empty() {
+            return Vec::new();
+        }
+        let children = self.child_of(ROW, "NEW");
+        let image = weave.image(Side::New, &children, false);
+        let keys = weave.keys(Side::Old).iter().map(|k| format!("i.{k}")).collect::<Vec<_>>().join(", ");
+        vec![format!(
+            "UPDATE {old} SET {} WHERE {} IN (SELECT {keys} FROM {image} AS i WHERE i.why IS NULL) AND {}",
+            sets.join(", "),
+            weave.tuple(Side::Old),
+            weave.mirrored((Side::Old, &old))
+        )]
+    }
+
+    /// Children that waited for their parent, and those that its new values keep from being shown.
+    fn adopt(&self) -> Vec<String> {
+        let weave = self.weave;
+        let children = self.child_of("c", "NEW");
+        let mut all = vec![format!(
+            "DELETE FROM {QUARANTINE} WHERE pair = {} AND side = 'new' AND key IN (SELECT {} FROM {} AS c WHERE {children})",
+            quote_text(&weave.pair.name),
+            weave.key_text(Side::New, "c"),
+            weave.table(Side::New)
+        )];
+        all.extend(weave.put(Side::New, &self.child_of(ROW, "NEW"), true));
+        all
+    }
+
+    fn after_insert(&self) -> Trigger {
+        let mut body = self.sweep();
+        body.extend(self.show(None));
+        body.extend(self.adopt());
+        self.make("AFTER INSERT", None, &guarded(Side::New.name(), body))
+    }
+
+    fn after_update(&self) -> Trigger {
+        let id = quote_ident(&self.parent.id);
+        let mut body = self.sweep();
+        let left = format!("= OLD.{id} AND OLD.{id} IS NOT NEW.{id}");
+        body.extend(self.orphan(&left, false));
+        body.extend(self.show(Some("OLD")));
+        body.extend(self.adopt());
+        self.make("AFTER UPDATE", None, &guarded(Side::New.name(), body))
+    }
+
+    fn after_delete(&self) -> Trigger {
+        let body = self.orphan(&format!("= OLD.{}", quote_ident(&self.parent.id)), true);
+        self.make("AFTER DELETE", None, &guarded(Side::New.name(), body))
+    }
+}

@@ -1,0 +1,346 @@
+//! The traps that break naive dual schemas, one test each.
+
+use super::support::{Consensus, MAPPING, SCHEMA, World};
+
+/// Old rows that were there before the new tables.
+const BEFORE: &str = "INSERT INTO consensus_artifacts (id, spec_id, stage, agent_name, content_json, created_at) VALUES
+  (1, 's1', 'spec-plan', 'claude', '{}', '2025-11-13 10:00:00'), (7, 's1', 'spec-plan', 'gemini', '{}', '2025-11-13 10:00:00');";
+
+#[test]
+fn a_new_row_during_the_backfill_never_takes_the_id_of_an_old_one() {
+    let world = Consensus::over(BEFORE);
+    world.run(
+        "INSERT INTO consensus_runs (spec_id, stage, run_timestamp, consensus_ok) VALUES ('s9', 'spec-plan', 1763028001000, 1);
+         INSERT INTO agent_outputs (run_id, agent_name, content, output_timestamp) VALUES (1, 'new', '{}', 1763028001000)",
+    );
+    assert_eq!(world.list("SELECT id FROM agent_outputs"), "8");
+    assert_eq!(world.list("SELECT id, agent_name FROM consensus_artifacts"), "1|claude\n7|gemini\n8|new");
+}
+
+#[test]
+fn a_new_row_with_the_id_of_an_old_one_that_is_not_there_yet_meets_it() {
+    let world = Consensus::over(BEFORE);
+    world.run("INSERT INTO consensus_runs (id, spec_id, stage, run_timestamp, consensus_ok) VALUES (50, 's9', 'spec-plan', 1763028001000, 1)");
+    let insert = "INTO agent_outputs (id, run_id, agent_name, content, output_timestamp) VALUES (7, 50, 'new', '{}', 1763028001000)";
+    let error = world.conn.execute_batch(&format!("INSERT {insert}")).unwrap_err();
+    assert!(error.to_string().contains("UNIQUE constraint failed: agent_outputs.id"), "{error}");
+    world.run(&format!("INSERT OR IGNORE {insert}"));
+    assert_eq!(world.list("SELECT agent_name FROM agent_outputs WHERE id = 7"), "gemini");
+    world.run(&format!("INSERT OR REPLACE {insert}"));
+    assert_eq!(world.list("SELECT agent_name, spec_id FROM consensus_artifacts WHERE id = 7"), "new|s9");
+}
+
+#[test]
+fn an_id_of_an_old_row_in_quarantine_is_never_overwritten() {
+    let world = Consensus::over(BEFORE);
+    world.old("s1", "spec-plan", "claude", "garbage");
+    assert_eq!(
+        world.list("SELECT pair, side, key, reason, shown FROM _cutover_quarantine"),
+        "outputs|old|8|`output_timestamp` is NULL|0"
+    );
+    assert_eq!(
+        world.list("SELECT row FROM _cutover_quarantine"),
+        r#"{"id":8,"spec_id":"s1","stage":"spec-plan","agent_name":"claude","content_json":"{}","response_text":null,"run_id":null,"created_at":"garbage"}"#
+    );
+    world.run("INSERT INTO consensus_runs (id, spec_id, stage, run_timestamp, consensus_ok) VALUES (50, 's9', 'spec-plan', 1763028001000, 1);
+        INSERT INTO agent_outputs (id, run_id, agent_name, content, output_timestamp) VALUES (8, 50, 'new', '{}', 1763028001000)");
+    assert_eq!(world.list("SELECT agent_name, created_at FROM consensus_artifacts WHERE id = 8"), "claude|garbage");
+    assert_eq!(
+        world.list("SELECT side, reason FROM _cutover_quarantine WHERE side = 'new'"),
+        "new|its key belongs to another row there"
+    );
+    // Each goes alone, and leaves the other.
+    world.run("DELETE FROM agent_outputs WHERE id = 8");
+    assert_eq!(world.list("SELECT count(*) FROM consensus_artifacts WHERE id = 8"), "1");
+    world.run("UPDATE consensus_artifacts SET created_at = '2025-11-13 10:00:00' WHERE id = 8");
+    assert_eq!(world.list("SELECT agent_name FROM agent_outputs WHERE id = 8"), "claude");
+    assert_eq!(world.list("SELECT count(*) FROM _cutover_quarantine"), "0");
+}
+
+#[test]
+fn the_next_new_id_is_above_an_old_row_in_quarantine() {
+    let world = Consensus::open();
+    world.old("s1", "spec-plan", "claude", "0000-00-00 00:00:00");
+    world.run("INSERT INTO consensus_runs (id, spec_id, stage, run_timestamp, consensus_ok) VALUES (50, 's9', 'spec-plan', 1763028001000, 1);
+        INSERT INTO agent_outputs (run_id, agent_name, content, output_timestamp) VALUES (50, 'new', '{}', 1763028001000)");
+    assert_eq!(world.list("SELECT id FROM agent_outputs"), "2");
+    world.in_step();
+}
+
+#[test]
+fn the_statements_own_conflict_clause_neither_loops_nor_diverges() {
+    for recursive in ["ON", "OFF"] {
+        for keys in ["ON", "OFF"] {
+            for clause in ["", "OR ABORT", "OR FAIL", "OR IGNORE", "OR REPLACE", "OR ROLLBACK"] {
+                let world = Consensus::open();
+                world.run(&format!("PRAGMA recursive_triggers = {recursive}; PRAGMA foreign_keys = {keys}"));
+                world.old("s1", "spec-plan", "claude", "2025-11-13 10:00:00");
+                let row = "(1, 's2', 'spec-tasks', 'gemini', '[]', '2025-11-13 10:00:01')";
+                let _ = world.conn.execute_batch(&format!(
+                    "INSERT {clause} INTO consensus_artifacts (id, spec_id, stage, agent_name, content_json, created_at) VALUES {row}"
+                ));
+                world.in_step();
+                let _ = world.conn.execute_batch(&format!("UPDATE {clause} agent_outputs SET agent_name = NULL"));
+                world.in_step();
+                world.run(&format!("UPDATE {clause} agent_outputs SET agent_name = 'x', id = 9"));
+                assert_eq!(world.list("SELECT id, agent_name FROM consensus_artifacts"), "9|x", "{recursive} {clause}");
+                world.in_step();
+            }
+        }
+    }
+}
+
+const UNIQUE: &str = "CREATE TABLE o (id INTEGER PRIMARY KEY AUTOINCREMENT, u TEXT UNIQUE COLLATE NOCASE, v TEXT);
+    CREATE TABLE n (id INTEGER PRIMARY KEY AUTOINCREMENT, u TEXT UNIQUE COLLATE NOCASE, v TEXT);";
+const PLAIN: &str = "[[table]]\nname = 'p'\nold = 'o'\nnew = 'n'\nkey = [{ old = 'id', new = 'id' }]\n\
+    [table.forth]\nu = 'old.u'\nv = 'old.v'\n[table.back]\nu = 'new.u'\nv = 'new.v'\n";
+
+#[test]
+fn replace_over_a_secondary_unique_key_leaves_no_ghost_on_either_side() {
+    for recursive in ["ON", "OFF"] {
+        for (here, there) in [("o", "n"), ("n", "o")] {
+            let world = World::open(UNIQUE, PLAIN);
+            world.run(&format!(
+                "PRAGMA recursive_triggers = {recursive}; INSERT INTO {here} (u, v) VALUES ('a', '1'), ('b', '2')"
+            ));
+            world.run(&format!("INSERT OR REPLACE INTO {here} (u, v) VALUES ('A', '3')"));
+            assert_eq!(world.list(&format!("SELECT * FROM {there}")), "2|b|2\n3|A|3", "{here} {recursive}");
+            world.run(&format!("UPDATE OR REPLACE {here} SET u = 'B' WHERE id = 3"));
+            assert_eq!(world.list(&format!("SELECT * FROM {there}")), "3|B|3", "{here} {recursive}");
+            world.run(&format!("INSERT OR IGNORE INTO {here} (u, v) VALUES ('b', '4'); INSERT INTO {here} (u, v) VALUES ('b', '5') ON CONFLICT DO UPDATE SET v = excluded.v"));
+            assert_eq!(world.list(&format!("SELECT * FROM {there}")), "3|B|5", "{here} {recursive}");
+            world.in_step();
+        }
+    }
+}
+
+#[test]
+fn a_change_of_case_alone_is_a_change() {
+    let world = World::open(UNIQUE, PLAIN);
+    world.run("INSERT INTO o (u, v) VALUES ('a', '1'); UPDATE o SET u = 'A'");
+    assert_eq!(world.list("SELECT u FROM n"), "A");
+    world.run("UPDATE n SET u = 'a'");
+    assert_eq!(world.list("SELECT u FROM o"), "a");
+}
+
+#[test]
+fn a_parent_that_is_deleted_takes_its_children_along_with_foreign_keys_off_too() {
+    for keys in ["ON", "OFF"] {
+        let world = Consensus::open();
+        world.run(&format!("PRAGMA foreign_keys = {keys}"));
+        for agent in ["claude", "gemini", "gpt_pro"] {
+            world.old("s1", "spec-plan", agent, "2025-11-13 10:00:00");
+        }
+        world.old("s2", "spec-plan", "claude", "2025-11-13 10:00:00");
+        world.run("DELETE FROM consensus_runs WHERE spec_id = 's1'");
+        assert_eq!(world.list("SELECT spec_id FROM consensus_artifacts"), "s2");
+        world.run("INSERT OR REPLACE INTO consensus_runs (spec_id, stage, run_timestamp, consensus_ok) SELECT spec_id, stage, run_timestamp, 0 FROM consensus_runs");
+        assert_eq!(world.list("SELECT spec_id FROM consensus_artifacts"), "", "{keys}");
+        world.in_step();
+    }
+}
+
+#[test]
+fn an_edit_of_another_column_leaves_the_raw_text_as_it_was() {
+    for raw in ["2025-11-13T10:00:00.5Z", "2025-11-13 12:00:00+02:00", "2025-11-13 10:00"] {
+        let world = Consensus::open();
+        world.old("s1", "spec-plan", "claude", raw);
+        world.run(
+            "UPDATE agent_outputs SET content = '[2]'; UPDATE consensus_runs SET spec_id = 's2', consensus_ok = 0",
+        );
+        assert_eq!(
+            world.list("SELECT spec_id, content_json, created_at FROM consensus_artifacts"),
+            format!("s2|[2]|{raw}")
+        );
+        world.in_step();
+        world.run("UPDATE agent_outputs SET output_timestamp = 1763028061999");
+        assert_eq!(world.list("SELECT created_at FROM consensus_artifacts"), "2025-11-13 10:01:01");
+        world.run("UPDATE consensus_artifacts SET agent_name = 'x', response_text = 'kept'");
+        assert_eq!(world.list("SELECT output_timestamp FROM agent_outputs"), "1763028061999");
+        world.in_step();
+    }
+}
+
+#[test]
+fn what_only_the_new_row_has_outlives_an_edit_of_the_old_one() {
+    let world = Consensus::open();
+    world.old("s1", "spec-plan", "claude", "2025-11-13 10:00:00");
+    world.run(
+        "UPDATE agent_outputs SET model_version = 'v3'; UPDATE consensus_artifacts SET content_json = '[3]', id = 5",
+    );
+    assert_eq!(world.list("SELECT id, model_version, content FROM agent_outputs"), "5|v3|[3]");
+    let world = World::open(&UNIQUE.replace("v TEXT);", "v TEXT, only TEXT);"), PLAIN);
+    world.run("INSERT INTO o (u, v) VALUES ('a', '1'); UPDATE n SET only = 'new'; UPDATE o SET id = 3; UPDATE o SET only = 'old'; UPDATE n SET id = 4, v = '2'");
+    assert_eq!(world.list("SELECT * FROM n UNION ALL SELECT * FROM o"), "4|a|2|new\n4|a|2|old");
+}
+
+#[test]
+fn times_that_do_not_convert_are_quarantined_and_refuse_no_writer() {
+    let world = Consensus::open();
+    for raw in ["garbage", "", "1763031600", "0000-00-00 00:00:00", "1999-12-31 23:59:59", "2100-01-01 00:00:00"] {
+        world.old("s1", "spec-plan", raw, raw);
+    }
+    assert_eq!(world.list("SELECT count(*) FROM agent_outputs"), "0");
+    assert_eq!(
+        world.list("SELECT key, reason FROM _cutover_quarantine ORDER BY key"),
+        "1|`output_timestamp` is NULL\n2|`output_timestamp` is NULL\n3|`output_timestamp` is NULL\n\
+         4|`output_timestamp` is NULL\n5|`output_timestamp` is outside of 2000-01-01 to 2100-01-01 in ms\n\
+         6|`output_timestamp` is outside of 2000-01-01 to 2100-01-01 in ms"
+    );
+    world.run("UPDATE consensus_artifacts SET created_at = '2025-11-13 10:00:00' WHERE id < 3; DELETE FROM consensus_artifacts WHERE id = 3");
+    assert_eq!(world.list("SELECT key FROM _cutover_quarantine ORDER BY key"), "4\n5\n6");
+    world.run("UPDATE consensus_artifacts SET created_at = 'x' WHERE id = 1");
+    assert_eq!(world.list("SELECT id FROM agent_outputs"), "2");
+    world.in_step();
+}
+
+#[test]
+fn an_old_writer_sees_its_own_rows_and_ids() {
+    let world = Consensus::over(BEFORE);
+    let conn = &world.conn;
+    world.old("s1", "spec-plan", "a", "2025-11-13 10:00:00");
+    assert_eq!((conn.last_insert_rowid(), conn.changes()), (8, 1));
+    let updated = conn.execute("UPDATE consensus_artifacts SET content_json = '[]'", []).unwrap();
+    assert_eq!((updated, conn.last_insert_rowid()), (3, 8));
+    assert_eq!(conn.execute("DELETE FROM consensus_artifacts WHERE id < 8", []).unwrap(), 2);
+    let insert =
+        "INSERT INTO consensus_artifacts (spec_id, stage, agent_name, content_json) VALUES ('s', 't', 'u', '{}')
+        ON CONFLICT(id) DO UPDATE SET content_json = 'x' RETURNING id, created_at IS NOT NULL";
+    assert_eq!(world.list(insert), "9|1");
+    assert_eq!(conn.execute("INSERT INTO agent_outputs (run_id, agent_name, content, output_timestamp) SELECT run_id, 'n', '{}', 1763028001000 FROM agent_outputs WHERE id = 9", []).unwrap(), 1);
+    assert_eq!(conn.last_insert_rowid(), 10);
+    world.in_step();
+}
+
+#[test]
+fn old_rows_of_one_batch_share_a_parent_which_goes_with_the_last_of_them() {
+    let world = Consensus::open();
+    for agent in ["claude", "gemini"] {
+        world.old("s1", "spec-plan", agent, "2025-11-13 10:00:00");
+    }
+    assert_eq!(world.list("SELECT count(*) FROM consensus_runs"), "1");
+    world.run("UPDATE consensus_artifacts SET spec_id = 's2' WHERE id = 1");
+    assert_eq!(
+        world.list(
+            "SELECT spec_id, (SELECT count(*) FROM agent_outputs WHERE run_id = r.id) FROM consensus_runs r ORDER BY 1"
+        ),
+        "s1|1\ns2|1"
+    );
+    world.run("DELETE FROM consensus_artifacts WHERE id = 2");
+    assert_eq!(world.list("SELECT spec_id FROM consensus_runs"), "s2");
+    world.run("UPDATE consensus_artifacts SET created_at = '2025-11-13 10:00:09'");
+    assert_eq!(world.list("SELECT spec_id, run_timestamp FROM consensus_runs"), "s2|1763028009000");
+    // What a new program wrote into a run is not ours to take away.
+    world.run("UPDATE consensus_runs SET synthesis_json = '{}'; DELETE FROM consensus_artifacts");
+    assert_eq!(world.list("SELECT count(*) FROM consensus_runs"), "1");
+    world.in_step();
+}
+
+#[test]
+fn children_without_a_parent_wait_for_it() {
+    let world = Consensus::open();
+    world.run("INSERT INTO agent_outputs (id, run_id, agent_name, content, output_timestamp) VALUES (3, 70, 'n', '{}', 1763028001000)");
+    assert_eq!(world.list("SELECT side, reason FROM _cutover_quarantine"), "new|`spec_id` is NULL");
+    world.run("INSERT INTO consensus_runs (id, spec_id, stage, run_timestamp, consensus_ok) VALUES (70, 's9', 'spec-plan', 1, 1)");
+    assert_eq!(world.list("SELECT id, spec_id FROM consensus_artifacts"), "3|s9");
+    // With its key the parent leaves them; under the new one they are found again.
+    world.run("UPDATE consensus_runs SET id = 71");
+    assert_eq!(world.list("SELECT reason, shown FROM _cutover_quarantine"), "its parent is gone|1");
+    assert_eq!(world.list("SELECT count(*) FROM consensus_artifacts"), "1");
+    world.run("UPDATE agent_outputs SET run_id = 71, agent_name = 'm'");
+    assert_eq!(world.list("SELECT spec_id, agent_name FROM consensus_artifacts"), "s9|m");
+    assert_eq!(world.list("SELECT count(*) FROM _cutover_quarantine"), "0");
+    world.in_step();
+}
+
+#[test]
+fn keys_move_on_either_side_also_over_others() {
+    for recursive in ["ON", "OFF"] {
+        let world = World::open(UNIQUE, PLAIN);
+        world.run(&format!(
+            "PRAGMA recursive_triggers = {recursive}; INSERT INTO o (u, v) VALUES ('a', '1'), ('b', '2'), ('c', '3')"
+        ));
+        world.run("UPDATE o SET id = id - 1; UPDATE n SET id = id + 10");
+        assert_eq!(world.list("SELECT id, u FROM o"), "10|a\n11|b\n12|c");
+        world.run("UPDATE OR REPLACE n SET id = 12 WHERE id = 10; UPDATE OR REPLACE o SET id = 12 WHERE id = 11");
+        assert_eq!(world.list("SELECT id, u FROM n"), "12|b");
+        assert_eq!(world.list("SELECT id, u FROM o"), "12|b");
+        world.in_step();
+    }
+}
+
+#[test]
+fn a_failed_statement_leaves_the_guard_free() {
+    let world = Consensus::open();
+    world.old("s1", "spec-plan", "a", "2025-11-13 10:00:00");
+    for clause in ["", "OR FAIL", "OR ROLLBACK", "OR IGNORE"] {
+        let _ = world.conn.execute_batch(&format!(
+            "INSERT {clause} INTO consensus_artifacts (id, spec_id, stage, agent_name, content_json) VALUES (20, 's', 't', 'a', '{{}}'), (1, 's', 't', 'a', '{{}}'), (21, 's', 't', 'a', '{{}}')"
+        ));
+        world.in_step();
+        world.run("SAVEPOINT a; DELETE FROM consensus_artifacts; ROLLBACK TO a; RELEASE a");
+        world.in_step();
+        world.run("DELETE FROM consensus_artifacts WHERE id > 1");
+    }
+}
+
+#[test]
+fn what_the_new_table_would_refuse_is_quarantined() {
+    let world = World::open(
+        "CREATE TABLE o (id INTEGER PRIMARY KEY AUTOINCREMENT, u, v);
+         CREATE TABLE n (id INTEGER PRIMARY KEY AUTOINCREMENT, u TEXT CHECK (length(u) < 5), v INTEGER UNIQUE, w TEXT NOT NULL DEFAULT 'x' CHECK (w <> '')) STRICT;",
+        PLAIN,
+    );
+    for clause in ["", "OR FAIL", "OR IGNORE", "OR REPLACE"] {
+        world.run(&format!(
+            "DELETE FROM o; INSERT {clause} INTO o (u, v) VALUES ('long text', 1), ('ok', 2), ('ok', 2), ('ok', 'text'), (x'00', 3)"
+        ));
+        assert_eq!(world.list("SELECT count(*), min(v) FROM n"), "1|2", "{clause}");
+        assert_eq!(
+            world.list("SELECT reason FROM _cutover_quarantine ORDER BY CAST(key AS INTEGER)"),
+            "CHECK (length(u) < 5) does not hold\nanother row has its (v)\n`v` is no INTEGER\n`u` is no TEXT",
+            "{clause}"
+        );
+        world.in_step();
+    }
+}
+
+#[test]
+fn only_rows_that_meet_the_condition_are_mapped() {
+    let mapping = PLAIN.replace("[table.forth]", "when = \"old.v <> 'no'\"\n[table.forth]");
+    let world = World::open(UNIQUE, &mapping);
+    world.run("INSERT INTO o (u, v) VALUES ('a', 'no'); INSERT INTO o (u, v) VALUES ('b', 'yes'); INSERT INTO o (u) VALUES ('c')");
+    assert_eq!(world.list("SELECT id FROM n"), "2");
+    world.run("UPDATE o SET v = 'yes' WHERE id = 1; UPDATE o SET v = 'no' WHERE id = 2");
+    assert_eq!(world.list("SELECT id FROM n"), "1");
+    world.run("INSERT INTO n (id, u) VALUES (2, 'x'); DELETE FROM n WHERE id = 2; INSERT INTO n (u) VALUES ('y')");
+    assert_eq!(world.list("SELECT id, u FROM o"), "1|a\n2|b\n3|c\n4|y");
+}
+
+#[test]
+fn a_rename_of_a_column_keeps_the_triggers_right() {
+    let world = World::open(UNIQUE, PLAIN);
+    world.run("ALTER TABLE n RENAME COLUMN v TO w; INSERT INTO o (u, v) VALUES ('a', '1')");
+    assert_eq!(world.list("SELECT w FROM n"), "1");
+}
+
+#[test]
+fn triggers_of_the_application_run_and_what_they_write_is_shown() {
+    let world = World::open(
+        &format!("{UNIQUE} CREATE TABLE log (t); CREATE TRIGGER stamp AFTER INSERT ON o BEGIN UPDATE o SET v = 'stamped' WHERE id = NEW.id; END;
+            CREATE TRIGGER told AFTER INSERT ON n BEGIN INSERT INTO log VALUES (NEW.u); END;"),
+        PLAIN,
+    );
+    world.run("INSERT INTO o (u, v) VALUES ('a', '1')");
+    assert_eq!(world.list("SELECT v FROM n"), "stamped");
+    assert_eq!(world.list("SELECT t FROM log"), "a");
+    world.in_step();
+}
+
+#[test]
+fn nothing_needs_trust_in_the_schema() {
+    let world = World::open(SCHEMA, MAPPING);
+    world.run("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON");
+    world.run("INSERT INTO consensus_artifacts (spec_id, stage, agent_name, content_json, created_at) VALUES ('s', 't', 'a', x'00ff', 'x')");
+    assert_eq!(world.list("SELECT json_extract(row, '$.content_json') FROM _cutover_quarantine"), "00FF");
+}

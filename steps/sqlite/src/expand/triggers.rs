@@ -1,0 +1,140 @@
+//! The triggers of a pair, as SQL: what happens on one side is shown on the other.
+//!
+//! Owns which statement stands in which trigger, and in which order. A trigger does nothing while another one of ours is at
+//! work (the guard): so nothing loops, whatever `recursive_triggers` says. Nothing in a trigger can fail on a row that
+//! its table took: what does not fit on the other side goes into the quarantine.
+
+use crate::mapping::names::{PREFIX, QUARANTINE};
+use crate::sql::quote_ident;
+
+use super::put::{guarded, unguarded};
+use super::weave::{ROW, Side, Weave};
+
+/// A trigger by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trigger {
+    pub(crate) name: String,
+    pub(crate) sql: String,
+}
+
+/// All triggers of the pair, in the order in which they are made.
+pub(crate) fn of(weave: &Weave) -> Vec<Trigger> {
+    let mut all = Vec::new();
+    for side in [Side::Old, Side::New] {
+        all.extend(before(weave, side));
+        all.push(after_insert(weave, side));
+        all.push(after_update(weave, side));
+        all.push(after_delete(weave, side));
+    }
+    all.extend(super::parents::of(weave));
+    all
+}
+
+/// A trigger of ours on `table`.
+pub(super) fn trigger(
+    weave: &Weave,
+    (table, what): (&str, &str),
+    event: &str,
+    condition: Option<&str>,
+    statements: &[String],
+) -> Trigger {
+    let word = event.to_ascii_lowercase().replace(' ', "_");
+    let name = format!("{PREFIX}{}_{what}_{word}", weave.pair.name);
+    let condition = condition.map(|c| format!(" AND {c}")).unwrap_or_default();
+    let sql = format!(
+        "CREATE TRIGGER {} {event} ON {table} WHEN {}{condition}\nBEGIN\n  {};\nEND",
+        quote_ident(&name),
+        unguarded(),
+        statements.join(";\n  ")
+    );
+    Trigger { name, sql }
+}
+
+/// What must be seen before a row is written: what REPLACE would take away; on the new side also an old row of the same
+/// key that nobody has shown there yet, which must be met by the statement's own way with conflicts.
+fn before(weave: &Weave, side: Side) -> Vec<Trigger> {
+    let table = weave.table(side);
+    let mut all = Vec::new();
+    for (event, updated) in [("BEFORE INSERT", false), ("BEFORE UPDATE", true)] {
+        let foreseen = weave.foresee(side, updated);
+        if !foreseen.is_empty() {
+            all.push(trigger(weave, (&table, side.name()), event, None, &foreseen));
+        }
+    }
+    if side == Side::New {
+        let at_key = weave.same_key((Side::Old, ROW), (side, "NEW"));
+        let unseen = format!(
+            "EXISTS (SELECT 1 FROM {} AS {ROW} WHERE {at_key}) AND NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {}) AND NOT {}",
+            weave.table(Side::Old),
+            weave.same_key((side, "t"), (side, "NEW")),
+            weave.quarantined(Side::Old, (side, "NEW")),
+        );
+        let put = guarded(Side::Old.name(), weave.put(Side::Old, &at_key, false));
+        all.push(trigger(weave, (&table, "unseen"), "BEFORE INSERT", Some(&unseen), &put));
+    }
+    all
+}
+
+fn after_insert(weave: &Weave, side: Side) -> Trigger {
+    let mut body = weave.sweep(side);
+    // A row that REPLACE put in the place of another with the same key.
+    body.extend(weave.take(side, "NEW", "1"));
+    body.extend(weave.put(side, &weave.same_key((side, ROW), (side, "NEW")), false));
+    finish(weave, side, "AFTER INSERT", body)
+}
+
+fn after_update(weave: &Weave, side: Side) -> Trigger {
+    let other = side.other();
+    let there = weave.table(other);
+    let moved = weave.key_moved(side);
+    let now = weave.same_key((side, ROW), (side, "NEW"));
+    let mut body = weave.sweep(side);
+    // What had the new key before, and was replaced.
+    body.extend(weave.take(side, "NEW", &moved));
+    let fits = weave.fits_now(side);
+    let before = weave.same_key((other, &there), (side, "OLD"));
+    if side == Side::Old && weave.pair.parent.is_some() {
+        let image = weave.image(side, &now, true);
+        let stays =
+            format!("EXISTS (SELECT 1 {} AND NOT ({})) AND {fits}", weave.rows(side, &now), weave.parent_changed());
+        body.extend(weave.leaving(&format!("{before} AND NOT ({stays})")));
+        let absent =
+            format!("NOT EXISTS (SELECT 1 FROM {there} AS t WHERE {})", weave.same_key((other, "t"), (side, "OLD")));
+        let needed =
+            format!("{absent} OR EXISTS (SELECT 1 {} AND ({}))", weave.rows(side, &now), weave.parent_changed());
+        body.extend(weave.put_parent(&image, &needed, false));
+    }
+    body.extend(weave.carry(side));
+    match side {
+        Side::Old => {
+            let stranger = weave.strange((side, "OLD"));
+            body.push(format!("DELETE FROM {there} WHERE {before} AND NOT ({stranger}) AND NOT {fits}"));
+            // What the quarantine says of the new row goes with it.
+            body.push(format!(
+                "UPDATE {QUARANTINE} SET key = {} WHERE {} AND shown = 1 AND ({moved})",
+                weave.key_text(side, "NEW"),
+                weave.quarantine_key(Side::New, (side, "OLD"))
+            ));
+        }
+        Side::New => {
+            // An old row that cannot follow stays as it was, unless its key is another one now.
+            let mirrored = weave.mirrored((side, "OLD"));
+            body.push(format!("DELETE FROM {there} WHERE {before} AND ({moved}) AND {mirrored} AND NOT {fits}"));
+        }
+    }
+    body.push(format!("DELETE FROM {QUARANTINE} WHERE {}", weave.quarantine_key(side, (side, "OLD"))));
+    body.extend(weave.put(side, &now, false));
+    finish(weave, side, "AFTER UPDATE", body)
+}
+
+fn after_delete(weave: &Weave, side: Side) -> Trigger {
+    finish(weave, side, "AFTER DELETE", weave.take(side, "OLD", "1"))
+}
+
+fn finish(weave: &Weave, side: Side, event: &str, mut body: Vec<String>) -> Trigger {
+    if side == Side::Old {
+        body.extend(weave.sweep_parents());
+        body.extend(weave.count_ids("NEW").filter(|_| event != "AFTER DELETE"));
+    }
+    trigger(weave, (&weave.table(side), side.name()), event, None, &guarded(side.name(), body))
+}
