@@ -32,14 +32,21 @@ pub(super) struct Statement {
 
 const IDS: &[&str] = &["1", "2", "3", "4", "5", "6", "7", "8", "9"];
 const TIMES: &[&str] = &[
-    "'2025-11-13 10:00:00'", "'2025-11-13 10:00:00'", "'2025-11-13T10:00:00.5Z'", "'2025-11-13 12:00:01+02:00'", "'garbage'", "NULL",
-    "'1999-01-01 00:00:00'", "'2025-11-13 10:00:02'",
+    "'2025-11-13 10:00:00'",
+    "'2025-11-13 10:00:00'",
+    "'2025-11-13T10:00:00.5Z'",
+    "'2025-11-13 12:00:01+02:00'",
+    "'garbage'",
+    "NULL",
+    "'1999-01-01 00:00:00'",
+    "'2025-11-13 10:00:02'",
 ];
 const MOMENTS: &[&str] = &["1763028000000", "1763028000500", "1763028001123", "1763028002000", "1763028002999"];
 const NAMES: &[&str] = &["'a'", "'A'", "'b'", "'c'", "'d'", "NULL"];
 const SPECS: &[&str] = &["'s1'", "'s2'"];
 
-const UNIQUE: &str = "CREATE TABLE o (id INTEGER PRIMARY KEY AUTOINCREMENT, u TEXT UNIQUE COLLATE NOCASE, v, only TEXT);
+const UNIQUE: &str =
+    "CREATE TABLE o (id INTEGER PRIMARY KEY AUTOINCREMENT, u TEXT UNIQUE COLLATE NOCASE, v, only TEXT);
     CREATE TABLE n (id INTEGER PRIMARY KEY AUTOINCREMENT, u TEXT COLLATE NOCASE, v, w TEXT DEFAULT 'w', UNIQUE (u));";
 const PLAIN: &str = "[[table]]\nname = 'p'\nold = 'o'\nnew = 'n'\nkey = [{ old = 'id', new = 'id' }]\n\
     [table.forth]\nu = 'old.u'\nv = 'old.v'\n[table.back]\nu = 'new.u'\nv = 'new.v'\n";
@@ -62,8 +69,13 @@ pub(super) const WORLDS: &[Writes] = &[
                 side: Side::Old,
                 key: "id",
                 columns: &[
-                    ("id", IDS), ("spec_id", SPECS), ("stage", &["'plan'"]), ("agent_name", &["'a'", "'b'"]), ("content_json", NAMES),
-                    ("created_at", TIMES), ("response_text", NAMES),
+                    ("id", IDS),
+                    ("spec_id", SPECS),
+                    ("stage", &["'plan'"]),
+                    ("agent_name", &["'a'", "'b'"]),
+                    ("content_json", NAMES),
+                    ("created_at", TIMES),
+                    ("response_text", NAMES),
                 ],
             },
             Table {
@@ -71,7 +83,11 @@ pub(super) const WORLDS: &[Writes] = &[
                 side: Side::New,
                 key: "id",
                 columns: &[
-                    ("id", IDS), ("run_id", &["1", "2", "3", "4"]), ("agent_name", &["'a'", "'c'"]), ("content", NAMES), ("model_version", NAMES),
+                    ("id", IDS),
+                    ("run_id", &["1", "2", "3", "4"]),
+                    ("agent_name", &["'a'", "'c'"]),
+                    ("content", NAMES),
+                    ("model_version", NAMES),
                     ("output_timestamp", MOMENTS),
                 ],
             },
@@ -80,8 +96,12 @@ pub(super) const WORLDS: &[Writes] = &[
                 side: Side::New,
                 key: "id",
                 columns: &[
-                    ("id", &["1", "2", "3", "4", "5"]), ("spec_id", SPECS), ("stage", &["'plan'", "'tasks'"]), ("run_timestamp", MOMENTS),
-                    ("consensus_ok", &["0", "1"]), ("synthesis_json", NAMES),
+                    ("id", &["1", "2", "3", "4", "5"]),
+                    ("spec_id", SPECS),
+                    ("stage", &["'plan'", "'tasks'"]),
+                    ("run_timestamp", MOMENTS),
+                    ("consensus_ok", &["0", "1"]),
+                    ("synthesis_json", NAMES),
                 ],
             },
         ],
@@ -92,8 +112,18 @@ pub(super) const WORLDS: &[Writes] = &[
         mapping: PLAIN,
         counted: true,
         tables: &[
-            Table { name: "o", side: Side::Old, key: "id", columns: &[("id", IDS), ("u", NAMES), ("v", &["1", "1.0", "'1'", "x'31'", "NULL"]), ("only", NAMES)] },
-            Table { name: "n", side: Side::New, key: "id", columns: &[("id", IDS), ("u", NAMES), ("v", &["1", "1.0", "'1'", "x'31'", "NULL"]), ("w", NAMES)] },
+            Table {
+                name: "o",
+                side: Side::Old,
+                key: "id",
+                columns: &[("id", IDS), ("u", NAMES), ("v", &["1", "1.0", "'1'", "x'31'", "NULL"]), ("only", NAMES)],
+            },
+            Table {
+                name: "n",
+                side: Side::New,
+                key: "id",
+                columns: &[("id", IDS), ("u", NAMES), ("v", &["1", "1.0", "'1'", "x'31'", "NULL"]), ("w", NAMES)],
+            },
         ],
     },
     Writes {
@@ -102,8 +132,18 @@ pub(super) const WORLDS: &[Writes] = &[
         mapping: PAIRED,
         counted: false,
         tables: &[
-            Table { name: "o", side: Side::Old, key: "a, b", columns: &[("a", NAMES), ("b", &["1", "2", "3"]), ("u", NAMES), ("v", &["'x'", "'y'", "NULL"])] },
-            Table { name: "n", side: Side::New, key: "j, k", columns: &[("j", NAMES), ("k", &["1", "2", "3"]), ("t", NAMES), ("v", &["'<x'", "'<y'", "NULL"])] },
+            Table {
+                name: "o",
+                side: Side::Old,
+                key: "a, b",
+                columns: &[("a", NAMES), ("b", &["1", "2", "3"]), ("u", NAMES), ("v", &["'x'", "'y'", "NULL"])],
+            },
+            Table {
+                name: "n",
+                side: Side::New,
+                key: "j, k",
+                columns: &[("j", NAMES), ("k", &["1", "2", "3"]), ("t", NAMES), ("v", &["'<x'", "'<y'", "NULL"])],
+            },
         ],
     },
 ];
