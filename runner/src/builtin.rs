@@ -3,3 +3,5 @@
 use cutover_steps_base as _;
 use cutover_steps_files as _;
 use cutover_steps_sqlite as _;
+
+pub(crate) use cutover_steps_sqlite::import;

@@ -22,6 +22,7 @@ mod exit;
 #[cfg(feature = "failpoints")]
 pub mod fuzzed;
 mod host;
+mod imported;
 mod journal;
 mod lock;
 mod new;

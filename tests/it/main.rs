@@ -8,6 +8,7 @@ mod drift;
 mod explaining;
 mod failure;
 mod faults;
+mod importing;
 mod invalid_plans;
 mod linting;
 mod locking;

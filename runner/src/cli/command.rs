@@ -6,6 +6,7 @@ use clap::{Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::args::Locking;
+use crate::builtin::import::Tool;
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -147,6 +148,25 @@ pub(super) enum Command {
         #[command(flatten)]
         locking: Locking,
     },
+    /// Turn a folder of another tool's SQL migrations into a plan, and adopt what a database has applied of it
+    Import {
+        /// The folder of migrations
+        dir: PathBuf,
+        /// The plan's folder: empty, not there yet, or with this very plan (default: DIR-plan)
+        #[arg(long, value_name = "PLANDIR")]
+        out: Option<PathBuf>,
+        /// The database that they are for; what the tool's own table has as applied is adopted
+        #[arg(long, value_name = "FILE")]
+        database: Option<PathBuf>,
+        /// Whose they are, where names and marks do not tell
+        #[arg(long, value_name = "TOOL", value_parser = tool)]
+        from: Option<Tool>,
+        /// The plan's name (default: that of its folder)
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        locking: Locking,
+    },
     /// Delete what no rollback needs: earlier snapshots, what was set aside, outputs, copies. Shows it first, and asks
     Prune {
         /// The plan file, or a folder with plan.toml
@@ -211,4 +231,12 @@ pub(crate) enum Claim {
     Applied,
     /// They are gone.
     RolledBack,
+}
+
+fn tool(text: &str) -> Result<Tool, String> {
+    let names = || Tool::ALL.map(Tool::name);
+    Tool::ALL.into_iter().find(|tool| tool.name() == text).ok_or_else(|| match cutover_core::closest(text, names()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("known are {}", names().join(", ")),
+    })
 }

@@ -132,6 +132,11 @@ fn dispatch(cli: Cli, out: &Out) -> Result<Exit> {
         Command::Baseline { plan, to, locking } => {
             block_on(commands::baseline::run(place(plan)?, &to, options(&locking), out))
         }
+        Command::Import { dir, out: to, database, from, name, locking } => {
+            let place = place(PathBuf::new())?;
+            let asked = commands::import::Asked { dir, out: to, database, from, name, place };
+            block_on(commands::import::run(asked, options(&locking), out))
+        }
         Command::Demo { name, dir, shape, build_only } => {
             block_on_stoppable(|stop| commands::demo::run(name, dir, shape, build_only, global.jobs, stop, out))
         }

@@ -25,13 +25,7 @@ pub(crate) async fn run(place: Place, to: &str, options: RunOptions, out: &Out) 
     let (run, _locks) = Run::open(&session, emitter, Stop::default(), options, RunCommand::Administer).await?;
     // What a ledger knows is not adopted anew: its receipt would be lost.
     run.reconcile().await?;
-    let begun = |s: StepState| s.may_have_effects() && s != StepState::Applied;
-    if run.recorder.with_state(|state| state.unwinding.is_some() || state.steps.values().any(|r| begun(r.state))) {
-        return Err(RunnerError::new(Exit::Failed, "a run of this plan has not come to its end; nothing was adopted")
-            .with_help(format!("`{}` says how to go on", session.command_line("explain"))));
-    }
-    let mut records = Vec::new();
-    let mut objects = BTreeMap::new();
+    refuse_unfinished(&session, &run)?;
     let mut adopt = Vec::new();
     let mut refused = Vec::new();
     let looked =
@@ -56,11 +50,7 @@ pub(crate) async fn run(place: Place, to: &str, options: RunOptions, out: &Out) 
             refused.push(format!("step `{}`: {why}", step.id));
             continue;
         }
-        let (known, files) = run.stored(phase, step);
-        objects.extend(files);
-        let receipt = step.step.recover(&cx).await?.unwrap_or_else(Receipt::nothing);
-        records.push(Record::StepAdopted { step: known, receipt, source: "inspection".to_owned() });
-        adopt.push(step);
+        adopt.push((phase, step));
     }
     if !refused.is_empty() {
         return Err(RunnerError::new(
@@ -71,22 +61,51 @@ pub(crate) async fn run(place: Place, to: &str, options: RunOptions, out: &Out) 
         )
         .with_help("baseline to an earlier step, and apply the rest"));
     }
-    if records.is_empty() {
+    if adopt.is_empty() {
         say(out, plan, &[]);
         return Ok(Exit::Done);
     }
+    record_adopted(&session, &run, &adopt, "inspection").await?;
+    run.finish(Outcome::Done, None).await?;
+    let adopted: Vec<_> = adopt.into_iter().map(|(_, step)| step).collect();
+    say(out, plan, &adopted);
+    Ok(Exit::Done)
+}
+
+/// Refuses while a run of the plan has not come to its end.
+pub(super) fn refuse_unfinished(session: &Session, run: &Run<'_>) -> Result<()> {
+    let begun = |s: StepState| s.may_have_effects() && s != StepState::Applied;
+    if run.recorder.with_state(|state| state.unwinding.is_some() || state.steps.values().any(|r| begun(r.state))) {
+        return Err(RunnerError::new(Exit::Failed, "a run of this plan has not come to its end; nothing was adopted")
+            .with_help(format!("`{}` says how to go on", session.command_line("explain"))));
+    }
+    Ok(())
+}
+
+/// Records the steps as applied, each with the index of its phase. `source` says what told so.
+pub(super) async fn record_adopted(
+    session: &Session,
+    run: &Run<'_>,
+    adopted: &[(usize, &PlanStep)],
+    source: &str,
+) -> Result<()> {
+    let mut records = Vec::new();
+    let mut objects = BTreeMap::new();
+    for (phase, step) in adopted {
+        let (known, files) = run.stored(*phase, step);
+        objects.extend(files);
+        let receipt = step.step.recover(&run.context(step)).await?.unwrap_or_else(Receipt::nothing);
+        records.push(Record::StepAdopted { step: known, receipt, source: source.to_owned() });
+    }
     // Ledgers first: after a crash between the two the journal follows them.
-    for step in &adopt {
+    for (_, step) in adopted {
         if let Some(target) = step.step.transactional().and_then(|t| session.targets.get(t))
             && let Some(ledger) = target.ledger()
         {
             ledger.adopt(&run.context(step), &Receipt::nothing()).await?;
         }
     }
-    run.record_with(records, objects).await?;
-    run.finish(Outcome::Done, None).await?;
-    say(out, plan, &adopt);
-    Ok(Exit::Done)
+    run.record_with(records, objects).await
 }
 
 /// Where the step `to`, or the last one of the phase `to`, is among all steps.

@@ -3,6 +3,7 @@
 //! [`SqliteTarget`] owns every connection; a step reaches a database only through its `read`, `change`, `reverse`
 //! and `batch`. One step kind is one file. Nothing here knows the runner, its journal or how a plan is written.
 
+pub mod import;
 pub mod sql;
 pub mod target;
 

@@ -24,6 +24,7 @@ pub(crate) struct Script {
     target: String,
     up: File,
     down: Option<File>,
+    one_way: bool,
     source: Vec<u8>,
 }
 
@@ -38,6 +39,9 @@ pub(crate) struct ScriptConfig {
     /// from the snapshot before it.
     #[serde(default)]
     down: Option<String>,
+    /// There is no way back, neither by a script nor by restoring: the step must say `irreversible = "why"`.
+    #[serde(default, rename = "one-way")]
+    one_way: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -70,8 +74,13 @@ impl StepKind for Script {
         let target = cx.target_of("sqlite")?;
         let source = cx.read_file("up", &config.up)?.to_vec();
         let up = File::read("up", config.up, cx)?;
+        if config.one_way && config.down.is_some() {
+            return Err(
+                BuildError::at("one-way", "a script with a `down` has a way back").with_help("keep one of the two")
+            );
+        }
         let down = config.down.map(|path| File::read("down", path, cx)).transpose()?;
-        Ok(Self { target, up, down, source })
+        Ok(Self { target, up, down, one_way: config.one_way, source })
     }
 }
 
@@ -189,6 +198,7 @@ impl MigrationStep for Script {
     fn reversal(&self) -> Reversal {
         match self.down {
             Some(_) => Reversal::Inverse,
+            None if self.one_way => Reversal::Irreversible,
             None => Reversal::Restore(self.target.clone()),
         }
     }
@@ -205,6 +215,8 @@ impl MigrationStep for Script {
         let mut found = lint::of_up(&self.up.path, &self.up.statements);
         match &self.down {
             Some(down) => found.extend(lint::of_down(&down.path, &down.statements, &self.up.statements)),
+            // It says why by `irreversible`.
+            None if self.one_way => {}
             None => found.push(
                 Finding::new(&lint::NO_DOWN, format!("`{}` has no down script", self.up.path)).help(format!(
                     "it is undone by restoring `{}`, which takes back what programs wrote since its snapshot: add `down = \"...\"`",

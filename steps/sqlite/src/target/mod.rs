@@ -55,6 +55,7 @@ mod watch;
 
 use crate::lint::Sketch;
 pub(crate) use catalog::rowid_alias;
+pub(crate) use connect::reader as connect_reader;
 pub(crate) use dump::database as dump_database;
 pub(crate) use heard::Ranges;
 use patience::unless_insisted;
