@@ -80,6 +80,22 @@ fn they_need_no_room_for_what_is_shared() {
 }
 
 #[test]
+fn a_rehearsal_asks_for_room_for_targets_that_lie_on_other_file_systems_than_the_copy() {
+    let Some(disk) = Disk::xfs(true) else { return };
+    let Some(other) = Disk::in_memory("64m") else { return };
+    let system = large(&disk);
+    let elsewhere = other.path().join("app.db");
+    fs::copy(system.db(), &elsewhere).unwrap();
+    let bind = format!("app={}", elsewhere.display());
+    disk.fill(LARGE);
+    let said = system.cutover("rehearse", &["--bind", &bind]).expect_code(66).stderr;
+    assert!(said.contains("not enough free space for the rehearsal (the copy 23."), "{said}");
+    fs::remove_file(disk.filler()).unwrap();
+    let said = system.cutover("rehearse", &["--bind", &bind]).expect_code(0).stdout;
+    assert!(!said.contains("reflink"), "not all of it is shared: {said}");
+}
+
+#[test]
 fn where_the_file_system_cannot_share_blocks_a_rehearsal_and_snapshots_are_whole_copies() {
     let Some(disk) = Disk::xfs(false) else { return };
     let system = large(&disk);

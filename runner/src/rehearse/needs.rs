@@ -45,7 +45,7 @@ pub(super) async fn check(session: &Session, scratch: &Scratch, cx: &StepContext
 
 impl Needs {
     async fn of(session: &Session, scratch: &Scratch, cx: &StepContext) -> Result<Self> {
-        let shared = shares_blocks(&session.root, scratch.folder());
+        let place = scratch.folder();
         let (state, _) = session.journalled().map_err(journal_error)?;
         let mut needs = Self::default();
         let (mut written, mut restored) = (BTreeSet::new(), BTreeSet::new());
@@ -64,14 +64,17 @@ impl Needs {
         for name in &written {
             needs.changes += bytes_of(session, name, cx).await? / 2;
         }
-        if shared {
+        // Snapshots are copies of what lies there by then.
+        if shares_blocks(place, place) {
             needs.snapshots = 0;
-            return Ok(needs);
         }
         for (name, target) in session.targets.iter() {
-            if !target.files().is_empty() {
+            if !target.files().is_empty() && !shares_blocks(target.path(), place) {
                 needs.copies += bytes_of(session, name, cx).await?;
             }
+        }
+        if shares_blocks(&session.root, place) {
+            return Ok(needs);
         }
         let (root, left_out, links) = (session.root.clone(), scratch.left_out(session), scratch.links(session));
         needs.copies += cx.blocking(move || Ok(bytes(&root, &left_out, &links, &mut BTreeSet::new()))).await?;
