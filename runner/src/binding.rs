@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::error::Result;
 use crate::executor::Bound;
-use crate::session::{Session, real_path};
+use crate::session::{Session, real_or_given};
 
 /// The plan and the state of its targets at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +63,7 @@ impl Binding {
                 ledger = rows.into_iter().filter(|r| r.success).map(|r| (r.step, r.digest)).collect();
             }
             let fingerprint = target.fingerprint(cx, depth).await?;
-            let path = real_path(target.path()).unwrap_or_else(|_| target.path().to_owned());
+            let path = real_or_given(target.path());
             let place = path.strip_prefix(&session.root).map_or_else(|_| seen(&path), Path::to_owned);
             let spec = plan.targets.get(name);
             let ledger_name = spec.and_then(|s| s.ledger.clone());

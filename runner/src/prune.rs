@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::journal::{DAMAGED, damaged_number};
 use crate::recorder::journal_error;
 use crate::rehearse::in_use;
-use crate::session::{Session, real_path};
+use crate::session::{Session, real_or_given};
 
 /// One thing to delete.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(crate) async fn leftovers(session: &Session, cx: &StepContext, keep: usize) 
     let mut found = Vec::new();
     let mut add = |paths: BTreeSet<(u64, PathBuf)>, keep: usize, what: &'static str| {
         let needs = |path: &PathBuf| {
-            let real = real_path(path).unwrap_or_else(|_| path.clone());
+            let real = real_or_given(path);
             needed.iter().any(|needed| needed.starts_with(&real))
         };
         let unneeded: Vec<_> = paths.into_iter().filter(|(_, path)| !needs(path)).collect();
@@ -82,7 +82,7 @@ fn needed(session: &Session) -> Result<Vec<PathBuf>> {
         let receipts = state.steps.into_values().filter(|r| r.state.may_have_effects()).filter_map(|r| r.receipt);
         let manifests = receipts.filter_map(|r| r.body.get("manifests").cloned());
         let manifests = manifests.filter_map(|m| serde_json::from_value::<Vec<SnapshotManifest>>(m).ok()).flatten();
-        folders.extend(manifests.map(|m| real_path(&m.folder).unwrap_or(m.folder)));
+        folders.extend(manifests.map(|m| real_or_given(&m.folder)));
     }
     Ok(folders)
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::binding::{Binding, between};
 use crate::error::{Result, RunnerError};
 use crate::exit::Exit;
-use crate::session::{Place, Session, real_path};
+use crate::session::{Place, Session, real_or_given};
 
 /// Marks the document.
 const DOCUMENT: &str = "cutover saved plan";
@@ -121,17 +121,10 @@ impl SavedPlan {
                 .with_help("name a file that is not there yet: `--out FILE`"))
         };
         let path = absolute(file)?;
-        let path = real_path(&path).unwrap_or(path);
+        let path = real_or_given(&path);
         for (name, target) in session.targets.iter() {
-            let at = real_path(target.path()).unwrap_or_else(|_| target.path().to_owned());
-            let beside = |own: &Path| {
-                ["-wal", "-shm", "-journal"].iter().any(|end| {
-                    let mut name = own.as_os_str().to_owned();
-                    name.push(end);
-                    path == Path::new(&name)
-                })
-            };
-            if path == at || beside(&at) || target.files().contains(&path) {
+            let own = target.files();
+            if own.iter().map(PathBuf::as_path).chain([target.path()]).any(|own| real_or_given(own) == path) {
                 return refused(format!("belongs to target `{name}`"));
             }
         }
@@ -142,7 +135,7 @@ impl SavedPlan {
         if path == plan || of_steps.any(own) {
             return refused("is a file of the plan".to_owned());
         }
-        if path.starts_with(real_path(&session.state_dir).unwrap_or_else(|_| session.state_dir.clone())) {
+        if path.starts_with(real_or_given(&session.state_dir)) {
             return refused("lies in the state folder".to_owned());
         }
         if !path.exists() {

@@ -24,7 +24,7 @@ use crate::journal::{Journal, JournalError};
 use crate::lock::beside;
 use crate::recorder::{Recorder, journal_error};
 use placing::make_targets;
-pub(crate) use placing::real_path;
+pub(crate) use placing::{real_or_given, real_path};
 pub(crate) use printed::shell_words;
 
 /// Where things are, as the operator said.

@@ -7,7 +7,7 @@ use cutover_core::blake3_hex;
 use cutover_core::journal::{StoredStep, StoredTarget};
 use cutover_core::plan::PlanStep;
 
-use crate::session::{Session, real_path};
+use crate::session::{Session, real_or_given};
 
 /// Plan files by the BLAKE3 of their content.
 pub(crate) type Objects = BTreeMap<String, Arc<[u8]>>;
@@ -52,7 +52,7 @@ impl Session {
     /// What the plan and the operator say now of a target.
     pub(crate) fn stored_target(&self, name: &str) -> Option<StoredTarget> {
         let bound = self.place.binds.get(name).and_then(|path| std::path::absolute(path).ok());
-        let bound = bound.map(|path| real_path(&path).unwrap_or(path));
+        let bound = bound.map(|path| real_or_given(&path));
         Some(StoredTarget { spec: self.plan.targets.get(name)?.clone(), bound })
     }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use cutover_core::blake3_hex;
 use cutover_core::journal::{Record, RunCommand, StepState};
 use serde_json::json;
 
@@ -86,8 +85,7 @@ pub(crate) async fn structure(place: Place, note: &str, options: RunOptions, out
         return Err(RunnerError::new(Exit::Drift, why)
             .with_help(format!("put back what it made, or roll it back: `{explain}` names the command")));
     }
-    let document: Arc<[u8]> = serde_json::to_vec(&run.seen().await).unwrap_or_default().into();
-    let seen = blake3_hex(&document);
+    let (seen, document) = run.seen_document().await?;
     let record = Record::StructureAccepted { note: note.to_owned(), changes: changes.clone(), seen: seen.clone() };
     run.record_with(vec![record], [(seen, document)].into()).await?;
     run.finish(cutover_core::Outcome::Done, None).await?;

@@ -194,8 +194,7 @@ impl<'a> Run<'a> {
             let mut objects = Objects::new();
             let mut seen = None;
             if self.command != RunCommand::Administer {
-                let document: Arc<[u8]> = serde_json::to_vec(&self.seen().await).unwrap_or_default().into();
-                let hash = cutover_core::blake3_hex(&document);
+                let (hash, document) = self.seen_document().await?;
                 objects.insert(hash.clone(), document);
                 seen = Some(hash);
             }
@@ -241,8 +240,15 @@ impl<'a> Run<'a> {
         ))
     }
 
+    /// What the targets are now, as an object of the journal: its hash and its bytes.
+    pub(crate) async fn seen_document(&self) -> Result<(String, Arc<[u8]>)> {
+        let document = serde_json::to_vec(&self.seen().await)
+            .map_err(|e| RunnerError::internal(format!("what the targets are cannot be written as JSON: {e}")))?;
+        Ok((cutover_core::blake3_hex(&document), document.into()))
+    }
+
     /// What the targets are now. One that cannot be looked at is left out: the run's end is not the place to fail.
-    pub(crate) async fn seen(&self) -> BTreeMap<String, TargetSeen> {
+    async fn seen(&self) -> BTreeMap<String, TargetSeen> {
         let cx = self.context_of(StepInfo::default());
         let mut seen = BTreeMap::new();
         for (name, target) in self.session.targets.iter() {

@@ -4,23 +4,27 @@
 //! Format version 1: `meta(key, value)`, `events(seq, at, run, epoch, plan, body, hash)`, `objects(hash, bytes)`. The version
 //! stands in `meta` and in `user_version`: what only one of them says is damage, not another version.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use cutover_core::journal::{Entry, PlanState, Record};
-use cutover_core::{blake3_hex, disk, fault};
-use jiff::Timestamp;
+use cutover_core::blake3_hex;
 use rusqlite::backup::Backup;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::chain::{GENESIS, link};
-use super::error::{Damage, JournalError, READ_ONLY, file, may_write, store, writable};
+use super::chain::GENESIS;
+use super::error::{Damage, JournalError, READ_ONLY, may_write, store, writable};
 use super::private::{make_private_file, make_private_folder, refuse_no_folder};
 use super::reserve::{self, Reserve};
+
+mod append;
+mod aside;
+mod read;
+
+use append::not_begun;
+pub(crate) use aside::{DAMAGED, damaged_number};
+use read::unlike;
 
 /// The format version that this build writes.
 pub(super) const VERSION: u32 = 1;
@@ -146,236 +150,6 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Walks the whole chain once; remembers its end and the highest epoch.
-    fn verify_chain(&mut self) -> Result<(), JournalError> {
-        let mut last = (0, GENESIS.to_owned());
-        let mut max_epoch = 0;
-        {
-            let mut statement = self
-                .connection
-                .prepare("SELECT seq, at, run, epoch, plan, body, hash FROM events ORDER BY seq")
-                .map_err(|e| store(&self.path, e))?;
-            let mut rows = statement.query([]).map_err(|e| store(&self.path, e))?;
-            while let Some(row) = rows.next().map_err(|e| store(&self.path, e))? {
-                let read = || -> rusqlite::Result<(u64, u64, bool)> {
-                    let seq = row.get_ref(0)?.as_i64()?.cast_unsigned();
-                    let epoch = row.get_ref(3)?.as_i64()?.cast_unsigned();
-                    let text = |i| row.get_ref(i).and_then(|v| Ok(v.as_str()?));
-                    let hash = link(&last.1, seq, text(1)?, text(2)?, epoch, text(4)?, text(5)?);
-                    Ok((seq, epoch, seq == last.0 + 1 && hash == text(6)?))
-                };
-                match read() {
-                    Ok((seq, epoch, true)) => {
-                        last = (seq, row.get(6).map_err(|e| store(&self.path, e))?);
-                        max_epoch = max_epoch.max(epoch);
-                    }
-                    _ => return Err(self.damaged(Damage::Chain(last.0 + 1))),
-                }
-            }
-        }
-        self.last = last;
-        self.max_epoch = max_epoch;
-        Ok(())
-    }
-
-    /// The highest epoch ever journalled.
-    pub fn max_epoch(&self) -> u64 {
-        self.max_epoch
-    }
-
-    /// Every record of `plan`, oldest first.
-    pub fn entries(&self, plan: &str) -> Result<Vec<Entry>, JournalError> {
-        let mut statement = self
-            .connection
-            .prepare("SELECT seq, at, run, epoch, plan, body FROM events WHERE plan = ?1 ORDER BY seq")
-            .map_err(|e| store(&self.path, e))?;
-        let rows = statement
-            .query_map([plan], |r| {
-                Ok((
-                    r.get::<_, i64>(0)?.cast_unsigned(),
-                    r.get::<_, String>(1)?,
-                    r.get::<_, String>(2)?,
-                    r.get::<_, i64>(3)?.cast_unsigned(),
-                    r.get::<_, String>(4)?,
-                    r.get::<_, String>(5)?,
-                ))
-            })
-            .map_err(|e| store(&self.path, e))?;
-        let mut entries = Vec::new();
-        for row in rows {
-            let (seq, at, run, epoch, plan, body) = row.map_err(|e| store(&self.path, e))?;
-            let unreadable = |e: &dyn std::fmt::Display| self.damaged(Damage::Record(seq, e.to_string()));
-            let at: Timestamp = at.parse().map_err(|e| unreadable(&e))?;
-            let record: Record = serde_json::from_str(&body).map_err(|e| unreadable(&e))?;
-            entries.push(Entry { seq, at, run, epoch, plan, record });
-        }
-        Ok(entries)
-    }
-
-    /// The names of all plans that it has records of.
-    pub fn plans(&self) -> Result<Vec<String>, JournalError> {
-        let read = || -> rusqlite::Result<Vec<String>> {
-            let mut statement = self.connection.prepare("SELECT DISTINCT plan FROM events ORDER BY plan")?;
-            statement.query_map([], |row| row.get(0))?.collect()
-        };
-        read().map_err(|e| store(&self.path, e))
-    }
-
-    /// The number of the last record, whatever plan it is about.
-    pub fn last_seq(&self) -> u64 {
-        self.last.0
-    }
-
-    /// Host and process of the last run, of whatever plan, if it has not recorded its end.
-    pub fn open_run(&self) -> Result<Option<(String, u32)>, JournalError> {
-        let of_last = "SELECT body FROM events WHERE run = (SELECT run FROM events ORDER BY seq DESC LIMIT 1)";
-        let one = |order: &str| {
-            let sql = format!("{of_last} ORDER BY seq {order} LIMIT 1");
-            let body: Option<String> =
-                self.connection.query_row(&sql, [], |r| r.get(0)).optional().map_err(|e| store(&self.path, e))?;
-            Ok::<_, JournalError>(body.and_then(|body| serde_json::from_str::<Record>(&body).ok()))
-        };
-        Ok(match (one("ASC")?, one("DESC")?) {
-            (_, Some(Record::RunFinished { .. })) => None,
-            (Some(Record::RunStarted { host, pid, .. }), _) => Some((host, pid)),
-            _ => None,
-        })
-    }
-
-    /// The fold of `plan`'s records.
-    pub fn state(&self, plan: &str) -> Result<PlanState, JournalError> {
-        let entries = self.entries(plan)?;
-        PlanState::fold(&entries).map_err(|(seq, e)| self.damaged(Damage::Transition(seq, e.to_string())))
-    }
-
-    /// Whether the room that is kept for the end of a run had to be used: nothing more may be begun.
-    pub fn is_short(&self) -> bool {
-        self.reserve.is_given_up()
-    }
-
-    /// Appends records in one durable transaction, with the plan files that they refer to.
-    ///
-    /// Returns the number of the last one. Refuses when another runner has written since. On a full disk the room that
-    /// is kept for it is used.
-    pub fn append(
-        &mut self,
-        plan: &str,
-        run: &str,
-        epoch: u64,
-        at: Timestamp,
-        records: &[Record],
-        objects: &BTreeMap<String, Arc<[u8]>>,
-    ) -> Result<u64, JournalError> {
-        fault::point(fault::JOURNAL_APPEND);
-        let (mut seq, mut hash) = self.last.clone();
-        let stamp = at.to_string();
-        let mut rows = Vec::with_capacity(records.len());
-        for record in records {
-            seq += 1;
-            let unwritable = |e: serde_json::Error| self.damaged(Damage::Record(seq, e.to_string()));
-            let body = serde_json::to_string(record).map_err(unwritable)?;
-            hash = link(&hash, seq, &stamp, run, epoch, plan, &body);
-            rows.push((seq, body, hash.clone()));
-        }
-        // What ends the work is about as large as what begins it.
-        let bytes = rows.iter().map(|r| r.1.len()).chain(objects.values().map(|o| o.len())).sum::<usize>() as u64;
-        match self.reserve.keep(reserve::LEAST + 2 * bytes) {
-            Err(error) if !self.begun => return Err(not_begun(&self.path, error)),
-            Err(_) => drop(self.reserve.give_up()),
-            Ok(()) => {}
-        }
-        let written = self.write((&stamp, run, epoch, plan), &rows, objects);
-        match written {
-            Err(JournalError::NoRoom { .. }) if self.reserve.give_up() => {
-                self.write((&stamp, run, epoch, plan), &rows, objects)?;
-            }
-            other => other?,
-        }
-        fault::point(fault::JOURNAL_APPENDED);
-        self.begun = true;
-        self.last = (seq, hash);
-        self.max_epoch = self.max_epoch.max(epoch);
-        Ok(seq)
-    }
-
-    /// Makes rows (number, body, hash) and objects durable, together or not at all.
-    fn write(
-        &mut self,
-        (stamp, run, epoch, plan): (&str, &str, u64, &str),
-        rows: &[(u64, String, String)],
-        objects: &BTreeMap<String, Arc<[u8]>>,
-    ) -> Result<(), JournalError> {
-        let path = self.path.clone();
-        let failed = |e| store(&path, e);
-        let unmoved = |known| match identity(&path) {
-            now if now == known => Ok(()),
-            _ => Err(JournalError::Gone { path: path.display().to_string() }),
-        };
-        unmoved(self.file)?;
-        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let found: (i64, i64) = tx
-            .query_row(
-                "SELECT coalesce(max(seq), 0), (SELECT epoch FROM events ORDER BY seq DESC LIMIT 1) FROM events",
-                [],
-                |r| Ok((r.get(0)?, r.get::<_, Option<i64>>(1)?.unwrap_or(0))),
-            )
-            .map_err(failed)?;
-        if found.1.cast_unsigned() > epoch || found.0.cast_unsigned() != self.last.0 {
-            return Err(JournalError::Fenced { theirs: found.1.cast_unsigned(), ours: epoch });
-        }
-        {
-            let mut put =
-                tx.prepare_cached("INSERT OR IGNORE INTO objects (hash, bytes) VALUES (?1, ?2)").map_err(failed)?;
-            for (name, bytes) in objects {
-                put.execute(params![name, &bytes[..]]).map_err(failed)?;
-            }
-            let mut insert = tx
-                .prepare_cached(
-                    "INSERT INTO events (seq, at, run, epoch, plan, body, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                )
-                .map_err(failed)?;
-            for (seq, body, hash) in rows {
-                insert
-                    .execute(params![seq.cast_signed(), stamp, run, epoch.cast_signed(), plan, body, hash])
-                    .map_err(failed)?;
-            }
-        }
-        tx.commit().map_err(failed)?;
-        // SQLite goes on writing a file that was deleted.
-        unmoved(self.file)
-    }
-
-    /// A plan file as it was when a step was applied, by its BLAKE3; checked against it.
-    pub fn object(&self, hash: &str) -> Result<Option<Arc<[u8]>>, JournalError> {
-        let bytes: Option<Vec<u8>> = self
-            .connection
-            .query_row("SELECT bytes FROM objects WHERE hash = ?1", [hash], |r| r.get(0))
-            .optional()
-            .map_err(|e| store(&self.path, e))?;
-        match bytes {
-            Some(bytes) if blake3_hex(&bytes) == hash => Ok(Some(bytes.into())),
-            Some(_) => Err(self.damaged(Damage::File(unlike(hash)))),
-            None => Ok(None),
-        }
-    }
-
-    /// Moves a damaged journal aside (with its log files) and returns where it is now: numbers tell which came last.
-    pub fn set_aside(state: &Path) -> Result<PathBuf, JournalError> {
-        let path = Self::path_in(state);
-        let entries = fs::read_dir(state).map_err(|source| file(state, source))?.flatten();
-        let last = entries.filter_map(|e| damaged_number(&e.file_name().to_string_lossy())).max().unwrap_or(0);
-        let aside = state.join(format!("{DAMAGED}{}.db", last.saturating_add(1)));
-        // The file itself goes last: a log without it would be deleted by whoever makes the next journal.
-        for suffix in ["-shm", "-wal", ""] {
-            let from = PathBuf::from(format!("{}{suffix}", path.display()));
-            let to = PathBuf::from(format!("{}{suffix}", aside.display()));
-            if from.exists() {
-                disk::rename(&from, &to).map_err(|source| file(&from, source))?;
-            }
-        }
-        Ok(aside)
-    }
-
     fn damaged(&self, damage: Damage) -> JournalError {
         JournalError::Damaged { path: self.path.display().to_string(), damage }
     }
@@ -384,14 +158,6 @@ impl Journal {
 /// Which file it is.
 fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
-}
-
-/// How the names of damaged journals begin that were set aside.
-pub(crate) const DAMAGED: &str = "journal.damaged-";
-
-/// The number in the name of a damaged journal that was set aside, or of one of its log files.
-pub(crate) fn damaged_number(name: &str) -> Option<u64> {
-    name.strip_prefix(DAMAGED)?.split_once(".db")?.0.parse().ok()
 }
 
 /// Whether nothing was ever written to it.
@@ -426,10 +192,6 @@ fn sound(connection: &Connection, path: &Path) -> Result<(), JournalError> {
     look().map_err(|e| store(path, e))?.map_or(Ok(()), |what| Err(damaged(what)))
 }
 
-fn unlike(hash: &str) -> String {
-    format!("the stored plan file {hash} does not match its hash")
-}
-
 /// Opens a journal for reading where there is no room for the shared memory of its write-ahead log. Nobody else has it
 /// open then. The log is read, and left as it is.
 fn without_shared_memory(path: &Path) -> rusqlite::Result<(bool, Connection)> {
@@ -439,14 +201,6 @@ fn without_shared_memory(path: &Path) -> rusqlite::Result<(bool, Connection)> {
     connection.pragma_update(None, "locking_mode", "exclusive")?;
     connection.pragma_update(None, "query_only", true)?;
     Ok((is_new(&connection)?, connection))
-}
-
-/// Room for the end of a run cannot be kept: none is begun.
-fn not_begun(path: &Path, source: std::io::Error) -> JournalError {
-    match file(path, source) {
-        JournalError::NoRoom { path, .. } => JournalError::NoRoom { path, before: true },
-        other => other,
-    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::journal::Journal;
 use crate::lock::{Holder, Lock, LockError, host_name};
 use crate::prune::bytes;
 use crate::recorder::journal_error;
-use crate::session::{Place, Session, real_path, shell_words};
+use crate::session::{Place, Session, real_or_given, shell_words};
 
 /// A copy of a system to rehearse on; removed when it is dropped, unless it is kept.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Scratch {
         let folder = elsewhere.map_or_else(|| session.state_dir.join("scratch"), Path::to_owned);
         refuse_unfit(session, &folder, elsewhere.is_some())?;
         // Links of the copy lead here by this path.
-        let folder = std::path::absolute(&folder).map_or(folder, |folder| real(&folder));
+        let folder = std::path::absolute(&folder).map_or(folder, |folder| real_or_given(&folder));
         // An empty folder that the operator has is given back as it was.
         let ours = elsewhere.is_none() || !folder.exists();
         private_dir(&folder)?;
@@ -91,7 +91,7 @@ impl Scratch {
         for target in session.targets.values() {
             let (to, inside) = self.place_of(session, target.as_ref());
             if !inside || !target.files().is_empty() {
-                copies.push((real(target.path()), to));
+                copies.push((real_or_given(target.path()), to));
             }
         }
         Links::new(copies, self.folder.join("outside"))
@@ -134,7 +134,7 @@ impl Scratch {
     /// What of the root is not copied as it lies there: what targets copy themselves, the state folder, this folder.
     pub(super) fn left_out(&self, session: &Session) -> BTreeSet<PathBuf> {
         let mut left_out: BTreeSet<PathBuf> = session.targets.values().flat_map(|t| t.files()).collect();
-        left_out.extend([session.state_dir.clone(), real(&session.state_dir), self.folder.clone()]);
+        left_out.extend([session.state_dir.clone(), real_or_given(&session.state_dir), self.folder.clone()]);
         left_out
     }
 
@@ -258,10 +258,6 @@ fn remove(folder: &Path, ours: bool) -> Result<()> {
         Err(e) if e.kind() != std::io::ErrorKind::DirectoryNotEmpty => Err(not_removed(folder, &e)),
         _ => Ok(()),
     }
-}
-
-fn real(path: &Path) -> PathBuf {
-    real_path(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn holder() -> Holder {

@@ -39,7 +39,7 @@ pub(super) fn make_targets(
             None => inside_root(spec, root)?,
         };
         let (target, claimed) = make_target(spec, path, registry, env)?;
-        claims.extend(claimed.into_iter().map(|path| Claim::of(&spec.name, path)));
+        claims.extend(claimed.into_iter().map(|path| Claim::of(&spec.name, &path)));
         targets.insert(spec.name.clone(), target);
     }
     refuse_overlaps(&claims, place)?;
@@ -131,6 +131,11 @@ pub(crate) fn real_path(path: &Path) -> std::io::Result<PathBuf> {
     Err(Error::other("too many symbolic links"))
 }
 
+/// The same, or the path as it is given: who opens it says why it cannot be resolved.
+pub(crate) fn real_or_given(path: &Path) -> PathBuf {
+    real_path(path).unwrap_or_else(|_| path.to_owned())
+}
+
 /// A path that belongs to a target.
 struct Claim<'s> {
     target: &'s str,
@@ -140,10 +145,9 @@ struct Claim<'s> {
 }
 
 impl<'s> Claim<'s> {
-    fn of(target: &'s str, path: PathBuf) -> Self {
-        let file = fs::metadata(&path).ok().filter(fs::Metadata::is_file).map(|m| (m.dev(), m.ino()));
-        // What cannot be resolved is said when the target is opened.
-        Self { target, real: real_path(&path).unwrap_or(path), file }
+    fn of(target: &'s str, path: &Path) -> Self {
+        let file = fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|m| (m.dev(), m.ino()));
+        Self { target, real: real_or_given(path), file }
     }
 }
 

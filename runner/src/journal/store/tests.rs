@@ -1,5 +1,10 @@
 //! The journal store in real folders: what it gives back, and what it refuses.
 
+use std::collections::BTreeMap;
+
+use cutover_core::journal::Record;
+use jiff::Timestamp;
+
 use super::*;
 
 fn skipped(step: &str) -> Record {

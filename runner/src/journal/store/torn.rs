@@ -1,6 +1,11 @@
 //! A journal that a failing disk cut or changed: it reads as what it was, or as it was earlier, or is known to be damaged.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
+
+use cutover_core::journal::{Entry, Record};
+use jiff::Timestamp;
 
 use super::*;
 
