@@ -13,6 +13,7 @@ mod difference;
 mod digest;
 pub mod disk;
 mod docs;
+pub mod duration;
 mod error;
 mod event;
 pub mod fault;

@@ -143,6 +143,13 @@ pub trait Ledger: Send + Sync {
     /// Raises the stored epoch to the context's, so that older runners are refused from now on.
     async fn fence(&self, cx: &StepContext) -> Result<(), StepError>;
 
+    /// Takes away what a run that is over left in force (a freeze, say), and says so: the step that made it, and the text.
+    /// Asked when a run begins and has the locks.
+    async fn settle(&self, cx: &StepContext) -> Result<Vec<(String, String)>, StepError> {
+        let _ = cx;
+        Ok(Vec::new())
+    }
+
     /// Opens a group transaction. Until [`commit`](Ledger::commit), every change of this target nests in it.
     async fn begin(&self, cx: &StepContext) -> Result<(), StepError>;
 

@@ -147,6 +147,7 @@ impl Run<'_> {
     /// Makes the journal follow the ledgers, and settles what a crash left begun. True when there was anything.
     pub(crate) async fn reconcile(&self) -> Result<bool> {
         let cx = self.context_of(StepInfo::default());
+        self.end_what_is_over(&cx).await?;
         let rows = ledger_rows(self.session, &cx).await?;
         let plan = &self.session.plan;
         self.recorder.with_state(|state| estranged(self.session, state, &rows)).into_error(self.session)?;
@@ -226,6 +227,19 @@ impl Run<'_> {
         });
         self.record_with(records, objects).await?;
         Ok(true)
+    }
+
+    /// Takes away what runs that are over left in force in the targets.
+    async fn end_what_is_over(&self, cx: &StepContext) -> Result<()> {
+        let mut settled = false;
+        for target in self.session.targets.values() {
+            let Some(ledger) = target.ledger() else { continue };
+            for (step, text) in ledger.settle(cx).await? {
+                self.note(&step, &text);
+                settled = true;
+            }
+        }
+        if settled { self.record(Vec::new()).await } else { Ok(()) }
     }
 
     /// Refuses to go forward over anything that changed since it was applied.

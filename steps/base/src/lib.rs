@@ -5,7 +5,6 @@
 
 mod assess;
 mod command;
-mod duration;
 mod forecast;
 mod process;
 mod rates;

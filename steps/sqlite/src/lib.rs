@@ -16,6 +16,7 @@ mod declared;
 mod done;
 mod expand;
 mod export;
+mod freeze;
 mod identity;
 mod indexes;
 mod lint;

@@ -10,6 +10,8 @@ mod check;
 mod conflicts;
 #[path = "kinds/conformance.rs"]
 mod conformance;
+#[path = "kinds/freeze.rs"]
+mod freeze;
 #[path = "kinds/others.rs"]
 mod others;
 #[path = "kinds/replaced.rs"]

@@ -99,7 +99,11 @@ impl Row {
         first.extend(self.is_of_mapping().then(|| script("dual", "")));
         first.extend(restored.then_some(copies));
         let b = if restored { one_way("b", &unit) } else { script("b", alone) };
-        let second: Vec<String> = self.step(&unit).into_iter().chain([b, script("c", alone)]).collect();
+        let frozen = (self.kind == "sqlite.thaw").then(|| step("f", "use = \"sqlite.freeze\"\ntarget = \"app\""));
+        let thawed = (self.kind == "sqlite.freeze")
+            .then(|| step("t", "use = \"sqlite.thaw\"\ntarget = \"app\"\nwith = { freeze = \"k\" }"));
+        let steps = frozen.into_iter().chain(self.step(&unit)).chain([b, script("c", alone)]).chain(thawed);
+        let second: Vec<String> = steps.collect();
         Small::new(self.kind, "", &[&first, &second]).with_filler(self.kind == "sqlite")
     }
 
@@ -161,6 +165,7 @@ impl Row {
             "sqlite.cutover" => on_app("mapping = \"colours.toml\", to = \"prefer-new\""),
             "sqlite.expand" => on_app("mapping = \"tints.toml\", up = \"tints.sql\""),
             "sqlite.export" => on_app("into = \"kept/k.sql\""),
+            "sqlite.freeze" => on_app("lease = \"60s\""),
             "sqlite.indexes" => on_app("create = [\"CREATE INDEX by_name ON colours(name)\"]"),
             "sqlite.parity" => on_app("mapping = \"colours.toml\""),
             "sqlite.rows" => on_app(
@@ -168,6 +173,7 @@ impl Row {
             ),
             "sqlite.script" => on_app("up = \"d.sql\", down = \"d.down.sql\""),
             "sqlite.tables" => on_app("create = [\"CREATE TABLE shelves (id INTEGER PRIMARY KEY, n INTEGER)\"]"),
+            "sqlite.thaw" => on_app("freeze = \"f\""),
             _ => {
                 let rest: Vec<&str> = self.example.lines().filter(|line| !line.starts_with("id = ")).collect();
                 rest.join("\n").replace("\"main\"", "\"app\"").replace("\"tier1\"", "\"app\"")

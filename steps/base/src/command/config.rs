@@ -6,11 +6,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use cutover_core::{BuildContext, BuildError};
+use cutover_core::{BuildContext, BuildError, duration};
 use schemars::JsonSchema;
 use serde::Deserialize;
-
-use crate::duration;
 
 /// Commands as argument lists. No shell reads them.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

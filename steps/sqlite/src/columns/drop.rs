@@ -110,7 +110,9 @@ fn past_broken_objects(conn: &Connection, table: &str, column: &str, sql: &str) 
 }
 
 fn objects(conn: &Connection, kind: &str) -> rusqlite::Result<Vec<(String, String)>> {
-    conn.prepare("SELECT name, sql FROM sqlite_master WHERE type = ?1 ORDER BY name")?
+    conn.prepare(
+        "SELECT name, sql FROM sqlite_master WHERE type = ?1 AND name NOT LIKE '\\_cutover\\_%' ESCAPE '\\' ORDER BY name",
+    )?
         .query_map([kind], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect()
 }

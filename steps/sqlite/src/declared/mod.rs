@@ -55,12 +55,13 @@ pub(crate) fn object(conn: &Connection, name: &str) -> Result<Option<Object>, St
     .map_err(|e| sqlite_error(e, "reading the schema"))
 }
 
-/// The indexes and triggers of a table that somebody declared: indexes first, by name.
+/// The indexes and triggers of a table that somebody declared (Cutover's own are not): indexes first, by name.
 pub(crate) fn objects_on(conn: &Connection, table: &str) -> Result<Vec<Object>, StepError> {
     let read = || -> rusqlite::Result<Vec<Object>> {
         conn.prepare_cached(
             "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE tbl_name = ?1 COLLATE NOCASE \
-             AND type IN ('index', 'trigger') AND sql IS NOT NULL ORDER BY type, name",
+             AND type IN ('index', 'trigger') AND sql IS NOT NULL AND name NOT LIKE '\\_cutover\\_%' ESCAPE '\\' \
+             ORDER BY type, name",
         )?
         .query_map([table], |row| {
             Ok(Object { kind: row.get(0)?, name: row.get(1)?, table: row.get(2)?, sql: row.get(3)? })
@@ -74,7 +75,8 @@ pub(crate) fn objects_on(conn: &Connection, table: &str) -> Result<Vec<Object>, 
 pub(crate) fn tables(conn: &Connection) -> Result<Vec<String>, StepError> {
     names(
         conn,
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name",
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+         AND name NOT LIKE '\\_cutover\\_%' ESCAPE '\\' ORDER BY name",
         [],
     )
 }

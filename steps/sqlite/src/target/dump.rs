@@ -72,9 +72,12 @@ fn is_virtual(sql: &str) -> bool {
 }
 
 fn objects(conn: &Connection, which: &str, doing: &str) -> Result<Vec<(String, String)>, StepError> {
-    conn.prepare(&format!("SELECT name, sql FROM sqlite_master WHERE {which} AND sql IS NOT NULL ORDER BY rowid"))
-        .and_then(|mut s| s.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
-        .map_err(|e| sqlite_error(e, doing))
+    conn.prepare(&format!(
+        "SELECT name, sql FROM sqlite_master WHERE {which} AND sql IS NOT NULL \
+         AND name NOT LIKE '\\_cutover\\_freeze%' ESCAPE '\\' ORDER BY rowid"
+    ))
+    .and_then(|mut s| s.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
+    .map_err(|e| sqlite_error(e, doing))
 }
 
 fn sequence(conn: &Connection, out: &mut impl Write) -> Result<(), StepError> {

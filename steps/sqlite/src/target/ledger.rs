@@ -2,9 +2,8 @@
 
 use cutover_core::{Ledger, LedgerEntry, Receipt, StepContext, StepError, async_trait};
 
-use super::SqliteTarget;
 use super::bookkeeping::{self, Outcome};
-use super::session::ForeignKeys;
+use super::{How, SqliteTarget, admit, frozen, leave};
 
 #[async_trait]
 impl Ledger for SqliteTarget {
@@ -18,19 +17,21 @@ impl Ledger for SqliteTarget {
     }
 
     async fn fence(&self, cx: &StepContext) -> Result<(), StepError> {
-        self.transaction(cx, ForeignKeys::On, |_, _| Ok(())).await
+        self.transaction(cx, How::RECORDS, |_, _| Ok(())).await
+    }
+
+    async fn settle(&self, cx: &StepContext) -> Result<Vec<(String, String)>, StepError> {
+        let Some(freeze) = self.read(cx, frozen::read).await?.filter(|freeze| !freeze.is_of(cx.info())) else {
+            return Ok(Vec::new());
+        };
+        self.transaction(cx, How::RECORDS, |_, _| Ok(())).await?;
+        let said = format!("the run that froze {} is over: others may write there again", self.name);
+        Ok(vec![(freeze.step, said)])
     }
 
     async fn begin(&self, cx: &StepContext) -> Result<(), StepError> {
-        let session = self.session();
-        let epoch = cx.info().epoch;
-        cx.blocking(move || {
-            session.begin(|conn| {
-                bookkeeping::create(conn, &session.ledger)?;
-                bookkeeping::check_epoch(conn, epoch)
-            })
-        })
-        .await
+        let (session, step) = (self.session(), cx.info().clone());
+        cx.blocking(move || session.begin(|conn| admit(&session, conn, &step, true))).await
     }
 
     async fn savepoint(&self, cx: &StepContext) -> Result<(), StepError> {
@@ -44,8 +45,16 @@ impl Ledger for SqliteTarget {
     }
 
     async fn commit(&self, cx: &StepContext) -> Result<(), StepError> {
-        let session = self.session();
-        cx.blocking(move || session.commit()).await
+        let (session, step) = (self.session(), cx.info().clone());
+        cx.blocking(move || {
+            let mut left = None;
+            session.commit(|conn| {
+                left = leave(conn, &session.ledger)?;
+                Ok(())
+            })?;
+            session.keeper.follow(&session, &step, left)
+        })
+        .await
     }
 
     async fn abort(&self, cx: &StepContext) -> Result<(), StepError> {
@@ -55,7 +64,7 @@ impl Ledger for SqliteTarget {
 
     async fn record_failure(&self, cx: &StepContext, message: &str) -> Result<(), StepError> {
         let message = message.to_owned();
-        self.transaction(cx, ForeignKeys::On, move |conn, at| {
+        self.transaction(cx, How::RECORDS, move |conn, at| {
             bookkeeping::record(conn, &at.ledger, &at.step, at.now, Outcome::Failure(&message))
         })
         .await
@@ -63,7 +72,7 @@ impl Ledger for SqliteTarget {
 
     async fn adopt(&self, cx: &StepContext, receipt: &Receipt) -> Result<(), StepError> {
         let receipt = receipt.clone();
-        self.transaction(cx, ForeignKeys::On, move |conn, at| {
+        self.transaction(cx, How::RECORDS, move |conn, at| {
             bookkeeping::record(conn, &at.ledger, &at.step, at.now, Outcome::Success(&receipt))
         })
         .await
@@ -73,7 +82,6 @@ impl Ledger for SqliteTarget {
         if self.recorded_row(cx).await?.is_none() {
             return Ok(());
         }
-        self.transaction(cx, ForeignKeys::On, |conn, at| bookkeeping::erase(conn, &at.ledger, &at.step).map(|_| ()))
-            .await
+        self.transaction(cx, How::RECORDS, |conn, at| bookkeeping::erase(conn, &at.ledger, &at.step).map(|_| ())).await
     }
 }

@@ -30,8 +30,10 @@ mod dump;
 mod duplicate;
 mod facts;
 mod fingerprint;
+pub(crate) mod frozen;
 mod heard;
 mod held;
+mod keeper;
 mod kept;
 mod keyed;
 mod known;
@@ -146,6 +148,25 @@ impl TargetKind for SqliteTarget {
     }
 }
 
+/// How a transaction goes.
+#[derive(Debug, Clone, Copy)]
+struct How {
+    keys: ForeignKeys,
+    /// How long it waits for others' locks.
+    patience: Duration,
+    /// Whether it is refused where others changed the schema under a freeze.
+    strict: bool,
+}
+
+impl How {
+    /// A change.
+    const CHANGES: Self = Self { keys: ForeignKeys::On, patience: connect::BUSY_TIMEOUT, strict: true };
+    /// Only bookkeeping.
+    const RECORDS: Self = Self { strict: false, ..Self::CHANGES };
+    /// The way back.
+    const REVERSES: Self = Self { keys: ForeignKeys::Off, ..Self::RECORDS };
+}
+
 /// What a transaction knows of the step it is for.
 #[derive(Debug)]
 pub(crate) struct At {
@@ -155,13 +176,22 @@ pub(crate) struct At {
 }
 
 impl At {
-    /// What comes first in a transaction; a group's is admitted as a whole.
-    fn admit(&self, conn: &Connection, grouped: bool) -> Result<(), StepError> {
+    /// Runs `work` as what a transaction is about: admitted, and past the freeze of its own run, which is closed behind
+    /// it. A group is admitted as a whole, and passes as a whole. Returns what the freeze's keeper has to know, too.
+    fn within<T>(
+        &self,
+        session: &Session,
+        conn: &Connection,
+        grouped: bool,
+        strict: bool,
+        work: impl FnOnce() -> Result<T, StepError>,
+    ) -> Result<(T, keeper::Left), StepError> {
         if grouped {
-            return Ok(());
+            return Ok((work()?, None));
         }
-        bookkeeping::create(conn, &self.ledger)?;
-        bookkeeping::check_epoch(conn, self.step.epoch)
+        admit(session, conn, &self.step, strict)?;
+        let value = work()?;
+        Ok((value, leave(conn, &self.ledger)?))
     }
 }
 
@@ -193,8 +223,21 @@ impl SqliteTarget {
     where
         F: FnOnce(&Connection) -> Result<Receipt, StepError> + Send + 'static,
     {
+        self.change_within(cx, connect::BUSY_TIMEOUT, work).await
+    }
+
+    /// The same, where others' locks are waited for as long as `patience`.
+    pub(crate) async fn change_within<F>(
+        &self,
+        cx: &StepContext,
+        patience: Duration,
+        work: F,
+    ) -> Result<Receipt, StepError>
+    where
+        F: FnOnce(&Connection) -> Result<Receipt, StepError> + Send + 'static,
+    {
         let recorder = self.recorder(cx);
-        self.transaction(cx, ForeignKeys::On, move |conn, at| {
+        self.transaction(cx, How { patience, ..How::CHANGES }, move |conn, at| {
             fault::point(fault::SQLITE_CHANGE_BEGUN);
             bookkeeping::refuse_applied(conn, &at.ledger, &at.step)?;
             let receipt = recorded(recorder, conn, at, || work(conn))?;
@@ -217,7 +260,7 @@ impl SqliteTarget {
         if !self.read(cx, move |conn| bookkeeping::has_traces(conn, &ledger, &step)).await? {
             return Ok(());
         }
-        self.transaction(cx, ForeignKeys::Off, move |conn, at| {
+        self.transaction(cx, How::REVERSES, move |conn, at| {
             fault::point(fault::SQLITE_REVERSE_BEGUN);
             work(conn)?;
             fault::point(fault::SQLITE_REVERSE_MADE);
@@ -252,19 +295,28 @@ impl SqliteTarget {
         let inner = cx.clone();
         cx.blocking(move || {
             let grouped = session.in_group();
-            let ((value, begun), ended) = session.batch(|conn| {
+            let (((value, begun), left), ended) = session.batch(|conn| {
                 let begun = Instant::now();
-                at.admit(conn, grouped)?;
-                fault::point(fault::SQLITE_BATCH_BEGUN);
-                bookkeeping::refuse_applied(conn, &at.ledger, &at.step)?;
-                let work = || recorded(recorder, conn, &at, || work(conn, &session.recorder));
-                let value = unless_insisted(&inner, work)?;
-                fault::point(fault::SQLITE_BATCH_MADE);
-                Ok((value, begun))
+                at.within(&session, conn, grouped, true, || {
+                    fault::point(fault::SQLITE_BATCH_BEGUN);
+                    bookkeeping::refuse_applied(conn, &at.ledger, &at.step)?;
+                    let work = || recorded(recorder, conn, &at, || work(conn, &session.recorder));
+                    let value = unless_insisted(&inner, work)?;
+                    fault::point(fault::SQLITE_BATCH_MADE);
+                    Ok((value, begun))
+                })
             })?;
+            if !grouped {
+                session.keeper.follow(&session, &at.step, left)?;
+            }
             Ok((value, ended.saturating_duration_since(begun)))
         })
         .await
+    }
+
+    /// The name of the ledger's table.
+    pub(crate) fn ledger_name(&self) -> &str {
+        &self.session.ledger
     }
 
     /// The ledger's own row of this step (what a crash left), if any.
@@ -283,7 +335,7 @@ impl SqliteTarget {
         Ok(row)
     }
 
-    async fn transaction<T, F>(&self, cx: &StepContext, keys: ForeignKeys, work: F) -> Result<T, StepError>
+    async fn transaction<T, F>(&self, cx: &StepContext, how: How, work: F) -> Result<T, StepError>
     where
         T: Send + 'static,
         F: FnOnce(&Connection, &At) -> Result<T, StepError> + Send + 'static,
@@ -293,10 +345,13 @@ impl SqliteTarget {
         let inner = cx.clone();
         cx.blocking(move || {
             let grouped = session.in_group();
-            session.transaction(keys, |conn| {
-                at.admit(conn, grouped)?;
-                unless_insisted(&inner, || work(conn, &at))
-            })
+            let (value, left) = session.transaction(how.keys, how.patience, |conn| {
+                at.within(&session, conn, grouped, how.strict, || unless_insisted(&inner, || work(conn, &at)))
+            })?;
+            if !grouped {
+                session.keeper.follow(&session, &at.step, left)?;
+            }
+            Ok(value)
         })
         .await
     }
@@ -348,6 +403,32 @@ impl SqliteTarget {
     fn session(&self) -> Arc<Session> {
         Arc::clone(&self.session)
     }
+}
+
+/// What comes first in a transaction, or in that of a group.
+fn admit(session: &Session, conn: &Connection, step: &StepInfo, strict: bool) -> Result<(), StepError> {
+    bookkeeping::create(conn, &session.ledger)?;
+    bookkeeping::check_epoch(conn, step.epoch)?;
+    let altered = frozen::enter(conn, &session.ledger, step, session.keeper.passed(conn)?)?;
+    if strict { refuse_altered(session, &altered) } else { Ok(()) }
+}
+
+/// Closes the freeze behind a transaction, if there is one, and says what its keeper has to know.
+fn leave(conn: &Connection, ledger: &str) -> Result<keeper::Left, StepError> {
+    match frozen::leave(conn, ledger)? {
+        Some(lease) => Ok(Some((lease, watch::data_version(conn)?))),
+        None => Ok(None),
+    }
+}
+
+/// DDL and the header's numbers pass triggers: what others did to the schema under a freeze is refused here.
+fn refuse_altered(session: &Session, altered: &[String]) -> Result<(), StepError> {
+    if altered.is_empty() {
+        return Ok(());
+    }
+    let path = session.path.display();
+    Err(StepError::conflict(format!("others changed the schema of `{path}` under the freeze: {}", altered.join(", ")))
+        .with_help("stop the program that does it (triggers cannot refuse DDL), then run the same command again"))
 }
 
 /// Runs `work` and keeps which rows it wrote.

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cutover_core::disk::io_error;
 use cutover_core::{StepError, StepErrorKind, fault};
@@ -14,6 +14,8 @@ use rusqlite::Connection;
 
 use super::commits::Commits;
 use super::connect;
+use super::frozen;
+use super::keeper::Keeper;
 use super::place::OpenFile;
 use super::recorder::Recorder;
 use super::watch::Watch;
@@ -31,12 +33,16 @@ pub(crate) struct Session {
     watch: Mutex<Watch>,
     commits: Commits,
     pub(crate) recorder: Recorder,
+    pub(crate) keeper: Keeper,
     /// Whether a restore may have to know which rows a change wrote.
     pub(crate) records: OnceLock<bool>,
     /// The main file, open as a plain file. Closing it drops every lock that SQLite has on it in this process, so it is
     /// closed after the connections: it stays the last field.
     main_file: Mutex<Option<Arc<File>>>,
 }
+
+/// How long a renewal of a lease waits for others.
+const RENEWAL_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Whether a transaction enforces foreign keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +63,7 @@ impl Session {
             watch: Mutex::default(),
             commits: Commits::default(),
             recorder: Recorder::default(),
+            keeper: Keeper::default(),
             records: OnceLock::new(),
             main_file: Mutex::default(),
         }
@@ -111,10 +118,11 @@ impl Session {
         }
     }
 
-    /// Runs `work` in a transaction: a savepoint inside an open group.
+    /// Runs `work` in a transaction: a savepoint inside an open group. `patience`: how long it waits for others' locks.
     pub(crate) fn transaction<T>(
         &self,
         keys: ForeignKeys,
+        patience: Duration,
         work: impl FnOnce(&Connection) -> Result<T, StepError>,
     ) -> Result<T, StepError> {
         let mut slot = self.lock_writer();
@@ -128,6 +136,8 @@ impl Session {
         let conn = self.open_writer(&mut slot)?;
         self.unmoved()?;
         set_foreign_keys(conn, keys)?;
+        let waits = |time| conn.busy_timeout(time).map_err(|e| sqlite_error(e, "while configuring the connection"));
+        waits(patience)?;
         let result = bracket(conn, "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", |conn| {
             let result = work(conn);
             self.recorder.release(conn)?;
@@ -136,6 +146,7 @@ impl Session {
             self.unmoved()?;
             Ok(value)
         });
+        waits(connect::BUSY_TIMEOUT)?;
         if keys == ForeignKeys::Off {
             set_foreign_keys(conn, ForeignKeys::On)?;
         }
@@ -158,7 +169,7 @@ impl Session {
             let mut slot = self.lock_writer();
             self.commits.relax(self.open_writer(&mut slot)?)?;
         }
-        let result = self.transaction(ForeignKeys::On, work);
+        let result = self.transaction(ForeignKeys::On, connect::BUSY_TIMEOUT, work);
         let ended = self.commits.last();
         if !grouped && let Some(conn) = self.lock_writer().as_ref() {
             self.commits.tighten(conn)?;
@@ -237,14 +248,15 @@ impl Session {
         run(self.group_connection(slot.as_ref())?, sql)
     }
 
-    /// Makes the open group durable. When that fails the group stays open, to be undone.
-    pub(crate) fn commit(&self) -> Result<(), StepError> {
+    /// Runs `last` and makes the open group durable. When that fails the group stays open, to be undone.
+    pub(crate) fn commit(&self, last: impl FnOnce(&Connection) -> Result<(), StepError>) -> Result<(), StepError> {
         let slot = self.lock_writer();
         if !self.in_group() {
             return Err(StepError::internal("no group is open"));
         }
         let conn = self.group_connection(slot.as_ref())?;
         self.recorder.release(conn)?;
+        last(conn)?;
         fault::point(fault::SQLITE_COMMIT);
         self.unmoved()?;
         run(conn, "COMMIT")?;
@@ -267,8 +279,25 @@ impl Session {
         }
     }
 
+    /// Renews the lease of that run's freeze. False: there is none any more, or nothing is open to renew it by.
+    pub(crate) fn renew(&self, plan: &str, name: &str) -> Result<bool, StepError> {
+        let slot = self.lock_writer();
+        let Some(conn) = slot.as_ref() else { return Ok(false) };
+        // Whoever is in a transaction of its own keeps others out until its end, and renews the lease with it.
+        if self.in_group() || !conn.is_autocommit() {
+            return Ok(true);
+        }
+        let waits = |time| conn.busy_timeout(time).map_err(|e| sqlite_error(e, "while configuring the connection"));
+        // Readers of a rollback-journal database are not to wait behind us.
+        waits(RENEWAL_PATIENCE)?;
+        let renewed = bracket(conn, "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", |conn| frozen::renew(conn, plan, name));
+        waits(connect::BUSY_TIMEOUT)?;
+        renewed
+    }
+
     /// Closes both connections; an open group is undone.
     pub(crate) fn close(&self) {
+        self.keeper.stop();
         let mut writer = self.lock_writer();
         self.recorder.close();
         *writer = None;

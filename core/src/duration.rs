@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// "500ms", "60s", "5m" or "2h"; none when it is something else or zero.
-pub(crate) fn parse(text: &str) -> Option<Duration> {
+pub fn parse(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().ok()?;
