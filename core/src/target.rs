@@ -150,6 +150,12 @@ pub trait Ledger: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// The context's run ends: gives up what it holds in force and says so, as [`settle`](Ledger::settle) does.
+    async fn release(&self, cx: &StepContext) -> Result<Vec<(String, String)>, StepError> {
+        let _ = cx;
+        Ok(Vec::new())
+    }
+
     /// Opens a group transaction. Until [`commit`](Ledger::commit), every change of this target nests in it.
     async fn begin(&self, cx: &StepContext) -> Result<(), StepError>;
 

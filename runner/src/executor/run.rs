@@ -203,6 +203,14 @@ impl<'a> Run<'a> {
         }
         let cx = self.context_of(StepInfo::default());
         for target in self.session.targets.values() {
+            // What cannot be given up now ends by itself: the run's end is not the place to fail.
+            let given_up = match target.ledger() {
+                Some(ledger) if self.recorder.wrote() => ledger.release(&cx).await.unwrap_or_default(),
+                _ => Vec::new(),
+            };
+            for (step, text) in given_up {
+                self.emit(EventKind::StepNote { step, text });
+            }
             target.close(&cx).await?;
         }
         self.emit(EventKind::RunFinished { outcome, next: next.clone() });

@@ -1,6 +1,6 @@
 //! The ledger of a SQLite target: rows of what was applied, and the group transaction around several steps.
 
-use cutover_core::{Ledger, LedgerEntry, Receipt, StepContext, StepError, async_trait};
+use cutover_core::{Ledger, LedgerEntry, Receipt, StepContext, StepError, StepInfo, async_trait};
 
 use super::bookkeeping::{self, Outcome};
 use super::{How, SqliteTarget, admit, frozen, leave};
@@ -26,6 +26,21 @@ impl Ledger for SqliteTarget {
         };
         self.transaction(cx, How::RECORDS, |_, _| Ok(())).await?;
         let said = format!("the run that froze {} is over: others may write there again", self.name);
+        Ok(vec![(freeze.step, said)])
+    }
+
+    async fn release(&self, cx: &StepContext) -> Result<Vec<(String, String)>, StepError> {
+        let Some(freeze) = self.read(cx, frozen::read).await?.filter(|freeze| freeze.is_of(cx.info())) else {
+            return Ok(Vec::new());
+        };
+        let made = StepInfo { plan: freeze.plan, id: freeze.step.clone(), ..StepInfo::default() };
+        self.transaction(cx, How::RECORDS, move |conn, at| {
+            frozen::remove(conn)?;
+            bookkeeping::erase(conn, &at.ledger, &made).map(drop)
+        })
+        .await?;
+        let said =
+            format!("others may write to {} again: a freeze ends with its run, the next one makes it anew", self.name);
         Ok(vec![(freeze.step, said)])
     }
 
