@@ -140,6 +140,12 @@ points! {
     EXPORT_NAMED = "sqlite.export:named";
     /// On the way back the export has got its other name.
     EXPORT_KEPT = "sqlite.export:kept";
+    /// What the settings of a database were is durable; none is changed.
+    SETTINGS_INTENDED = "sqlite.settings:intended";
+    /// The settings that lock the whole file are changed; those that go in a transaction are not.
+    SETTINGS_FILE = "sqlite.settings:file";
+    /// On the way back the settings that lock the whole file are as they were; the others are not.
+    SETTINGS_FILE_BACK = "sqlite.settings:file-back";
     /// All that a check asks for was looked at; nothing says so yet.
     CHECK_LOOKED = "sqlite.check:looked";
     /// Both sides of a mapping are compared; nothing says so yet.

@@ -8,6 +8,7 @@ mod drift;
 mod explaining;
 mod failure;
 mod faults;
+mod freezing;
 mod importing;
 mod invalid_plans;
 mod linting;

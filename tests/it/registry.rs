@@ -72,6 +72,6 @@ fn every_example_compiles() {
             env: &|_| None,
         };
         let plan = compile(input).unwrap_or_else(|e| panic!("the example of {}: {e}\n{text}", step.kind));
-        assert_eq!(plan.phases[0].steps[0].kind, step.kind);
+        assert!(plan.phases[0].steps.iter().any(|s| s.kind == step.kind), "{text}");
     }
 }

@@ -87,7 +87,7 @@ pub(crate) fn reconcile(session: &Session, state: &PlanState, rows: &LedgerRows)
                 }
             }
             None if journalled == StepState::Applied && step.step.ledgered() == Some(target.as_str()) => {
-                let why = format!("the ledger of {target} has no row of it: the target was put back by someone else");
+                let why = format!("the ledger of {target} has no row of it: the target was put back, or its effect is over");
                 records.push(Record::StepLost { step: step.id.clone(), why });
             }
             _ => {}
@@ -231,15 +231,35 @@ impl Run<'_> {
 
     /// Takes away what runs that are over left in force in the targets.
     async fn end_what_is_over(&self, cx: &StepContext) -> Result<()> {
-        let mut settled = false;
-        for target in self.session.targets.values() {
-            let Some(ledger) = target.ledger() else { continue };
-            for (step, text) in ledger.settle(cx).await? {
-                self.note(&step, &text);
-                settled = true;
-            }
+        let mut over = Vec::new();
+        for ledger in self.session.targets.values().filter_map(|t| t.ledger()) {
+            over.extend(ledger.settle(cx).await?);
         }
-        if settled { self.record(Vec::new()).await } else { Ok(()) }
+        if over.is_empty() { Ok(()) } else { self.record(self.lost(over)).await }
+    }
+
+    /// Gives up what this run holds in force in the targets. What cannot be given up now ends by itself: the run's end is
+    /// not the place to fail.
+    pub(super) async fn give_up(&self, cx: &StepContext) -> Vec<Record> {
+        let mut over = Vec::new();
+        for ledger in self.session.targets.values().filter_map(|t| t.ledger()) {
+            over.extend(ledger.release(cx).await.unwrap_or_default());
+        }
+        self.lost(over)
+    }
+
+    /// Says of steps that their effect is over, and makes the records of those that the journal has as applied. The
+    /// steps of an open unwinding are left to it.
+    fn lost(&self, over: Vec<(String, String)>) -> Vec<Record> {
+        for (step, why) in &over {
+            self.note(step, why);
+        }
+        let lost = |state: &PlanState, step: &str| {
+            state.state_of(step) == StepState::Applied
+                && state.unwinding.as_ref().is_none_or(|open| !open.steps.iter().any(|s| s == step))
+        };
+        let over = over.into_iter().filter(|(step, _)| self.recorder.with_state(|state| lost(state, step)));
+        over.map(|(step, why)| Record::StepLost { step, why }).collect()
     }
 
     /// Refuses to go forward over anything that changed since it was applied.

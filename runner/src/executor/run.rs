@@ -190,7 +190,9 @@ impl<'a> Run<'a> {
 
     /// Ends the run: the outcome is journalled (if the run wrote at all) and told.
     pub(crate) async fn finish(&self, outcome: Outcome, next: Option<String>) -> Result<Report> {
+        let cx = self.context_of(StepInfo::default());
         if self.recorder.wrote() {
+            let mut records = self.give_up(&cx).await;
             let mut objects = Objects::new();
             let mut seen = None;
             if self.command != RunCommand::Administer {
@@ -199,18 +201,10 @@ impl<'a> Run<'a> {
                 seen = Some(hash);
             }
             let outcome = outcome_name(outcome).to_owned();
-            self.record_with(vec![Record::RunFinished { outcome, seen }], objects).await?;
+            records.push(Record::RunFinished { outcome, seen });
+            self.record_with(records, objects).await?;
         }
-        let cx = self.context_of(StepInfo::default());
         for target in self.session.targets.values() {
-            // What cannot be given up now ends by itself: the run's end is not the place to fail.
-            let given_up = match target.ledger() {
-                Some(ledger) if self.recorder.wrote() => ledger.release(&cx).await.unwrap_or_default(),
-                _ => Vec::new(),
-            };
-            for (step, text) in given_up {
-                self.emit(EventKind::StepNote { step, text });
-            }
             target.close(&cx).await?;
         }
         self.emit(EventKind::RunFinished { outcome, next: next.clone() });

@@ -26,6 +26,7 @@ mod parity;
 mod rows;
 mod script;
 mod sequence;
+mod settings;
 mod tables;
 mod value;
 mod watched;

@@ -16,6 +16,8 @@ mod freeze;
 mod others;
 #[path = "kinds/replaced.rs"]
 mod replaced;
+#[path = "kinds/settings.rs"]
+mod settings;
 #[path = "kinds/shapes.rs"]
 mod shapes;
 #[path = "kinds/stages.rs"]

@@ -172,6 +172,9 @@ impl Row {
                 "table = \"colours\", key = [\"id\"], rows = [{ id = 8, name = \"x\" }, { id = 9, name = \"y\" }]",
             ),
             "sqlite.script" => on_app("up = \"d.sql\", down = \"d.down.sql\""),
+            "sqlite.settings" => on_app(
+                "set = { journal_mode = \"wal\", auto_vacuum = \"full\", user_version = 2 }, at-most = 2",
+            ),
             "sqlite.tables" => on_app("create = [\"CREATE TABLE shelves (id INTEGER PRIMARY KEY, n INTEGER)\"]"),
             "sqlite.thaw" => on_app("freeze = \"f\""),
             _ => {

@@ -32,8 +32,8 @@ impl StepKind for Thaw {
     const KIND: &'static str = "sqlite.thaw";
     const SUMMARY: &'static str = "let everybody write again, and say how long they could not";
     const LAYERS: &'static [Layer] = &[Layer::Storage];
-    const EXAMPLE: &'static str =
-        "id = \"thaw-tier1\"\nuse = \"sqlite.thaw\"\ntarget = \"tier1\"\nwith = { freeze = \"freeze-tier1\" }\n";
+    const EXAMPLE: &'static str = "id = \"freeze-tier1\"\nuse = \"sqlite.freeze\"\ntarget = \"tier1\"\n\n[[phase.step]]\n\
+        id = \"thaw-tier1\"\nuse = \"sqlite.thaw\"\ntarget = \"tier1\"\nwith = { freeze = \"freeze-tier1\" }\n";
     const FAULTS: Faults = crate::target::CHANGED;
     type Config = ThawConfig;
 

@@ -42,6 +42,13 @@ pub(crate) fn tables(conn: &Connection, ledger: &str) -> Result<Vec<Table>, Step
     Ok(found)
 }
 
+/// The plain tables of the database by name, whoever's they are.
+pub(crate) fn plain_tables(conn: &Connection) -> Result<Vec<String>, StepError> {
+    conn.prepare_cached("SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' ORDER BY name")
+        .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
+        .map_err(|e| sqlite_error(e, "while listing the tables"))
+}
+
 /// The column that is another name of the rowid; none where the key has an index of its own (`INT PRIMARY KEY`,
 /// `INTEGER PRIMARY KEY DESC`, WITHOUT ROWID) or there is no key.
 pub(crate) fn rowid_alias(conn: &Connection, table: &str) -> Result<Option<String>, StepError> {

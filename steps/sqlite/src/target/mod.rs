@@ -56,7 +56,7 @@ mod still;
 mod watch;
 
 use crate::lint::Sketch;
-pub(crate) use catalog::rowid_alias;
+pub(crate) use catalog::{plain_tables, rowid_alias};
 pub(crate) use connect::reader as connect_reader;
 pub(crate) use dump::database as dump_database;
 pub(crate) use heard::Ranges;
@@ -310,6 +310,22 @@ impl SqliteTarget {
                 session.keeper.follow(&session, &at.step, left)?;
             }
             Ok((value, ended.saturating_duration_since(begun)))
+        })
+        .await
+    }
+
+    /// Changes what no transaction can: nothing else of this target is open, and others are waited for. After a crash it
+    /// is done or not, and nothing is recorded: the step has made its intent durable before.
+    pub(crate) async fn alone<F>(&self, cx: &StepContext, work: F) -> Result<(), StepError>
+    where
+        F: FnOnce(&Connection) -> Result<(), StepError> + Send + 'static,
+    {
+        // The epoch is raised, so that no older run goes on behind this one.
+        self.transaction(cx, How::RECORDS, |_, _| Ok(())).await?;
+        let session = self.session();
+        cx.blocking(move || {
+            session.close();
+            session.exclusive(|conn| work(conn))
         })
         .await
     }
