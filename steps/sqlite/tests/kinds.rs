@@ -12,6 +12,8 @@ mod conflicts;
 mod conformance;
 #[path = "kinds/freeze.rs"]
 mod freeze;
+#[path = "kinds/mapped.rs"]
+mod mapped;
 #[path = "kinds/others.rs"]
 mod others;
 #[path = "kinds/replaced.rs"]

@@ -105,6 +105,7 @@ impl Small {
             restored_beside(),
             unit_over_phases(),
             backfilled(),
+            mapped(),
         ];
         for policy in ["rollback-step", "rollback-phase", "rollback-all", "pause"] {
             all.push(failing(policy));
@@ -335,6 +336,16 @@ fn backfilled() -> Small {
          with = { into = \"notes\", key = \"id\", key-stored = true, batch = 2, rows = \"SELECT id, n FROM orders\" }",
     );
     Small::new("backfilled", "", &[&[notes], &[fill, script("a", "")]])
+}
+
+fn mapped() -> Small {
+    let wide = step(
+        "wide",
+        "use = \"sqlite.expand\"\ntarget = \"app\"\nwith = { mapping = \"tints.toml\", up = \"tints.sql\" }",
+    );
+    let fill =
+        step("fill", "use = \"sqlite.backfill\"\ntarget = \"app\"\nwith = { mapping = \"tints.toml\", batch = 1 }");
+    Small::new("mapped", "", &[&[wide], &[fill, script("a", "")]])
 }
 
 /// Fails when all else of its phase is done.

@@ -1,20 +1,23 @@
 //! The step kind `sqlite.backfill`: fills a table from a query in short transactions, and goes on where it stopped.
 //!
-//! Owns the pace: how many rows a batch takes, when a batch took too long, when a stop is obeyed. The SQL is
-//! `query`'s, what is remembered between batches is `state`'s, which rows were inserted is `kept`.
+//! Owns the step in its two forms, and what is the same in both: one batch after the other until none is left, a stop
+//! obeyed between them. What a batch does is `queried`'s and `mapped`'s; how large it is and how long others have the
+//! database afterwards is `pace`'s; the file that slows it down is `throttle`'s.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Checkpoint, Finding, Layer, MigrationStep, Receipt, Standing,
     StepContext, StepError, StepKind, Target as _, Use, Verdict, async_trait, fault::Faults, register_step,
 };
-use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 mod kept;
+mod mapped;
 mod pace;
+mod queried;
 mod query;
 mod state;
 mod throttle;
@@ -22,20 +25,32 @@ mod touched;
 mod undo;
 
 use crate::SqliteTarget;
-use crate::done;
-use crate::target::bookkeeping;
-use crate::value::to_json;
-use pace::{Pace, timed};
+use crate::expand::Weave;
+use mapped::Mapped;
+use pace::Pace;
+use queried::Queried;
 use query::Source;
-use state::State;
 use throttle::Brake;
 
 /// Fills a table in batches.
 #[derive(Debug, Clone)]
 pub(crate) struct Backfill {
     target: String,
-    source: Source,
+    work: Work,
     tuning: Tuning,
+}
+
+/// What is filled from what.
+#[derive(Debug, Clone)]
+enum Work {
+    Query(Queried),
+    Mapping(Mapped),
+}
+
+/// What is known of the database before the first batch.
+enum Ready {
+    Columns(Vec<String>),
+    Weaves(Arc<Vec<Weave>>),
 }
 
 /// How fast it may go; none of it changes what is written.
@@ -51,12 +66,22 @@ struct Tuning {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct BackfillConfig {
+    /// A mapping file, relative to the plan: every old row that no new row shows yet is shown. In place of `into`, `rows`
+    /// and `key`.
+    #[serde(default)]
+    mapping: Option<String>,
+    /// The one table of the mapping that is filled; without it, all.
+    #[serde(default)]
+    table: Option<String>,
     /// The table that is filled.
-    into: String,
+    #[serde(default)]
+    into: Option<String>,
     /// The query whose named columns are columns of `into`; the plan's variables are bound as `:name`.
-    rows: String,
+    #[serde(default)]
+    rows: Option<String>,
     /// The column of the query by which it is cut into batches: never NULL, best with an index behind it.
-    key: String,
+    #[serde(default)]
+    key: Option<String>,
     /// Whether the key is a column of `into` too.
     #[serde(default)]
     key_stored: bool,
@@ -98,7 +123,8 @@ register_step!(Backfill);
 
 impl StepKind for Backfill {
     const KIND: &'static str = "sqlite.backfill";
-    const SUMMARY: &'static str = "fill a table from a query, in short resumable batches";
+    const SUMMARY: &'static str =
+        "fill a table from a query, or new tables from old ones by a mapping, in short resumable batches";
     const LAYERS: &'static [Layer] = &[Layer::Storage];
     const EXAMPLE: &'static str = "id = \"backfill-actions\"\nuse = \"sqlite.backfill\"\ntarget = \"tier1\"\n\
         with = { into = \"actions\", key = \"source_id\", unique = [\"session_id\", \"turn\"], \
@@ -109,7 +135,6 @@ impl StepKind for Backfill {
 
     fn build(config: BackfillConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
         let target = cx.target_of("sqlite")?;
-        let rows = query::single_query("rows", &config.rows)?;
         for (field, value) in [("batch", config.batch), ("hold-ms", config.hold_ms), ("seconds", config.seconds)] {
             if value == 0 {
                 return Err(
@@ -117,9 +142,7 @@ impl StepKind for Backfill {
                 );
             }
         }
-        let unique =
-            if config.unique.is_empty() && config.key_stored { vec![config.key.clone()] } else { config.unique };
-        let source = Source { into: config.into, rows, key: config.key, key_stored: config.key_stored, unique };
+        let work = config.work(&target, cx)?;
         if let Some(path) = &config.throttle {
             throttle::check(path)?;
         }
@@ -129,62 +152,64 @@ impl StepKind for Backfill {
             limit: Duration::from_secs(config.seconds),
             throttle: config.throttle,
         };
-        Ok(Self { target, source, tuning })
+        Ok(Self { target, work, tuning })
     }
 }
 
-impl Backfill {
-    async fn saved(&self, cx: &StepContext) -> Result<Option<State>, StepError> {
-        let info = cx.info().clone();
-        let read = move |conn: &Connection| bookkeeping::cursor(conn, &info);
-        let text = cx.target::<SqliteTarget>(&self.target)?.read(cx, read).await?;
-        text.as_deref().map(State::parse).transpose()
-    }
-
-    /// Does one batch in its own transaction, the cursor saved in it. None: nothing is left.
-    async fn step(
-        &self,
-        cx: &StepContext,
-        columns: &[String],
-        size: u64,
-    ) -> Result<(Option<State>, Duration), StepError> {
-        let target = cx.target::<SqliteTarget>(&self.target)?;
-        let (source, vars, info, limit) =
-            (self.source.clone(), cx.vars().clone(), cx.info().clone(), self.tuning.limit);
-        let columns = columns.to_vec();
-        target
-            .timed_batch(cx, move |conn, recorder| {
-                // The transaction knows best how far the step has come.
-                let mut state = match bookkeeping::cursor(conn, &info)? {
-                    Some(text) => State::parse(&text)?,
-                    None => State { into: source.into.clone(), ..State::default() },
-                };
-                if state.batches == 0 {
-                    kept::forget(conn, &info)?;
-                }
-                let filled = timed(conn, limit, || source.batch(conn, recorder, &vars, &columns, size, &mut state))?;
-                let Some(filled) = filled else { return Ok(None) };
-                kept::save(conn, &info, state.batches, &filled)?;
-                bookkeeping::set_cursor(conn, &info, &state.text()?)?;
-                Ok(Some(state))
-            })
-            .await
+impl BackfillConfig {
+    /// The one of the two forms that it has.
+    fn work(&self, target: &str, cx: &BuildContext<'_>) -> Result<Work, BuildError> {
+        let query = [("into", &self.into), ("rows", &self.rows), ("key", &self.key)];
+        if let Some(path) = &self.mapping {
+            let named = query.iter().find(|(_, value)| value.is_some()).map(|(name, _)| *name);
+            let more = [("key-stored", self.key_stored), ("unique", !self.unique.is_empty())];
+            let other = named.or_else(|| more.iter().find(|(_, is)| *is).map(|(name, _)| *name));
+            if let Some(field) = other {
+                return Err(BuildError::at(field, format!("`{field}` beside `mapping`"))
+                    .with_help("the mapping says what is filled from what: take one of them out"));
+            }
+            return Ok(Work::Mapping(Mapped::build(target, path, self.table.as_deref(), cx)?));
+        }
+        if self.table.is_some() {
+            return Err(BuildError::at("table", "`table` without a `mapping`").with_help("name the mapping file, too"));
+        }
+        let (Some(into), Some(rows), Some(key)) = (&self.into, &self.rows, &self.key) else {
+            let missing = query.iter().find(|(_, value)| value.is_none()).map_or("into", |(name, _)| name);
+            return Err(BuildError::at("", format!("there is no `{missing}`"))
+                .with_help("give `into`, `rows` and `key`, or a `mapping`"));
+        };
+        let rows = query::single_query("rows", rows)?;
+        let unique = if self.unique.is_empty() && self.key_stored { vec![key.clone()] } else { self.unique.clone() };
+        let (into, key, key_stored) = (into.clone(), key.clone(), self.key_stored);
+        let source = Source { into, rows, key, key_stored, unique };
+        Ok(Work::Query(Queried { target: target.to_owned(), source }))
     }
 }
 
 #[async_trait]
 impl MigrationStep for Backfill {
     fn describe(&self) -> Vec<Change> {
-        let s = &self.source;
-        let skipped = if s.unique.is_empty() {
-            String::new()
-        } else {
-            format!("; skips rows with the same {}", s.unique.join(", "))
-        };
-        vec![Change::new(Action::Alter, format!("rows of table {}", s.into)).with_detail(format!(
-            "filled from a query by {}, at most {} rows a batch{skipped}",
-            s.key, self.tuning.batch
-        ))]
+        let most = self.tuning.batch;
+        match &self.work {
+            Work::Query(Queried { source: s, .. }) => {
+                let skipped = if s.unique.is_empty() {
+                    String::new()
+                } else {
+                    format!("; skips rows with the same {}", s.unique.join(", "))
+                };
+                let detail = format!("filled from a query by {}, at most {most} rows a batch{skipped}", s.key);
+                vec![Change::new(Action::Alter, format!("rows of table {}", s.into)).with_detail(detail)]
+            }
+            Work::Mapping(mapped) => mapped
+                .mapping
+                .pairs
+                .iter()
+                .map(|pair| {
+                    Change::new(Action::Alter, format!("rows of table {}", pair.new))
+                        .with_detail(format!("filled from {}, at most {most} rows a batch", pair.old))
+                })
+                .collect(),
+        }
     }
 
     fn ledgered(&self) -> Option<&str> {
@@ -196,18 +221,13 @@ impl MigrationStep for Backfill {
     }
 
     async fn inspect(&self, cx: &StepContext) -> Result<Standing, StepError> {
-        let target = cx.target::<SqliteTarget>(&self.target)?;
-        if target.done(cx).await?.is_some() {
+        if cx.target::<SqliteTarget>(&self.target)?.done(cx).await?.is_some() {
             return Ok(Standing::Applied);
         }
-        let source = self.source.clone();
-        if let Some(reason) = target.read(cx, move |conn| source.unfit(conn)).await? {
-            return Ok(Standing::Conflict(reason));
+        match &self.work {
+            Work::Query(work) => work.standing(cx).await,
+            Work::Mapping(work) => work.standing(cx).await,
         }
-        Ok(match self.saved(cx).await? {
-            Some(state) => Standing::Partial(format!("{} source rows are done", state.seen)),
-            None => Standing::Pending,
-        })
     }
 
     /// It changes no structure.
@@ -220,101 +240,58 @@ impl MigrationStep for Backfill {
         if let Some(receipt) = target.done(cx).await? {
             return Ok(Applied::AlreadyApplied(receipt));
         }
-        let (source, vars) = (self.source.clone(), cx.vars().clone());
-        let (columns, total) =
-            target.read(cx, move |conn| Ok((source.columns(conn, &vars)?, source.total(conn, &vars)?))).await?;
+        let (ready, total, mut seen) = match &self.work {
+            Work::Query(work) => {
+                let (columns, total, seen) = work.prepare(cx).await?;
+                (Ready::Columns(columns), total, seen)
+            }
+            Work::Mapping(work) => {
+                let (weaves, total, seen) = work.prepare(cx).await?;
+                (Ready::Weaves(weaves), total, seen)
+            }
+        };
         let mut pace = Pace::new(self.tuning.batch, self.tuning.hold);
         let mut brake = Brake::new(cx, self.tuning.throttle.as_deref())?;
         let mut others = target.change_counter(cx).await?;
-        let mut seen = self.saved(cx).await?.map_or(0, |s| s.seen);
         cx.progress(seen, Some(total), "rows");
         loop {
             let throttle = brake.look(cx).await?;
             if cx.stop_requested() {
                 return Ok(Applied::Stopped(Checkpoint { at: format!("{seen} of {total} rows") }));
             }
-            let (Some(state), held) = self.step(cx, &columns, pace.size(&throttle)).await? else { break };
-            let rows = state.seen - seen;
-            seen = state.seen;
+            let (size, limit) = (pace.size(&throttle), self.tuning.limit);
+            let (come, held) = match (&self.work, &ready) {
+                (Work::Query(work), Ready::Columns(columns)) => work.step(cx, columns, size, limit).await?,
+                (Work::Mapping(work), Ready::Weaves(weaves)) => work.step(cx, weaves, size, limit).await?,
+                _ => return Err(StepError::internal("a backfill of another form was prepared")),
+            };
+            let Some(come) = come else { break };
+            let rows = come.saturating_sub(seen);
+            seen = come;
             cx.progress(seen, Some(total.max(seen)), "rows");
             let now = target.change_counter(cx).await?;
             let pause = pace.after(rows, held, now != others, &throttle);
             others = now;
-            brake.rest(cx, pause).await?;
+            throttle::rest(cx, pause).await?;
         }
-        let (info, into) = (cx.info().clone(), self.source.into.clone());
-        let receipt = target
-            .change(cx, move |conn| {
-                let state = match bookkeeping::cursor(conn, &info)? {
-                    Some(text) => State::parse(&text)?,
-                    None => State { into, ..State::default() },
-                };
-                bookkeeping::clear_cursor(conn, &info)?;
-                kept::save_end(conn, &info, &state.text()?)?;
-                let receipt = Receipt::of(&state.without_values())?.with_rows(state.rows);
-                let there = state.seen.saturating_sub(state.rows);
-                Ok(if there == 0 {
-                    receipt
-                } else {
-                    receipt.with_note(format!("{there} rows were there before: skipped"))
-                })
-            })
-            .await?;
-        Ok(Applied::Changed(receipt))
+        match &self.work {
+            Work::Query(work) => work.end(cx).await,
+            Work::Mapping(work) => work.end(cx).await,
+        }
+        .map(Applied::Changed)
     }
 
     async fn verify(&self, cx: &StepContext) -> Result<Verdict, StepError> {
-        let target = cx.target::<SqliteTarget>(&self.target)?;
-        let Some(receipt) = target.done(cx).await? else {
-            return Ok(Verdict::Broken(vec![format!(
-                "table {}: the ledger does not say that it was filled",
-                self.source.into
-            )]));
-        };
-        let state: State = done::body(&receipt)?;
-        let (source, vars, info) = (self.source.clone(), cx.vars().clone(), cx.info().clone());
-        target
-            .read(cx, move |conn| {
-                source.columns(conn, &vars)?;
-                let mut lines = Vec::new();
-                let mut found = 0;
-                kept::each(conn, &info, |filled| {
-                    found += source.count(conn, &filled.runs)?;
-                    Ok(())
-                })?;
-                let last =
-                    kept::end(conn, &info)?.map(|text| State::parse(&text)).transpose()?.unwrap_or_default().last;
-                if u64::try_from(found) != Ok(state.rows) {
-                    lines.push(format!("table {}: expected {} filled rows, found {found}", source.into, state.rows));
-                }
-                if let Some((count, first)) =
-                    source.without_counterpart(conn, &vars, last.as_ref())?.filter(|(n, _)| *n > 0)
-                {
-                    lines.push(format!(
-                        "table {}: expected a row for each of the source's, found none for {count} (first {} = {})",
-                        source.into,
-                        source.key,
-                        to_json(&first)
-                    ));
-                }
-                Ok(done::verdict(lines))
-            })
-            .await
+        match &self.work {
+            Work::Query(work) => work.verify(cx).await,
+            Work::Mapping(work) => work.verify(cx).await,
+        }
     }
 
     async fn rollback(&self, cx: &StepContext, receipt: Option<&Receipt>) -> Result<(), StepError> {
-        let target = cx.target::<SqliteTarget>(&self.target)?;
-        let state = match target.to_undo(cx, receipt).await? {
-            Some(receipt) => Some(done::body::<State>(&receipt)?),
-            None => self.saved(cx).await?,
-        };
-        let Some(state) = state else { return Ok(()) };
-        let (source, info, notes) = (self.source.clone(), cx.info().clone(), cx.clone());
-        target
-            .reverse(cx, move |conn| {
-                source.undo(conn, &info, &state)?.iter().for_each(|line| notes.note(line));
-                kept::forget(conn, &info)
-            })
-            .await
+        match &self.work {
+            Work::Query(work) => work.rollback(cx, receipt).await,
+            Work::Mapping(work) => work.rollback(cx, receipt).await,
+        }
     }
 }

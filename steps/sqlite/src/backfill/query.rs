@@ -159,16 +159,16 @@ impl Source {
         own(&mut statement, "cutover_after", &state.last)?;
         own(&mut statement, "cutover_upto", &upto)?;
         let failed = |e| sqlite_error(e, &format!("filling `{}` after {} rows", self.into, state.seen));
-        let (returned, heard) = recorder.inserted(&self.into, || {
+        let (returned, heard) = recorder.inserted(&[&self.into], || {
             let mut returned = Ranges::default();
             let mut rows = statement.raw_query();
             while let Some(row) = rows.next().map_err(failed)? {
                 returned.push(row.get(0).map_err(failed)?);
             }
-            Ok(returned)
+            Ok::<_, StepError>(returned)
         })?;
         drop(statement);
-        let places = if touched.is_some() { returned } else { heard }.settled();
+        let places = if touched.is_some() { returned } else { heard.into_iter().next().unwrap_or_default() }.settled();
         // Read again only now: the table's own triggers may have changed the rows after each was inserted.
         let inserted = touched::digests(conn, &self.into, rowid, &state.columns, &places)?;
         let changes = touched.map(|t| t.end(&places)).transpose()?.unwrap_or_default();

@@ -116,26 +116,26 @@ impl Brake {
                 cx.note("paused by the throttle file");
                 paused = true;
             }
-            self.rest(cx, SLICE).await?;
+            rest(cx, SLICE).await?;
         }
     }
+}
 
-    /// Lets others have the database for so long, or until the step has to stop.
-    pub(super) async fn rest(&self, cx: &StepContext, pause: Duration) -> Result<(), StepError> {
-        let began = Instant::now();
-        while let Some(left) = pause.checked_sub(began.elapsed()).filter(|left| !left.is_zero()) {
-            if cx.stop_requested() {
-                return Ok(());
-            }
-            let slice = left.min(SLICE);
-            cx.blocking(move || {
-                std::thread::sleep(slice);
-                Ok(())
-            })
-            .await?;
+/// Lets others have the database for so long, or until the step has to stop.
+pub(super) async fn rest(cx: &StepContext, pause: Duration) -> Result<(), StepError> {
+    let began = Instant::now();
+    while let Some(left) = pause.checked_sub(began.elapsed()).filter(|left| !left.is_zero()) {
+        if cx.stop_requested() {
+            return Ok(());
         }
-        Ok(())
+        let slice = left.min(SLICE);
+        cx.blocking(move || {
+            std::thread::sleep(slice);
+            Ok(())
+        })
+        .await?;
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -34,7 +34,9 @@ use crate::done;
 use crate::mapping::Mapping;
 use crate::mapping::stage::{self, Stage};
 use crate::tables;
+pub(crate) use check::weaves;
 use install::Installed;
+pub(crate) use weave::{ROW, Side, Weave};
 
 /// Keeps an old and a new schema in step.
 #[derive(Debug, Clone)]

@@ -256,8 +256,7 @@ impl SqliteTarget {
     where
         F: FnOnce(&Connection) -> Result<(), StepError> + Send + 'static,
     {
-        let (ledger, step) = (self.session.ledger.clone(), cx.info().clone());
-        if !self.read(cx, move |conn| bookkeeping::has_traces(conn, &ledger, &step)).await? {
+        if !self.has_traces(cx).await? {
             return Ok(());
         }
         self.transaction(cx, How::REVERSES, move |conn, at| {
@@ -270,6 +269,29 @@ impl SqliteTarget {
             Ok(())
         })
         .await
+    }
+
+    /// A part of the reverse of a long change, with the same transaction rules; what is left of it to undo is for `work`
+    /// to keep in the step's cursor. From the first part on the ledger does not say any more that the step is applied.
+    pub(crate) async fn reverse_part<T, F>(&self, cx: &StepContext, work: F) -> Result<T, StepError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StepError> + Send + 'static,
+    {
+        self.transaction(cx, How::REVERSES, move |conn, at| {
+            fault::point(fault::SQLITE_REVERSE_BEGUN);
+            let value = work(conn)?;
+            bookkeeping::erase(conn, &at.ledger, &at.step)?;
+            fault::point(fault::SQLITE_REVERSE_MADE);
+            Ok(value)
+        })
+        .await
+    }
+
+    /// Whether anything of the step was ever committed and not undone.
+    pub(crate) async fn has_traces(&self, cx: &StepContext) -> Result<bool, StepError> {
+        let (ledger, step) = (self.session.ledger.clone(), cx.info().clone());
+        self.read(cx, move |conn| bookkeeping::has_traces(conn, &ledger, &step)).await
     }
 
     /// One batch of a long change: a transaction with the epoch check and without a ledger row. `work` may use

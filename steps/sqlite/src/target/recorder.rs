@@ -27,8 +27,8 @@ pub(crate) struct Recorder {
     heard: Arc<Mutex<Heard>>,
     earlier: Arc<Mutex<Earlier>>,
     before: Arc<Before>,
-    /// A table, and the rows that were inserted into it since somebody asked.
-    noted: Arc<Mutex<Option<(String, Ranges)>>>,
+    /// Tables, each with the rows that were inserted into it since somebody asked.
+    noted: Arc<Mutex<Vec<(String, Ranges)>>>,
 }
 
 impl Recorder {
@@ -38,7 +38,7 @@ impl Recorder {
         let hook = move |action: Action, schema: &str, table: &str, rowid: i64| {
             if action == Action::SQLITE_INSERT
                 && schema == "main"
-                && let Some((_, ranges)) = lock(&noted).as_mut().filter(|(name, _)| name.eq_ignore_ascii_case(table))
+                && let Some((_, ranges)) = lock(&noted).iter_mut().find(|(name, _)| name.eq_ignore_ascii_case(table))
             {
                 ranges.push(rowid);
             }
@@ -72,16 +72,16 @@ impl Recorder {
             .map_err(|e| sqlite_error(e, "while watching the rows that are written"))
     }
 
-    /// Runs `work` and says which rows of `table` it inserted, in the order of their insertion.
-    pub(crate) fn inserted<T>(
+    /// Runs `work` and says which rows it inserted into each of `tables`, in the order of their insertion.
+    pub(crate) fn inserted<T, E>(
         &self,
-        table: &str,
-        work: impl FnOnce() -> Result<T, StepError>,
-    ) -> Result<(T, Ranges), StepError> {
-        *lock(&self.noted) = Some((table.to_owned(), Ranges::default()));
+        tables: &[&str],
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<(T, Vec<Ranges>), E> {
+        *lock(&self.noted) = tables.iter().map(|table| ((*table).to_owned(), Ranges::default())).collect();
         let result = work();
-        let noted = lock(&self.noted).take().map(|(_, ranges)| ranges).unwrap_or_default();
-        Ok((result?, noted))
+        let noted = std::mem::take(&mut *lock(&self.noted));
+        Ok((result?, noted.into_iter().map(|(_, ranges)| ranges).collect()))
     }
 
     /// Runs `work` inside the open transaction and says what it wrote.
