@@ -51,6 +51,11 @@ faults-all:
 faults-random kills:
     .ci/faults RANDOM_KILLS={{ kills }}
 
+# Random writes on both sides of an expanded schema, with backfills and stage moves between; 20,000 of them are in every
+# `just test`. What fails prints its seed and episode.
+model-expand ops="1000000":
+    CUTOVER_MODEL_OPS={{ ops }} cargo test -p cutover-steps-sqlite --lib random_writes -- --nocapture
+
 # Feed a fuzz target (`just fuzz compile_plan -max_total_time=300`): needs a nightly toolchain and cargo-fuzz.
 fuzz target *options:
     cargo +nightly fuzz run {{ target }} -- {{ options }}

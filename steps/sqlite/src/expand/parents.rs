@@ -143,7 +143,13 @@ impl Parents<'_> {
                 let now = Weave::speak(&column.sql, ROW, "NEW");
                 let changed = match before {
                     _ if !over::speaks_of(&column.sql, Row::Parent) => "0".to_owned(),
-                    Some(before) => differ(&Weave::speak(&column.sql, ROW, before), &now),
+                    // Under a new id it may have come to children of another parent, which it replaced.
+                    Some(before) => format!(
+                        "{} OR (OLD.{id} IS NOT NEW.{id} AND {})",
+                        differ(&Weave::speak(&column.sql, ROW, before), &now),
+                        differ(&format!("{old}.{name}"), &now),
+                        id = quote_ident(&self.parent.id)
+                    ),
                     None => differ(&format!("{old}.{name}"), &now),
                 };
                 format!(

@@ -12,6 +12,7 @@ use rusqlite::types::Value;
 use super::random::Random;
 use super::statements::{Statement, WORLDS, Writes, statement};
 use super::support::World;
+use crate::cutover::refuse;
 use crate::expand::put::guarded;
 use crate::expand::weave::{ROW, Side};
 
@@ -19,7 +20,6 @@ use crate::expand::weave::{ROW, Side};
 const EPISODE: u64 = 250;
 
 #[test]
-#[ignore = "it finds differences that are not mended yet"]
 fn random_writes_on_both_sides_leave_them_in_step() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seed = number("CUTOVER_SEED").unwrap_or(20_251_113);
@@ -101,6 +101,8 @@ struct Episode {
     plain: Connection,
     /// Old rows may be there that nobody has shown on the new side yet.
     behind: bool,
+    /// The old tables refuse writes.
+    closed: bool,
     log: String,
 }
 
@@ -132,14 +134,14 @@ impl Episode {
             conn.execute_batch(&pragmas).unwrap();
         }
         let _ = writeln!(log, "{pragmas};");
-        Self { seed, number, random, kind, world, plain, behind, log }
+        Self { seed, number, random, kind, world, plain, behind, closed: false, log }
     }
 
     fn run(mut self, tally: &mut Tally) {
         for _ in 0..EPISODE {
             match self.random.below(40) {
                 0 => self.backfill(tally),
-                1 => self.move_stage(tally),
+                1 if self.world.conn.is_autocommit() => self.move_stage(tally),
                 2..=5 => self.transaction(tally),
                 _ => self.write(tally),
             }
@@ -185,8 +187,19 @@ impl Episode {
     }
 
     fn move_stage(&mut self, tally: &mut Tally) {
-        let stage = ["dual-write", "prefer-new"][self.random.below(2) as usize];
+        let stage = ["dual-write", "prefer-new", "new-only"][self.random.below(3) as usize];
         self.world.run(&format!("INSERT OR REPLACE INTO _cutover_stage VALUES ('m', '{stage}', '', '')"));
+        // As a cutover does, and the way back from it.
+        let moved = match stage {
+            "new-only" if self.closed => Ok(()),
+            "new-only" => refuse::close(&self.world.conn, &self.world.mapping),
+            _ => refuse::open(&self.world.conn, &self.world.mapping),
+        };
+        if let Err(e) = moved {
+            self.fail(&format!("the stage did not move: {e}"));
+        }
+        self.closed = stage == "new-only";
+        let _ = writeln!(self.log, "-- stage {stage}");
         tally.moved += 1;
     }
 
@@ -209,7 +222,10 @@ impl Episode {
         let Statement { sql, table, side, undoes } = statement(&mut self.random, self.kind, None);
         let open = !self.world.conn.is_autocommit();
         // What a new program meets while old rows are not there yet is another matter; so is what OR ROLLBACK undoes.
-        let compared = self.random.chance(4) && !(undoes && open) && !(self.behind && side == Side::New);
+        let compared = self.random.chance(4)
+            && !(undoes && open)
+            && !(self.behind && side == Side::New)
+            && !(self.closed && side == Side::Old);
         let expected = compared.then(|| self.expected(&sql));
         let result = self.world.conn.execute(&sql, []);
         let _ = writeln!(self.log, "{sql}; -- {}", result.as_ref().map_or_else(ToString::to_string, |n| n.to_string()));
@@ -224,15 +240,9 @@ impl Episode {
         if result.is_ok() && changes.0 != self.world.conn.changes() {
             self.fail(&format!("changes(): {} without triggers, {} with", changes.0, self.world.conn.changes()));
         }
-        if result.as_ref().is_ok_and(|n| *n > 0)
-            && sql.starts_with("INSERT")
-            && changes.1 != self.world.conn.last_insert_rowid()
-        {
-            self.fail(&format!(
-                "last_insert_rowid(): {} without triggers, {} with",
-                changes.1,
-                self.world.conn.last_insert_rowid()
-            ));
+        if changes.1.is_some_and(|id| id != self.world.conn.last_insert_rowid()) {
+            let id = self.world.conn.last_insert_rowid();
+            self.fail(&format!("last_insert_rowid(): {:?} without triggers, {id} with", changes.1));
         }
         let now = self.rows(&self.world.conn, table);
         if rows != now {
@@ -241,7 +251,7 @@ impl Episode {
     }
 
     /// What the statement does where there are no triggers of ours: its result, what it says of itself, the table's rows.
-    fn expected(&self, sql: &str) -> (rusqlite::Result<usize>, (u64, i64), String) {
+    fn expected(&self, sql: &str) -> (rusqlite::Result<usize>, (u64, Option<i64>), String) {
         let keys: bool = self.plain.query_row("PRAGMA foreign_keys", [], |row| row.get(0)).unwrap();
         self.plain.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
         for table in self.kind.tables {
@@ -255,8 +265,11 @@ impl Episode {
             copy(&self.world.conn, &self.plain, "sqlite_sequence");
         }
         self.plain.execute_batch(&format!("PRAGMA foreign_keys = {keys}")).unwrap();
+        let before = self.plain.last_insert_rowid();
         let result = self.plain.execute(sql, []);
-        let said = (self.plain.changes(), self.plain.last_insert_rowid());
+        // An upsert that only updates leaves the last id as it was, and that is of the copy here.
+        let id = Some(self.plain.last_insert_rowid()).filter(|id| *id != before && self.kind.counted);
+        let said = (self.plain.changes(), id);
         let table = self.kind.tables.iter().find(|t| sql.contains(&format!(" {} ", t.name)) || sql.ends_with(t.name));
         let rows = table.map(|t| self.rows(&self.plain, t.name)).unwrap_or_default();
         (result, said, rows)
@@ -286,7 +299,7 @@ impl Episode {
         let row = line.split(": only old: ").nth(1).unwrap_or_default();
         self.world.weaves.iter().all(|weave| {
             let columns = weave.keys(Side::New).join(" || '|' || ");
-            let there = format!("SELECT 1 FROM {} WHERE ?1 LIKE ({columns}) || '|%'", weave.table(Side::New));
+            let there = format!("SELECT 1 FROM {} WHERE instr(?1, {columns} || '|') = 1", weave.table(Side::New));
             !self.world.conn.prepare_cached(&there).unwrap().exists([row]).unwrap()
         })
     }

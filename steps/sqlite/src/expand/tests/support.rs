@@ -7,10 +7,11 @@ use rusqlite::types::Value;
 
 use crate::expand::weave::Weave;
 use crate::expand::{check, install};
-use crate::mapping::read_text;
+use crate::mapping::{Mapping, read_text};
 
 pub(super) struct World {
     pub(super) conn: Connection,
+    pub(super) mapping: Mapping,
     pub(super) weaves: Vec<Weave>,
 }
 
@@ -29,7 +30,7 @@ impl World {
         let mapping = read_text("m.toml", mapping).unwrap_or_else(|e| panic!("{e}"));
         let weaves = check::weaves(&conn, &mapping).unwrap_or_else(|e| panic!("{e}"));
         install::install(&conn, &weaves).unwrap_or_else(|e| panic!("{}", e.chain()));
-        Self { conn, weaves }
+        Self { conn, mapping, weaves }
     }
 
     pub(super) fn run(&self, sql: &str) {
@@ -38,7 +39,7 @@ impl World {
 
     /// The rows of a query: `a|b` a line.
     pub(super) fn list(&self, query: &str) -> String {
-        let mut statement = self.conn.prepare(query).unwrap_or_else(|e| panic!("{query}: {e}"));
+        let mut statement = self.conn.prepare_cached(query).unwrap_or_else(|e| panic!("{query}: {e}"));
         let columns = statement.column_count();
         let rows = statement
             .query_map([], |row| Ok((0..columns).map(|i| shown(&row.get(i).unwrap())).collect::<Vec<_>>().join("|")));
