@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use crate::builtin::import::{Folder, Migration, Script};
 use crate::error::{Result, RunnerError};
 
+/// The plan itself.
+const PLAN: &str = "plan.toml";
+
 /// A file of the plan: its path in the plan's folder, and its text.
 type PlanFile = (PathBuf, String);
 
@@ -78,38 +81,52 @@ pub(crate) fn files(folder: &Folder, steps: &[Step<'_>], name: &str, path: &str)
             files.push((PathBuf::from(format!("sql/{id}.down.sql")), text.clone()));
         }
     }
-    files.push((PathBuf::from("plan.toml"), text));
+    files.push((PathBuf::from(PLAN), text));
     files
 }
 
-/// Writes the files into `dir`, which is empty, is not there yet, or holds this very plan. Whether it wrote any.
+/// Writes the files into `dir`: a folder that is empty or not there yet, or one that holds this plan, or its beginning (the
+/// history grew, or an import was broken off). Whether it wrote any.
 pub(crate) fn write(dir: &Path, files: &[PlanFile]) -> Result<bool> {
     let failed = |path: &Path, e: std::io::Error| RunnerError::io(format!("`{}`", path.display()), e);
-    let there = match fs::read_dir(dir) {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(e) if e.kind() == ErrorKind::NotFound => false,
+    let empty = match fs::read_dir(dir) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(e) if e.kind() == ErrorKind::NotFound => true,
         Err(e) => return Err(failed(dir, e)),
     };
-    if there {
-        for (path, text) in files {
-            if fs::read(dir.join(path)).ok().as_deref() != Some(text.as_bytes()) {
-                let (dir, path) = (dir.display(), path.display());
-                let message =
-                    format!("`{dir}` is not empty, and does not hold this plan: `{path}` is missing or another");
-                return Err(RunnerError::usage(message).with_help(
-                    "name an empty folder with `--out`; a folder that holds this very plan is used as it is",
-                ));
-            }
-        }
-        return Ok(false);
-    }
-    // The plan last: a folder without it is no plan.
+    let mut missing = Vec::new();
+    let refused = |why: String| {
+        Err(RunnerError::usage(format!("`{}` is not empty, and does not hold this plan: {why}", dir.display()))
+            .with_help("name an empty folder with `--out`, or one that an import of this history wrote"))
+    };
     for (path, text) in files {
+        let there = match fs::read(dir.join(path)) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                missing.push((path, text));
+                continue;
+            }
+            Err(e) => return Err(failed(&dir.join(path), e)),
+        };
+        // A plan grows at its end only.
+        let grew = path == Path::new(PLAN) && text.as_bytes().starts_with(&there);
+        if there == text.as_bytes() {
+            continue;
+        } else if !grew {
+            return refused(format!("`{}` is another", path.display()));
+        }
+        missing.push((path, text));
+    }
+    if !empty && missing.len() == files.len() {
+        return refused(format!("`{PLAN}` is missing"));
+    }
+    // The plan comes last: without it a folder is no plan, and with it every script is there.
+    for (path, text) in &missing {
         let full = dir.join(path);
         if let Some(parent) = full.parent() {
             fs::create_dir_all(parent).map_err(|e| failed(parent, e))?;
         }
         fs::write(&full, text).map_err(|e| failed(&full, e))?;
     }
-    Ok(true)
+    Ok(!missing.is_empty())
 }

@@ -203,12 +203,20 @@ fn an_import_is_the_same_plan_for_every_database_and_adopts_only_what_is_new() {
     let other: Value = serde_json::from_str(&other).unwrap();
     assert_eq!(other["database"]["adopted"], serde_json::json!(["20240101000001_users"]));
     case.write("20240104000004_more.sql", "-- migrate:up\nCREATE TABLE more (a);\n-- migrate:down\nDROP TABLE more;\n");
+    // The history grew: so does the plan. What was broken off is completed.
+    fs::remove_file(case.path("shop/sql/20240102000002_email.up.sql")).unwrap();
+    let grown = case.document(&[]);
+    assert_eq!((&grown["written"], grown["steps"].as_array().unwrap().len()), (&Value::Bool(true), 4));
+    assert_eq!(case.document(&[])["written"], Value::Bool(false));
+    case.cutover("apply", &[]).expect_code(0);
+    case.cutover("verify", &[]).expect_code(0);
+    case.write("20240101000001_users.sql", "-- migrate:up\nCREATE TABLE users (id);\n");
     let refused = case.refused(&[], 2);
-    assert!(
-        refused
-            .contains("`shop` is not empty, and does not hold this plan: `sql/20240104000004_more.up.sql` is missing"),
-        "{refused}"
-    );
+    assert!(refused.contains("does not hold this plan: `sql/20240101000001_users.up.sql` is another"), "{refused}");
+    fs::remove_dir_all(case.path("shop")).unwrap();
+    fs::create_dir(case.path("shop")).unwrap();
+    fs::write(case.path("shop/notes"), "mine").unwrap();
+    assert!(case.refused(&[], 2).contains("`plan.toml` is missing"));
 }
 
 #[test]
