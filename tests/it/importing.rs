@@ -299,3 +299,28 @@ fn what_an_import_says() {
         insta::assert_snapshot!("import-without-a-table", without.seen(&without.adopt(&[])));
     });
 }
+
+#[test]
+fn an_import_that_is_killed_is_completed_by_the_same_command() {
+    let tools = tools();
+    let mut killed = 0;
+    for point in ["sqlite.commit", "sqlite.committed", "journal-append", "journal-appended"] {
+        for passed in 0..4 {
+            let (_, case) = case(&tools[0]);
+            let mut command = cutover();
+            command.current_dir(case.folder.path()).env("FAILPOINTS", format!("{point}={passed}*off->return"));
+            let ran = run(command.args(["import", "migrations", "--out", "shop", "--database", "data/app.db"]));
+            killed += usize::from(ran.code.is_none());
+            let again = case.document(&[]);
+            assert_eq!(again["database"]["table"], Value::Bool(true));
+            let applied =
+                "SELECT group_concat(step, ' ') FROM (SELECT step FROM cutover_ledger WHERE success ORDER BY 1)";
+            assert_eq!(case.ask(applied), "20240101000001_users 20240102000002_email", "{point} {passed}");
+            let status = case.cutover("status", &[]).expect_code(0).stdout;
+            assert!(status.contains("2 of 3 steps done"), "{point} {passed}: {status}");
+            case.cutover("apply", &[]).expect_code(0);
+            case.cutover("verify", &[]).expect_code(0);
+        }
+    }
+    assert!(killed >= 8, "only {killed} of the imports were killed");
+}

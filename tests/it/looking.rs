@@ -56,6 +56,25 @@ fn a_baseline_to_a_phase_adopts_all_its_steps() {
 }
 
 #[test]
+fn a_rollback_leaves_what_was_there_before_a_baseline() {
+    let system = small();
+    system.ask("CREATE TABLE t0 (a TEXT); CREATE INDEX i0 ON t0(a); INSERT INTO t0 VALUES ('kept')");
+    system.cutover("baseline", &["--to", "s0"]).expect_code(0);
+    system.cutover("apply", &[]).expect_code(0);
+    let ran = system.cutover("rollback", &["--to", "start", "--yes", "-v"]).expect_code(0);
+    assert!(ran.stdout.contains("was there before"), "{}", ran.stdout);
+    let left = "SELECT group_concat(name, ' ') FROM sqlite_master WHERE name GLOB '[ti][0-9]' ORDER BY 1";
+    assert_eq!(system.ask(left), "t0 i0");
+    assert_eq!(system.ask("SELECT a FROM t0"), "kept");
+    assert_eq!(system.ask("SELECT count(*) FROM cutover_ledger"), "0");
+    // Without a journal the ledger says so too.
+    system.cutover("baseline", &["--to", "s0"]).expect_code(0);
+    fs::remove_dir_all(system.root().join(".cutover")).unwrap();
+    system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
+    assert_eq!(system.ask("SELECT a FROM t0"), "kept");
+}
+
+#[test]
 fn a_plan_that_cannot_be_read_is_a_document_too() {
     let system = small();
     fs::write(system.file("plan.toml"), b"name = \"\xff\"").unwrap();

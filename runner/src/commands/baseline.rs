@@ -50,7 +50,8 @@ pub(crate) async fn run(place: Place, to: &str, options: RunOptions, out: &Out) 
             refused.push(format!("step `{}`: {why}", step.id));
             continue;
         }
-        adopt.push((phase, step));
+        let receipt = step.step.recover(&cx).await?.unwrap_or_else(Receipt::nothing);
+        adopt.push((phase, step, receipt));
     }
     if !refused.is_empty() {
         return Err(RunnerError::new(
@@ -67,7 +68,7 @@ pub(crate) async fn run(place: Place, to: &str, options: RunOptions, out: &Out) 
     }
     record_adopted(&session, &run, &adopt, "inspection").await?;
     run.finish(Outcome::Done, None).await?;
-    let adopted: Vec<_> = adopt.into_iter().map(|(_, step)| step).collect();
+    let adopted: Vec<_> = adopt.into_iter().map(|(_, step, _)| step).collect();
     say(out, plan, &adopted);
     Ok(Exit::Done)
 }
@@ -82,27 +83,29 @@ pub(super) fn refuse_unfinished(session: &Session, run: &Run<'_>) -> Result<()> 
     Ok(())
 }
 
-/// Records the steps as applied, each with the index of its phase. `source` says what told so.
+/// A step to be adopted: the index of its phase, itself, and the receipt that it gets.
+pub(super) type Adopted<'p> = (usize, &'p PlanStep, Receipt);
+
+/// Records the steps as applied. `source` says what told so.
 pub(super) async fn record_adopted(
     session: &Session,
     run: &Run<'_>,
-    adopted: &[(usize, &PlanStep)],
+    adopted: &[Adopted<'_>],
     source: &str,
 ) -> Result<()> {
     let mut records = Vec::new();
     let mut objects = BTreeMap::new();
-    for (phase, step) in adopted {
+    for (phase, step, receipt) in adopted {
         let (known, files) = run.stored(*phase, step);
         objects.extend(files);
-        let receipt = step.step.recover(&run.context(step)).await?.unwrap_or_else(Receipt::nothing);
-        records.push(Record::StepAdopted { step: known, receipt, source: source.to_owned() });
+        records.push(Record::StepAdopted { step: known, receipt: receipt.clone(), source: source.to_owned() });
     }
     // Ledgers first: after a crash between the two the journal follows them.
-    for (_, step) in adopted {
+    for (_, step, receipt) in adopted {
         if let Some(target) = step.step.transactional().and_then(|t| session.targets.get(t))
             && let Some(ledger) = target.ledger()
         {
-            ledger.adopt(&run.context(step), &Receipt::nothing()).await?;
+            ledger.adopt(&run.context(step), receipt).await?;
         }
     }
     run.record_with(records, objects).await

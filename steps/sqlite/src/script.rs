@@ -321,6 +321,12 @@ impl MigrationStep for Script {
 
     async fn rollback(&self, cx: &StepContext, _receipt: Option<&Receipt>) -> Result<(), StepError> {
         let target = cx.target::<SqliteTarget>(&self.target)?;
+        let recorded = target.recorded(cx).await?.filter(|entry| entry.success);
+        if recorded.is_some_and(|entry| entry.receipt.is_some_and(|receipt| receipt.body.is_null())) {
+            // An empty receipt: it was adopted by inspection, and is not ours to undo.
+            cx.note(&format!("what `{}` would make was there before: kept", self.up.path));
+            return target.reverse(cx, |_| Ok(())).await;
+        }
         match self.down.clone() {
             Some(down) => {
                 let inner = cx.clone();
@@ -342,6 +348,11 @@ fn is_there(conn: &Connection, object: &str) -> Result<bool, StepError> {
     conn.prepare_cached("SELECT 1 FROM sqlite_master WHERE type = ?1 AND name = ?2 COLLATE NOCASE")
         .and_then(|mut s| s.exists([kind, name]))
         .map_err(|e| sqlite_error(e, "while reading the schema"))
+}
+
+/// The receipt of a script that another tool ran as it is.
+pub(crate) fn taken_over() -> Result<Receipt, StepError> {
+    Receipt::of(&Ran::default())
 }
 
 /// A statement as a line of the plan.

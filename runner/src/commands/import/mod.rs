@@ -12,7 +12,7 @@ use cutover_core::plan::PlanStep;
 use cutover_core::{Outcome, StepError, StepErrorKind};
 
 use super::baseline::{record_adopted, refuse_unfinished};
-use crate::builtin::import::{Folder, History, Tool, applied, differences};
+use crate::builtin::import::{Folder, History, Tool, applied, differences, receipt};
 use crate::cli::{Format, Out};
 use crate::error::{Result, RunnerError};
 use crate::executor::{Look, Preview, Run, RunOptions, lints, reader_context};
@@ -158,8 +158,11 @@ async fn adopt(place: Place, options: RunOptions, steps: &[Step<'_>], history: &
     run.reconcile().await?;
     refuse_unfinished(&session, &run)?;
     let known = |step: &PlanStep| run.recorder.state_of(&step.id) == StepState::Applied;
-    let adopted: Vec<_> = session.plan.steps().filter(|(_, step)| wanted(step) && !known(step)).collect();
+    // Those scripts did run: what they made goes back by their down scripts.
+    let receipt = receipt()?;
+    let new = session.plan.steps().filter(|(_, step)| wanted(step) && !known(step));
+    let adopted: Vec<_> = new.map(|(phase, step)| (phase, step, receipt.clone())).collect();
     record_adopted(&session, &run, &adopted, "the table of the tool that applied it").await?;
     run.finish(Outcome::Done, None).await?;
-    Ok(adopted.into_iter().map(|(_, step)| step.id.clone()).collect())
+    Ok(adopted.into_iter().map(|(_, step, _)| step.id.clone()).collect())
 }

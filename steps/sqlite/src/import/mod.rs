@@ -12,7 +12,7 @@ mod sections;
 use std::fmt;
 use std::path::Path;
 
-use cutover_core::StepError;
+use cutover_core::{Receipt, StepError};
 
 pub use history::{History, applied};
 pub use replay::differences;
@@ -115,6 +115,11 @@ pub struct Folder {
     pub tool: Tool,
     /// At least one.
     pub migrations: Vec<Migration>,
+}
+
+/// What a `sqlite.script` would have left in its receipt: its rollback then runs the down script.
+pub fn receipt() -> Result<Receipt, StepError> {
+    crate::script::taken_over()
 }
 
 impl Folder {
