@@ -39,7 +39,7 @@ impl Scene {
         other
             .execute_batch(&format!(
                 "CREATE TABLE IF NOT EXISTS _cutover_stage (name TEXT PRIMARY KEY, stage TEXT NOT NULL);
-                 INSERT OR REPLACE INTO _cutover_stage VALUES ('m', '{name}'), ('another', 'contracted');"
+                 INSERT OR REPLACE INTO _cutover_stage VALUES ('another', 'contracted'), ('m', '{name}');"
             ))
             .unwrap();
     }
@@ -101,8 +101,13 @@ fn the_stage_that_was_taken_back_is_followed_too() {
 fn a_new_schema_that_fails_is_no_failure_while_there_is_an_old_one() {
     let scene = Scene::new();
     scene.stage("prefer-new");
-    scene.write(None).unwrap();
+    let halfway = |new: &Connection| {
+        new.execute("INSERT INTO new VALUES ('half')", [])?;
+        new.execute("INSERT INTO new VALUES (NULL)", [])
+    };
+    scene.writer.write(&scene.conn, halfway, |old| old.execute("INSERT INTO old VALUES (NULL)", [])).unwrap();
     assert_eq!(all(&scene.conn, "old").unwrap(), ["NULL"]);
+    assert!(all(&scene.conn, "new").unwrap().is_empty(), "what it wrote until it failed is undone");
     let counts = scene.counters.counts();
     assert_eq!((counts.writes_fallback, counts.writes_failed), (1, 0));
     scene.conn.execute_batch("DROP TABLE new").unwrap();
