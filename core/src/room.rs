@@ -10,8 +10,8 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
-use crate::StepError;
 use crate::disk::io_error;
+use crate::{StepError, StepErrorKind};
 
 /// Room on a file system, as asked for and as found.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -29,14 +29,14 @@ pub fn room(folder: &Path, needed: u64, what: &str, help: &str) -> Result<Space,
     let stat = rustix::fs::statvfs(there).map_err(|e| io_error("cannot ask for the free space of", there, e.into()))?;
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);
     if free < needed {
-        return Err(StepError::failed(format!(
+        let missing = format!(
             "not enough free space for {what}: {} needed, {} free in `{}`, {} missing",
             size(needed),
             size(free),
             there.display(),
             size(needed - free)
-        ))
-        .with_help(help));
+        );
+        return Err(StepError::new(StepErrorKind::Storage, missing).with_help(help));
     }
     Ok(Space { free, needed })
 }
@@ -85,7 +85,9 @@ mod tests {
 
     #[test]
     fn missing_room_is_said_in_bytes() {
-        let error = room(Path::new("/not/there"), u64::MAX, "a snapshot", "").unwrap_err().to_string();
+        let error = room(Path::new("/not/there"), u64::MAX, "a snapshot", "").unwrap_err();
+        assert!(error.is_of_storage(), "with room, the same again may end");
+        let error = error.to_string();
         assert!(error.contains("needed") && error.contains("free in `/`") && error.contains("missing"), "{error}");
         assert!(room(Path::new("/"), 0, "nothing", "").is_ok());
     }

@@ -29,6 +29,14 @@ needs = ["copy"]
 with = { up = "change.sql" }
 "#;
 
+const FAILS_ON_A_FULL_DISK: &str = r#"
+[[phase.step]]
+id = "fill"
+use = "command.run"
+needs = ["change"]
+with = { apply = ["sh", "-c", "cat /dev/zero > filler; false"], changes = false }
+"#;
+
 /// About 2 MB.
 const ROWS: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT);
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
@@ -75,6 +83,19 @@ fn snapshots_without_room_are_refused_before_anything_is_written() {
     before.assert_same(&without_state(&system.root()), "after refused snapshots");
     fs::remove_file(disk.filler()).unwrap();
     system.cutover("apply", &[]).expect_code(0);
+}
+
+#[test]
+fn what_had_no_room_to_be_undone_is_undone_by_the_same_command_when_there_is_room() {
+    let Some(disk) = Disk::in_memory("16m") else { return };
+    let system = disk.system(ROWS, &format!("{PLAN}{FAILS_ON_A_FULL_DISK}"));
+    system.write("change.sql", "DELETE FROM t WHERE id > 100;");
+    let said = system.cutover("apply", &[]).expect_code(101).stdout;
+    assert!(said.contains("not enough free space for the restore of `"), "{said}");
+    assert!(said.contains("next: ") && said.contains("(after making room or mending the cause"), "{said}");
+    fs::remove_file(system.root().join("filler")).unwrap();
+    system.cutover("apply", &[]).expect_code(100);
+    assert_eq!(system.ask("SELECT count(*) FROM t"), "500");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use cutover_core::journal::{PlanState, Record, RunCommand, RunState, StoredStep};
 use cutover_core::plan::PlanStep;
-use cutover_core::{EventKind, Outcome, StepContext, StepError, StepInfo, TargetSeen};
+use cutover_core::{EventKind, Outcome, StepContext, StepError, StepErrorKind, StepInfo, TargetSeen};
 
 use super::{Bound, Report, RunOptions, locks, order, survey_context};
 use crate::clock;
@@ -228,7 +228,9 @@ impl<'a> Run<'a> {
 
     /// What to do about the error of a step that uses `targets`. Where the storage failed it, that is about file systems.
     pub(super) fn help_for(&self, error: &StepError, targets: &[String]) -> Option<String> {
-        if !error.is_of_storage() {
+        // A refusal for want of room knows best where it lacks.
+        let refused = error.kind() == StepErrorKind::Storage && std::error::Error::source(error).is_none();
+        if !error.is_of_storage() || refused {
             return error.help().map(str::to_owned);
         }
         let paths = targets.iter().filter_map(|name| self.session.targets.get(name)).map(|t| t.path());

@@ -80,6 +80,10 @@ impl Ledger for SqliteTarget {
     async fn record_failure(&self, cx: &StepContext, message: &str) -> Result<(), StepError> {
         let message = message.to_owned();
         self.transaction(cx, How::RECORDS, move |conn, at| {
+            // It was committed and then failed (its verification, say): it is to be undone by what its row says.
+            if bookkeeping::entry(conn, &at.ledger, &at.step)?.is_some_and(|row| row.success) {
+                return Ok(());
+            }
             bookkeeping::record(conn, &at.ledger, &at.step, at.now, Outcome::Failure(&message))
         })
         .await

@@ -30,6 +30,17 @@ fn a_change_and_its_ledger_row_are_there_together_or_not_at_all() {
 }
 
 #[test]
+fn a_change_that_was_committed_and_failed_later_is_undone_as_what_it_is() {
+    let world = World::new("");
+    let opened = world.open(3);
+    opened.change("one", "CREATE TABLE t(a)").unwrap();
+    block_on(opened.target.record_failure(&opened.step("one"), "applied, but could not be verified")).unwrap();
+    assert_eq!(steps(&world), "one 1 3\n");
+    opened.reverse("one", "DROP TABLE t").unwrap();
+    assert_eq!(world.sql("SELECT count(*) FROM sqlite_master WHERE name = 't'"), "0\n");
+}
+
+#[test]
 fn an_older_epoch_cannot_write_any_more() {
     let world = World::new("");
     let (old, new) = (world.open(4), world.open(5));
