@@ -34,7 +34,7 @@ const FAILS_ON_A_FULL_DISK: &str = r#"
 id = "fill"
 use = "command.run"
 needs = ["change"]
-with = { apply = ["sh", "-c", "cat /dev/zero > filler; false"], changes = false }
+with = { apply = ["sh", "-c", "head -c 700000 /dev/zero > spare; cat /dev/zero > filler; rm spare; false"], changes = false }
 "#;
 
 /// About 2 MB.

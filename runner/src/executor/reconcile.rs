@@ -87,7 +87,8 @@ pub(crate) fn reconcile(session: &Session, state: &PlanState, rows: &LedgerRows)
                 }
             }
             None if journalled == StepState::Applied && step.step.ledgered() == Some(target.as_str()) => {
-                let why = format!("the ledger of {target} has no row of it: the target was put back, or its effect is over");
+                let why =
+                    format!("the ledger of {target} has no row of it: the target was put back, or its effect is over");
                 records.push(Record::StepLost { step: step.id.clone(), why });
             }
             _ => {}

@@ -99,7 +99,8 @@ impl Row {
         first.extend(self.is_of_mapping().then(|| script("dual", "")));
         first.extend(restored.then_some(copies));
         let b = if restored { one_way("b", &unit) } else { script("b", alone) };
-        let frozen = (self.kind == "sqlite.thaw").then(|| step("f", "use = \"sqlite.freeze\"\ntarget = \"app\""));
+        let freeze = format!("use = \"sqlite.freeze\"\ntarget = \"app\"\n{unit}");
+        let frozen = (self.kind == "sqlite.thaw").then(|| step("f", &freeze));
         let thawed = (self.kind == "sqlite.freeze")
             .then(|| step("t", "use = \"sqlite.thaw\"\ntarget = \"app\"\nwith = { freeze = \"k\" }"));
         let steps = frozen.into_iter().chain(self.step(&unit)).chain([b, script("c", alone)]).chain(thawed);
@@ -172,9 +173,9 @@ impl Row {
                 "table = \"colours\", key = [\"id\"], rows = [{ id = 8, name = \"x\" }, { id = 9, name = \"y\" }]",
             ),
             "sqlite.script" => on_app("up = \"d.sql\", down = \"d.down.sql\""),
-            "sqlite.settings" => on_app(
-                "set = { journal_mode = \"wal\", auto_vacuum = \"full\", user_version = 2 }, at-most = 2",
-            ),
+            "sqlite.settings" => {
+                on_app("set = { journal_mode = \"wal\", auto_vacuum = \"full\", user_version = 2 }, at-most = 2")
+            }
             "sqlite.tables" => on_app("create = [\"CREATE TABLE shelves (id INTEGER PRIMARY KEY, n INTEGER)\"]"),
             "sqlite.thaw" => on_app("freeze = \"f\""),
             _ => {
