@@ -118,6 +118,20 @@ fn a_thaw_that_is_taken_back_has_the_next_run_freeze_again() {
     is_clean(&system);
 }
 
+#[test]
+fn a_baseline_adopts_a_freeze_with_its_thaw_and_settings_that_are_there() {
+    let settings = "\n[[phase.step]]\nid = \"version\"\nuse = \"sqlite.settings\"\ntarget = \"app\"\n\
+        with = { set = { user_version = 2 }, at-most = 2 }\n";
+    let script = PLAN.split("[[phase.step]]").find(|step| step.contains("sqlite.script")).unwrap();
+    let plan = PLAN.replace(&format!("[[phase.step]]{script}"), "") + settings;
+    let there = "CREATE TABLE orders (id INTEGER PRIMARY KEY, what TEXT, priority INTEGER DEFAULT 1); PRAGMA user_version = 2;";
+    let system = System::new(there, &plan);
+    system.cutover("baseline", &["--to", "version"]).expect_code(0);
+    let said = system.cutover("apply", &[]).expect_code(0).stdout;
+    assert!(said.contains("nothing to do"), "{said}");
+    system.cutover("verify", &[]).expect_code(0);
+}
+
 /// The whole CORTEX plan beneath programs that go on reading and writing all three tiers.
 #[test]
 fn readers_of_a_brain_are_never_blocked_and_its_writers_wait_for_the_thaw() {

@@ -66,7 +66,9 @@ impl MigrationStep for Thaw {
         Ok(match target.recorded(cx).await?.is_some_and(|row| row.success) {
             true if frozen => Standing::Partial("it is frozen again".to_owned()),
             true => Standing::Applied,
-            false => Standing::Pending,
+            false if frozen => Standing::Pending,
+            // It may never have been frozen.
+            false => Standing::Unknown,
         })
     }
 

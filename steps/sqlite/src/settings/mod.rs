@@ -94,25 +94,30 @@ impl StepKind for SettingsStep {
 impl SettingsStep {
     /// Why nothing can be done with this database.
     fn refusal(&self, conn: &Connection) -> Result<Option<StepError>, StepError> {
+        if let Some(error) = self.newer(conn)? {
+            return Ok(Some(error));
+        }
+        if !self.rewrites(conn)? {
+            return Ok(None);
+        }
+        Ok(unstable_rowids(conn)?.map(|table| {
+            StepError::conflict(format!(
+                "`auto_vacuum` has the file written anew, and the rows of `{table}` may then get other rowids, by which a \
+                 full-text table finds them"
+            ))
+            .with_help("give the table an INTEGER PRIMARY KEY first, or leave `auto_vacuum` as it is")
+        }))
+    }
+
+    /// The refusal of a version that the plan does not know.
+    fn newer(&self, conn: &Connection) -> Result<Option<StepError>, StepError> {
         let version: i64 = Setting::UserVersion.read(conn)?.parse().unwrap_or_default();
-        if self.at_most.is_some_and(|most| version > most) {
-            let most = self.at_most.unwrap_or_default();
-            return Ok(Some(
-                StepError::conflict(format!(
-                    "the database is of a newer version: user_version {version}, known are those up to {most}"
-                ))
+        let Some(most) = self.at_most.filter(|most| version > *most) else { return Ok(None) };
+        let text = format!("the database is of a newer version: user_version {version}, known are those up to {most}");
+        Ok(Some(
+            StepError::conflict(text)
                 .with_help("use the plan that knows this version, or name the right file in the target's `path`"),
-            ));
-        }
-        if self.rewrites(conn)? {
-            return Ok(unstable_rowids(conn)?.map(|table| {
-                StepError::conflict(format!(
-                    "`auto_vacuum` has the file written anew, and the rows of `{table}` may then get other rowids, by which a full-text table finds them"
-                ))
-                .with_help("give the table an INTEGER PRIMARY KEY first, or leave `auto_vacuum` as it is")
-            }));
-        }
-        Ok(None)
+        ))
     }
 
     /// Whether `auto_vacuum` needs a VACUUM: it moves between none and the rest of a file that holds anything.
@@ -248,10 +253,14 @@ impl MigrationStep for SettingsStep {
         let set = self.set.clone();
         target.alone(cx, move |conn| set_file(conn, &set)).await?;
         fault::point(fault::SETTINGS_FILE);
-        let set = self.set.clone();
+        let (step, set) = (self.clone(), self.set.clone());
         let before: Before = done::body(&receipt)?;
         target
             .change(cx, move |conn| {
+                // Nobody moves it between this look and the commit.
+                if let Some(error) = step.newer(conn)? {
+                    return Err(error);
+                }
                 for (setting, value) in set.iter().filter(|(s, _)| s.is_transactional()) {
                     setting.write(conn, value)?;
                 }
