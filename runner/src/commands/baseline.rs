@@ -38,7 +38,7 @@ pub(crate) async fn run(place: Place, to: &str, options: RunOptions, out: &Out) 
         }
         // What a later one of them undoes by design is not there any more, and need not be.
         if plan.steps().take(last + 1).any(|(_, later)| later.supersedes.contains(&step.id)) {
-            adopt.push((phase, step));
+            adopt.push((phase, step, Receipt::nothing()));
             continue;
         }
         let cx = run.context(step);
@@ -107,7 +107,7 @@ pub(super) async fn record_adopted(
     }
     // Ledgers first: after a crash between the two the journal follows them.
     for (_, step, receipt) in adopted {
-        if let Some(target) = step.step.transactional().and_then(|t| session.targets.get(t))
+        if let Some(target) = step.step.ledgered().and_then(|t| session.targets.get(t))
             && let Some(ledger) = target.ledger()
         {
             ledger.adopt(&run.context(step), receipt).await?;

@@ -124,7 +124,8 @@ fn a_baseline_adopts_a_freeze_with_its_thaw_and_settings_that_are_there() {
         with = { set = { user_version = 2 }, at-most = 2 }\n";
     let script = PLAN.split("[[phase.step]]").find(|step| step.contains("sqlite.script")).unwrap();
     let plan = PLAN.replace(&format!("[[phase.step]]{script}"), "") + settings;
-    let there = "CREATE TABLE orders (id INTEGER PRIMARY KEY, what TEXT, priority INTEGER DEFAULT 1); PRAGMA user_version = 2;";
+    let there =
+        "CREATE TABLE orders (id INTEGER PRIMARY KEY, what TEXT, priority INTEGER DEFAULT 1); PRAGMA user_version = 2;";
     let system = System::new(there, &plan);
     system.cutover("baseline", &["--to", "version"]).expect_code(0);
     let said = system.cutover("apply", &[]).expect_code(0).stdout;
