@@ -67,3 +67,7 @@ bench-peers *options:
 # Fingerprint, snapshot and rehearsal of a 1 GB database, beside a plain read and cp + fsync + b3sum.
 bench-rehearse *options:
     cargo run --release --manifest-path tests/bench/Cargo.toml -p rehearsal -- {{ options }}
+
+# What a dual schema costs: writes, reads, WAL beside DELETE, the backfill; the seed's figures beside them.
+bench-dual *options:
+    cargo run --release --manifest-path tests/bench/Cargo.toml -p dual -- {{ options }}

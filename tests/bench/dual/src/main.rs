@@ -3,6 +3,10 @@
 //! figure is the seed's own. README.md of the benchmark says how to read it.
 
 mod backfill;
+mod journal;
+mod read;
+mod system;
+mod write;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -46,11 +50,18 @@ fn asked() -> Result<Asked> {
 
 fn measure(asked: &Asked) -> Result<()> {
     std::fs::create_dir_all(&asked.place)?;
-    let parts: [(&str, fn(&Asked) -> Result<()>); 1] = [("backfill", backfill::measure)];
+    println!("{} rounds; load {}", asked.rounds, load());
+    let parts: [(&str, fn(&Asked) -> Result<()>); 4] = [
+        ("write", write::measure),
+        ("read", read::measure),
+        ("journal", journal::measure),
+        ("backfill", backfill::measure),
+    ];
     for (name, part) in parts.into_iter().filter(|(name, _)| asked.only.as_deref().is_none_or(|only| only == *name)) {
         println!("\n## {name}\n");
         part(asked)?;
     }
+    println!("\nload {}", load());
     Ok(())
 }
 
@@ -59,4 +70,18 @@ fn median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Seconds of the processor that this process has used.
+fn cpu() -> Result<f64> {
+    let text = std::fs::read_to_string("/proc/self/stat")?;
+    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|t| t.parse::<f64>().ok()).unwrap_or_default();
+    Ok((ticks(11) + ticks(12)) / 100.0)
+}
+
+/// The load averages of now.
+fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').take(3).collect::<Vec<_>>().join(" ")
 }

@@ -1,0 +1,104 @@
+//! Writes of one row each in a transaction of its own: into the old schema alone, carried over by triggers, and into both
+//! by the application.
+
+use std::time::Instant;
+
+use cutover_dual::{Counters, DualWriter};
+use rusqlite::{Connection, params};
+
+use crate::system::{self, Shape};
+use crate::{Asked, Result, median};
+
+const INSERT: &str = "INSERT INTO artifacts (spec_id, stage, agent_name, content_json) VALUES (?1, ?2, ?3, ?4)";
+const ALONE: &str =
+    "INSERT INTO outputs (id, spec_id, stage, agent_name, content, output_timestamp) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
+/// Writes of a block.
+const BLOCK: u32 = 2000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Plain,
+    Flat,
+    Grouped,
+    Application,
+    Library,
+}
+
+impl Way {
+    const ALL: [(Way, &'static str); 5] = [
+        (Way::Plain, "the old schema alone"),
+        (Way::Flat, "triggers of `sqlite.expand`, row for row"),
+        (Way::Grouped, "triggers of `sqlite.expand`, grouped under runs"),
+        (Way::Application, "both by the application, no triggers"),
+        (Way::Library, "`cutover-dual` and triggers, row for row"),
+    ];
+}
+
+/// Prints the table of this part.
+pub(crate) fn measure(asked: &Asked) -> Result<()> {
+    println!("| journal, synchronous | way | µs a write | ÷ plain | asked | seed |\n|---|---|---|---|---|---|");
+    for (journal, level, most) in [("wal", "NORMAL", "≤ 2.5"), ("wal", "FULL", "≤ 1.25"), ("delete", "FULL", "")] {
+        let mut found: Vec<Vec<f64>> = vec![Vec::new(); Way::ALL.len()];
+        let block = if level == "FULL" { BLOCK / 4 } else { BLOCK };
+        for round in 0..=asked.rounds {
+            for at in 0..Way::ALL.len() {
+                let at = (at + round) % Way::ALL.len();
+                let micros = run(asked, journal, level, Way::ALL[at].0, block)?;
+                if round > 0 {
+                    found[at].push(micros);
+                }
+            }
+        }
+        for ((way, name), micros) in Way::ALL.iter().zip(&found) {
+            let ratio = median(&micros.iter().zip(&found[0]).map(|(a, b)| a / b).collect::<Vec<_>>());
+            let asked = if matches!(way, Way::Flat | Way::Application) { most } else { "" };
+            let seed = match (journal, level, way) {
+                ("wal", "NORMAL", Way::Plain) => "17.24 µs",
+                ("wal", "NORMAL", Way::Application) => "35.38 µs, 2.05",
+                _ => "",
+            };
+            println!("| {journal}, {level} | {name} | {:.1} | {ratio:.2} | {asked} | {seed} |", median(micros));
+        }
+    }
+    Ok(())
+}
+
+fn run(asked: &Asked, journal: &str, level: &str, way: Way, block: u32) -> Result<f64> {
+    let conn = system::old(&asked.place, journal, 0)?;
+    conn.execute_batch("PRAGMA foreign_keys = ON")?;
+    conn.pragma_update(None, "synchronous", level)?;
+    match way {
+        Way::Plain => {}
+        Way::Flat | Way::Library => system::expand(&asked.place, Shape::Flat)?,
+        Way::Grouped => system::expand(&asked.place, Shape::Grouped)?,
+        Way::Application => conn.execute_batch(Shape::Flat.tables())?,
+    }
+    let content = format!("{{\"body\":\"{}\"}}", "x".repeat(389));
+    let counters = std::sync::Arc::new(Counters::default());
+    let writer = DualWriter::new("m", counters);
+    let began = Instant::now();
+    for i in 0..block {
+        let (spec, stage, agent) =
+            (format!("SPEC-{}", i % 200), format!("stage-{}", i % 6), format!("agent-{}", i % 4));
+        let old = |conn: &Connection| conn.prepare_cached(INSERT)?.execute(params![spec, stage, agent, content]);
+        match way {
+            Way::Plain | Way::Flat | Way::Grouped => {
+                old(&conn)?;
+            }
+            Way::Application => {
+                conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+                old(&conn)?;
+                let id = conn.last_insert_rowid();
+                let now = 1_763_000_000_000_i64 + i64::from(i);
+                conn.prepare_cached(ALONE)?.execute(params![id, spec, stage, agent, content, now])?;
+                conn.prepare_cached("COMMIT")?.execute([])?;
+            }
+            Way::Library => {
+                let result: rusqlite::Result<usize> = writer.write(&conn, |_| Ok(0), old);
+                result?;
+            }
+        }
+    }
+    Ok(began.elapsed().as_secs_f64() * 1e6 / f64::from(block))
+}
