@@ -96,6 +96,13 @@ pub trait Target: Any + fmt::Debug + Send + Sync {
     /// A scalar in the target's own language (an SQL query, say), for gates and declared counts.
     async fn measure(&self, cx: &StepContext, query: &str) -> Result<f64, StepError>;
 
+    /// What an operator should know of it beside the steps: the stage of a migration, what programs counted. Lines for
+    /// people, for `status`.
+    async fn remarks(&self, cx: &StepContext) -> Result<Vec<String>, StepError> {
+        let _ = cx;
+        Ok(Vec::new())
+    }
+
     /// Whether a fact holds, for `when`: "table:NAME", "column:TABLE.NAME", "file:PATH"; an unknown form is an error.
     async fn holds(&self, cx: &StepContext, fact: &str) -> Result<bool, StepError>;
 

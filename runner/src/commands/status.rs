@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cutover_core::StepContext;
 use cutover_core::journal::{PlanState, StepState};
 use serde_json::json;
 
@@ -23,7 +24,11 @@ pub(crate) async fn run(place: Place, out: &Out) -> Result<Exit> {
     let emitter = Arc::new(crate::report::Emitter::new(Box::new(crate::report::Silent)));
     let cx = reader_context(&session, &emitter, &Stop::default(), &state);
     let (rows, unread) = ledger_rows_to_look(&session, &cx).await?;
-    let remarks = remarks(&session, &state, &rows, unread);
+    let read = unread.is_none();
+    let mut remarks = remarks(&session, &state, &rows, unread);
+    if read {
+        remarks.extend(targets(&session, &cx).await);
+    }
     match out.format {
         Format::Json => out.json(&as_json(&session, &state, &rows, &remarks)),
         _ => out.print(&text(&session, &state, &remarks, out.style)),
@@ -69,6 +74,16 @@ fn text(session: &Session, state: &PlanState, remarks: &[String], style: Style) 
         text.push_str(&format!("{line}\n"));
     }
     text
+}
+
+/// What the targets say of themselves. One that cannot be asked now says nothing: a status is asked for then, too.
+async fn targets(session: &Session, cx: &StepContext) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (name, target) in session.targets.iter() {
+        let told = target.remarks(cx).await.unwrap_or_default();
+        lines.extend(told.into_iter().map(|line| format!("{name}: {line}")));
+    }
+    lines
 }
 
 /// What an operator should know besides the table.

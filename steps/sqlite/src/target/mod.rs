@@ -25,6 +25,7 @@ pub mod bookkeeping;
 mod catalog;
 mod commits;
 mod connect;
+mod counted;
 mod defaults;
 mod dump;
 mod duplicate;
@@ -564,6 +565,10 @@ impl Target for SqliteTarget {
     async fn measure(&self, cx: &StepContext, query: &str) -> Result<f64, StepError> {
         let (query, inner) = (query.to_owned(), cx.clone());
         self.read(cx, move |conn| facts::measure(&inner, conn, &query)).await
+    }
+
+    async fn remarks(&self, cx: &StepContext) -> Result<Vec<String>, StepError> {
+        self.read_moment(cx, counted::remarks).await
     }
 
     async fn holds(&self, cx: &StepContext, fact: &str) -> Result<bool, StepError> {
