@@ -27,6 +27,7 @@ mod scratch;
 mod screens;
 mod sets;
 mod sharing;
+mod stages;
 mod step_crate;
 mod stopping;
 mod system;

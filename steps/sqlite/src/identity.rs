@@ -96,6 +96,11 @@ impl Shape {
         Some(format!("{} IS ({default}) COLLATE BINARY", quote_ident(name)))
     }
 
+    /// The condition under which `column` of the row of that name holds its default.
+    pub(crate) fn is_default_of(&self, row: &str, column: &str) -> Option<String> {
+        self.is_default(column).map(|condition| format!("{row}.{condition}"))
+    }
+
     /// The columns of `inserted` that the table has lost.
     pub(crate) fn lost(&self, inserted: &[String]) -> Vec<String> {
         inserted.iter().filter(|i| !self.stored.iter().any(|(s, _)| same_name(s, i))).cloned().collect()

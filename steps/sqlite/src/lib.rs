@@ -11,6 +11,7 @@ mod aside;
 mod backfill;
 mod check;
 mod columns;
+mod contract;
 mod cutover;
 mod declared;
 mod done;

@@ -97,7 +97,13 @@ impl Row {
         let copies = copy().replace("[\"app\"]", "[\"app\", \"files\"]");
         let mut first = vec![script("a", "")];
         first.extend(self.is_of_mapping().then(|| script("dual", "")));
-        first.extend(restored.then_some(copies));
+        if self.kind == "sqlite.contract" {
+            for to in ["prefer-new", "new-only"] {
+                let with = format!("with = {{ mapping = \"colours.toml\", to = \"{to}\" }}");
+                first.push(step(to, &format!("use = \"sqlite.cutover\"\ntarget = \"app\"\n{with}")));
+            }
+        }
+        first.extend((restored || self.kind == "sqlite.contract").then_some(copies));
         let b = if restored { one_way("b", &unit) } else { script("b", alone) };
         let freeze = format!("use = \"sqlite.freeze\"\ntarget = \"app\"\n{unit}");
         let frozen = (self.kind == "sqlite.thaw").then(|| step("f", &freeze));
@@ -110,7 +116,7 @@ impl Row {
 
     /// Whether it moves a mapping, whose tables are there and in step by then.
     fn is_of_mapping(&self) -> bool {
-        ["sqlite.cutover", "sqlite.parity"].contains(&self.kind)
+        ["sqlite.contract", "sqlite.cutover", "sqlite.parity"].contains(&self.kind)
     }
 
     /// What an earlier try left in the system, so that every point is passed.
@@ -163,6 +169,7 @@ impl Row {
             ),
             "sqlite.check" => on_app("tables = { orders = [\"id\"] }, integrity = true"),
             "sqlite.columns" => on_app("table = \"colours\", add = [\"shade TEXT DEFAULT 'dark'\", \"n INTEGER\"]"),
+            "sqlite.contract" => on_app("mapping = \"colours.toml\""),
             "sqlite.cutover" => on_app("mapping = \"colours.toml\", to = \"prefer-new\""),
             "sqlite.expand" => on_app("mapping = \"tints.toml\", up = \"tints.sql\""),
             "sqlite.export" => on_app("into = \"kept/k.sql\""),

@@ -23,7 +23,9 @@ pub(crate) mod sides;
 mod tests;
 mod values;
 
+pub(crate) use ranges::Range;
 pub(crate) use report::{Asked, Report, parity};
+pub(crate) use sides::{Sides, names};
 
 use crate::SqliteTarget;
 use crate::declared::same_name;

@@ -116,9 +116,34 @@ impl Sides {
 
     /// `FROM … WHERE …` of the new side.
     pub(crate) fn new_from(&self) -> String {
+        let (from, shown) = self.new_parts();
+        format!("{from} WHERE {shown}")
+    }
+
+    /// The same in its two parts.
+    pub(crate) fn new_parts(&self) -> (String, &str) {
         let parent =
             self.parent.as_ref().map_or_else(String::new, |p| format!("JOIN {} AS parent ON {}", p.table, p.on));
-        format!("FROM {} AS new {parent} WHERE {}", self.new, self.shown)
+        (format!("FROM {} AS new {parent}", self.new), &self.shown)
+    }
+
+    /// `FROM … WHERE …` of the rows that are on both sides.
+    pub(crate) fn both_from(&self) -> String {
+        let parent =
+            self.parent.as_ref().map_or_else(String::new, |p| format!("JOIN {} AS parent ON {}", p.table, p.on));
+        format!(
+            "FROM {} AS old JOIN {} AS new ON {} {parent} WHERE {} AND {}",
+            self.old,
+            self.new,
+            self.same_key(),
+            self.mapped,
+            self.shown
+        )
+    }
+
+    /// `FROM … WHERE …` of the old rows that are not compared: not mapped, or in quarantine.
+    pub(crate) fn rest_from(&self) -> String {
+        format!("FROM {} AS old WHERE NOT coalesce({}, 0)", self.old, self.mapped)
     }
 
     /// Rows of the new side that refer to no parent; none where the pair has none.
@@ -153,6 +178,11 @@ impl Sides {
                 self.old_from()
             ),
         ]
+    }
+
+    fn same_key(&self) -> String {
+        let same = |(old, new): &(String, String)| format!("new.{} = old.{}", quote_ident(new), quote_ident(old));
+        self.key.iter().map(same).collect::<Vec<_>>().join(" AND ")
     }
 
     /// The key's columns of one side, compared byte by byte.
@@ -212,6 +242,6 @@ pub(crate) fn names(sql: &str, name: &str) -> bool {
 }
 
 /// An expression whose value is compared as it is: no affinity of a column, no collation.
-fn bytewise(sql: &str) -> String {
+pub(crate) fn bytewise(sql: &str) -> String {
     format!("+({sql}) COLLATE BINARY")
 }

@@ -92,3 +92,38 @@ fn a_cutover_of_the_writers_keeps_the_contract() {
         )
         .check();
 }
+
+/// Everything of the old table, types included.
+const OLD: &str = "SELECT group_concat(quote(id) || quote(text) || quote(made) || quote(colour), ' ') FROM (SELECT * FROM notes ORDER BY id)";
+
+fn contract() -> Conformance {
+    let to = |stage: &str| format!(r#"{{ mapping = "m.toml", to = "{stage}" }}"#);
+    let text = plan(&[("readers", "cutover", &to("prefer-new")), ("writers", "cutover", &to("new-only"))])
+        + "[[phase.step]]\nid = \"copy\"\nuse = \"testkit.snapshot\"\nwith = { targets = [\"brain\"] }\n\
+           [[phase.step]]\nid = \"it\"\nuse = \"sqlite.contract\"\ntarget = \"brain\"\nwith = { mapping = \"m.toml\" }\n";
+    Conformance::new(text).file("m.toml", MAPPING)
+}
+
+#[test]
+fn a_contract_keeps_the_contract() {
+    contract()
+        .root(|root| sql(root, DUAL))
+        .sabotage(|root| sql(root, "CREATE TABLE notes (id)"))
+        .foreign(
+            |root| {
+                sql(root, "INSERT INTO remarks (body, at) VALUES ('neu', 1763078400);
+                    UPDATE remarks SET body = 'TWO' WHERE id = 2; UPDATE remarks SET at = at + 60 WHERE id = 3;
+                    DELETE FROM remarks WHERE id = 1; INSERT INTO remarks (id, body, at) VALUES (9, 'gone', 1763078400);
+                    DELETE FROM remarks WHERE id = 9; UPDATE remarks SET id = 7 WHERE id = 3");
+            },
+            |root| {
+                assert_eq!(
+                    ask(root, OLD),
+                    // The blue one keeps its half second and its colour, the one that moved keeps what it did not change.
+                    "2'TWO''2025-11-13T00:00:02.5Z''blue' 4'neu''2025-11-14 00:00:00''red' 7'drei''2025-11-13 00:01:00'NULL"
+                );
+                assert_eq!(ask(root, "SELECT seq FROM sqlite_sequence WHERE name = 'notes'"), "9");
+            },
+        )
+        .check();
+}

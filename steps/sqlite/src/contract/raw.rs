@@ -1,0 +1,149 @@
+//! What the new tables do not give back byte for byte, kept aside when the old ones go.
+//!
+//! Owns the table `_cutover_raw_<pair>`: of each old row that its new row does not give back exactly, the old values and
+//! what the way back gave at that time (where it gives that still, the old value is right; where it does not, somebody has
+//! written the new row since). Rows that are not mapped or are in quarantine are there whole. Triggers on the new table
+//! forget what is kept of a row that is deleted, and follow a row that gets another key.
+
+use cutover_core::StepError;
+use rusqlite::Connection;
+
+use super::schema::run;
+use crate::declared::same_name;
+use crate::identity::Shape;
+use crate::mapping::Pair;
+use crate::mapping::names::{PREFIX, raw};
+use crate::parity::Sides;
+use crate::parity::columns::columns;
+use crate::parity::sides::bytewise;
+use crate::sql::quote_ident;
+
+/// The table of one pair, as SQL.
+#[derive(Debug, Clone)]
+pub(super) struct Raw {
+    pub(super) table: String,
+    /// The old columns that have no place in the new schema.
+    pub(super) unmapped: Vec<String>,
+    /// The conditions under which they hold what a new row gets.
+    defaults: Vec<String>,
+    key: usize,
+    compared: usize,
+}
+
+impl Raw {
+    /// For a pair whose old table is there.
+    pub(super) fn of(conn: &Connection, pair: &Pair, sides: &Sides) -> Result<Self, StepError> {
+        let shape = Shape::read(conn, &pair.old)?;
+        let mapped = |name: &str| {
+            sides.key.iter().any(|(old, _)| same_name(old, name))
+                || sides.compared.iter().any(|c| same_name(&c.column, name))
+        };
+        let unmapped: Vec<String> = columns(conn, &pair.old)?
+            .into_iter()
+            .filter(|c| !c.generated && !mapped(&c.name))
+            .map(|c| c.name)
+            .collect();
+        let default = |name: &String| {
+            let condition = shape.as_ref().and_then(|s| s.is_default_of("old", name));
+            condition.unwrap_or_else(|| format!("old.{} IS NULL", quote_ident(name)))
+        };
+        let defaults = unmapped.iter().map(default).collect();
+        let (key, compared) = (sides.key.len(), sides.compared.len());
+        Ok(Self { table: quote_ident(&raw(&pair.name)), unmapped, defaults, key, compared })
+    }
+
+    /// `k0, k1`: the key.
+    pub(super) fn keys(&self) -> Vec<String> {
+        (0..self.key).map(|i| format!("k{i}")).collect()
+    }
+
+    fn list(&self) -> String {
+        let values = (0..self.compared).map(|i| format!("v{i}"));
+        let given = (0..self.compared).map(|i| format!("n{i}"));
+        let unmapped = (0..self.unmapped.len()).map(|i| format!("u{i}"));
+        let all: Vec<String> = self.keys().into_iter().chain(values).chain(given).chain(unmapped).collect();
+        all.join(", ")
+    }
+
+    /// Makes the table and fills it.
+    pub(super) fn keep(&self, conn: &Connection, sides: &Sides) -> Result<(), StepError> {
+        let (table, list, keys) = (&self.table, self.list(), self.keys().join(", "));
+        run(
+            conn,
+            &format!(
+                "DROP TABLE IF EXISTS {table}; CREATE TABLE {table} (whole INTEGER NOT NULL, {list}, PRIMARY KEY ({keys}))"
+            ),
+            "making room for what the new tables do not hold",
+        )?;
+        let old = |name: &str| format!("old.{}", quote_ident(name));
+        let raws: Vec<String> = sides.compared.iter().map(|c| old(&c.column)).collect();
+        let given: Vec<String> = sides.compared.iter().map(|c| c.new.clone()).collect();
+        let none = vec!["NULL".to_owned(); self.compared];
+        let unmapped: Vec<String> = self.unmapped.iter().map(|u| old(u)).collect();
+        let key: Vec<String> = sides.key.iter().map(|(name, _)| old(name)).collect();
+        let select = |given: &[String]| [&key[..], &raws, given, &unmapped].concat().join(", ");
+        let exact = raws.iter().zip(&given).map(|(raw, given)| format!("{} IS {}", bytewise(raw), bytewise(given)));
+        let same: Vec<String> = exact.chain(self.defaults.iter().cloned()).collect();
+        let same = if same.is_empty() { "1".to_owned() } else { same.join(" AND ") };
+        run(
+            conn,
+            &format!(
+                "INSERT INTO {table} (whole, {list}) SELECT 0, {} {} AND NOT ({same});
+                 INSERT INTO {table} (whole, {list}) SELECT 1, {} {}",
+                select(&given),
+                sides.both_from(),
+                select(&none),
+                sides.rest_from(),
+            ),
+            "keeping what the new tables do not hold",
+        )
+    }
+
+    /// Makes the triggers that keep the table true while programs write the new one.
+    pub(super) fn follow(&self, conn: &Connection, pair: &Pair, sides: &Sides) -> Result<(), StepError> {
+        let new = quote_ident(&pair.new);
+        let of = |row: &str| -> Vec<String> {
+            sides.key.iter().map(|(_, name)| format!("{row}.{}", quote_ident(name))).collect()
+        };
+        let at = |row: &str| -> String {
+            let same: Vec<String> = self.keys().iter().zip(of(row)).map(|(k, key)| format!("{k} = {key}")).collect();
+            same.join(" AND ")
+        };
+        let forget = |row: &str| format!("DELETE FROM {} WHERE whole = 0 AND {}", self.table, at(row));
+        let columns: Vec<String> = sides.key.iter().map(|(_, name)| quote_ident(name)).collect();
+        let moved: Vec<String> =
+            of("OLD").iter().zip(of("NEW")).map(|(old, new)| format!("{old} IS NOT {new}")).collect();
+        let to: Vec<String> = self.keys().iter().zip(of("NEW")).map(|(k, key)| format!("{k} = {key}")).collect();
+        let triggers = [
+            ("insert", format!("AFTER INSERT ON {new} BEGIN {}; END", forget("NEW"))),
+            ("delete", format!("AFTER DELETE ON {new} BEGIN {}; END", forget("OLD"))),
+            (
+                "update",
+                format!(
+                    "AFTER UPDATE OF {} ON {new} WHEN {} BEGIN {}; UPDATE {} SET {} WHERE whole = 0 AND {}; END",
+                    columns.join(", "),
+                    moved.join(" OR "),
+                    forget("NEW"),
+                    self.table,
+                    to.join(", "),
+                    at("OLD")
+                ),
+            ),
+        ];
+        triggers.iter().try_for_each(|(verb, body)| {
+            run(conn, &format!("CREATE TRIGGER {} {body}", quote_ident(&follower(pair, verb))), "making a trigger")
+        })
+    }
+
+    /// Takes the table and its triggers away.
+    pub(super) fn drop(&self, conn: &Connection, pair: &Pair) -> Result<(), StepError> {
+        for verb in ["insert", "delete", "update"] {
+            run(conn, &format!("DROP TRIGGER IF EXISTS {}", quote_ident(&follower(pair, verb))), "dropping a trigger")?;
+        }
+        run(conn, &format!("DROP TABLE IF EXISTS {}", self.table), "dropping what was kept of the old tables")
+    }
+}
+
+fn follower(pair: &Pair, verb: &str) -> String {
+    format!("{PREFIX}raw_{}_{verb}", pair.name)
+}

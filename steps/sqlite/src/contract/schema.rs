@@ -1,0 +1,157 @@
+//! The old tables as schema: what goes with them, in which order, and how all of it comes back word by word.
+//!
+//! Owns which objects are the mapping's: the old tables with their indexes and triggers, and the triggers of ours on the
+//! new tables. What others built on an old table is in the way and named.
+
+use cutover_core::StepError;
+use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
+
+use crate::declared::{self, Object, same_name};
+use crate::mapping::Mapping;
+use crate::mapping::names::{PREFIX, is_helper};
+use crate::parity::names;
+use crate::sequence;
+use crate::sql::{quote_ident, sqlite_error};
+
+/// An old table, as it was.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct OldTable {
+    pub(super) pair: String,
+    pub(super) name: String,
+    /// Its own statement.
+    pub(super) sql: String,
+    /// Those of its indexes and triggers, in the order in which they were made.
+    pub(super) objects: Vec<String>,
+    /// Its AUTOINCREMENT counter, and that of the new table.
+    pub(super) counter: Option<i64>,
+    pub(super) new_counter: Option<i64>,
+}
+
+/// What a contract takes away.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Taken {
+    /// In the order of the mapping.
+    pub(super) tables: Vec<OldTable>,
+    /// The statements of the triggers of ours on other tables.
+    pub(super) triggers: Vec<String>,
+}
+
+impl Taken {
+    /// What is there to take.
+    pub(super) fn read(conn: &Connection, mapping: &Mapping) -> Result<Self, StepError> {
+        let mut tables = Vec::new();
+        for pair in &mapping.pairs {
+            let Some(table) = declared::object(conn, &pair.old)?.filter(|o| o.kind == "table") else {
+                return Err(declared::no_such_table(conn, &pair.old)?);
+            };
+            tables.push(OldTable {
+                pair: pair.name.clone(),
+                objects: objects(conn)?
+                    .into_iter()
+                    .filter(|o| same_name(&o.table, &table.name))
+                    .map(|o| o.sql)
+                    .collect(),
+                counter: sequence::current(conn, &table.name)?,
+                new_counter: sequence::current(conn, &pair.new)?,
+                name: table.name,
+                sql: table.sql,
+            });
+        }
+        let triggers = ours_elsewhere(conn, mapping)?.into_iter().map(|o| o.sql).collect();
+        Ok(Self { tables, triggers })
+    }
+
+    /// Takes it: triggers of ours first, then the tables, each behind those that refer to it.
+    pub(super) fn take(&self, conn: &Connection, mapping: &Mapping) -> Result<(), StepError> {
+        for trigger in ours_elsewhere(conn, mapping)? {
+            run(conn, &format!("DROP TRIGGER {}", quote_ident(&trigger.name)), "dropping a trigger")?;
+        }
+        let mut left: Vec<&str> = self.tables.iter().map(|t| t.name.as_str()).collect();
+        while !left.is_empty() {
+            let mut free = None;
+            for (at, table) in left.iter().enumerate() {
+                let others: Vec<&str> = left.iter().copied().filter(|other| other != table).collect();
+                if referring(conn, table)?.iter().all(|from| !others.iter().any(|other| same_name(other, from))) {
+                    free = Some(at);
+                    break;
+                }
+            }
+            // Tables that refer to each other go in any order.
+            let table = left.remove(free.unwrap_or(0));
+            run(conn, &format!("DROP TABLE {}", quote_ident(table)), &format!("dropping table `{table}`"))?;
+        }
+        Ok(())
+    }
+}
+
+/// The indexes and triggers of the database, in the order in which they were made.
+fn objects(conn: &Connection) -> Result<Vec<Object>, StepError> {
+    conn.prepare_cached(
+        "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL \
+         ORDER BY type, rowid",
+    )
+    .and_then(|mut s| {
+        s.query_map([], |row| {
+            Ok(Object { kind: row.get(0)?, name: row.get(1)?, table: row.get(2)?, sql: row.get(3)? })
+        })?
+        .collect()
+    })
+    .map_err(|e| sqlite_error(e, "while reading the schema"))
+}
+
+/// The triggers of ours that stand on other tables than the old ones and belong to this mapping.
+fn ours_elsewhere(conn: &Connection, mapping: &Mapping) -> Result<Vec<Object>, StepError> {
+    let is_old = |table: &str| mapping.pairs.iter().any(|pair| same_name(&pair.old, table));
+    let of_mapping = |object: &Object| {
+        mapping.pairs.iter().any(|pair| {
+            let parent = pair.parent.as_ref().is_some_and(|p| same_name(&p.new, &object.table));
+            let here = parent || same_name(&pair.new, &object.table);
+            here && object.name.starts_with(&format!("{PREFIX}{}_", pair.name)) || names(&object.sql, &pair.old)
+        })
+    };
+    let mut found = objects(conn)?;
+    found.retain(|o| o.kind == "trigger" && is_helper(&o.name) && !is_old(&o.table) && of_mapping(o));
+    Ok(found)
+}
+
+/// The tables with a foreign key to `table`.
+fn referring(conn: &Connection, table: &str) -> Result<Vec<String>, StepError> {
+    conn.prepare_cached(
+        "SELECT DISTINCT m.name FROM sqlite_master AS m, pragma_foreign_key_list(m.name) AS f \
+         WHERE m.type = 'table' AND f.\"table\" = ?1 COLLATE NOCASE ORDER BY 1",
+    )
+    .and_then(|mut s| s.query_map([table], |row| row.get(0))?.collect())
+    .map_err(|e| sqlite_error(e, "while reading the foreign keys"))
+}
+
+/// What others have built on the old tables: views and triggers that name one, foreign keys to one.
+pub(super) fn in_the_way(conn: &Connection, mapping: &Mapping) -> Result<Vec<String>, StepError> {
+    let is_old = |table: &str| mapping.pairs.iter().any(|pair| same_name(&pair.old, table));
+    let mut found = Vec::new();
+    let others: Vec<Object> = conn
+        .prepare_cached(
+            "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE type IN ('view', 'trigger') ORDER BY type, name",
+        )
+        .and_then(|mut s| {
+            s.query_map([], |row| {
+                Ok(Object { kind: row.get(0)?, name: row.get(1)?, table: row.get(2)?, sql: row.get(3)? })
+            })?
+            .collect()
+        })
+        .map_err(|e| sqlite_error(e, "while reading the schema"))?;
+    for pair in &mapping.pairs {
+        for object in others.iter().filter(|o| !is_helper(&o.name) && !is_old(&o.table) && names(&o.sql, &pair.old)) {
+            found.push(format!("{} `{}` names `{}`", object.kind, object.name, pair.old));
+        }
+        for table in referring(conn, &pair.old)?.iter().filter(|table| !is_old(table)) {
+            found.push(format!("table `{table}` refers to `{}`", pair.old));
+        }
+    }
+    Ok(found)
+}
+
+/// Runs statements of ours.
+pub(super) fn run(conn: &Connection, sql: &str, doing: &str) -> Result<(), StepError> {
+    conn.execute_batch(sql).map_err(|e| sqlite_error(e, doing))
+}
