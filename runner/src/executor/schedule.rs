@@ -1,6 +1,6 @@
 //! What may run next. Pure: the plan, the fold and what is in flight decide.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cutover_core::journal::{PlanState, StepState};
 use cutover_core::plan::PlanStep;
@@ -38,8 +38,12 @@ pub(super) fn next_work(
         group.contains(need.as_str()) || !in_phase.contains(need.as_str()) || is_done(state.state_of(need))
     };
     let none = BTreeSet::new();
+    let mut passed_one = false;
     for (i, step) in steps.iter().enumerate() {
-        if !open(step) || !step.needs.iter().all(|n| met(n, &none)) {
+        let done = is_done(state.state_of(&step.id));
+        if !open(step) || !step.needs.iter().all(|n| met(n, &none)) || (passed_one && waits_behind(steps, state, step))
+        {
+            passed_one |= !done;
             continue;
         }
         let Some(target) = groupable(step) else { return Some(Work::Single(i)) };
@@ -62,6 +66,22 @@ pub(super) fn next_work(
         return Some(Work::Group(target.to_owned(), members));
     }
     None
+}
+
+/// Whether a need of its needs is not done, though those are: it was lost since (another put a target back), and is to
+/// be done again before what comes after it.
+fn waits_behind(steps: &[PlanStep], state: &PlanState, step: &PlanStep) -> bool {
+    let by_id: BTreeMap<&str, &PlanStep> = steps.iter().map(|s| (s.id.as_str(), s)).collect();
+    let mut seen = BTreeSet::new();
+    let mut open: Vec<&str> = step.needs.iter().map(String::as_str).collect();
+    while let Some(id) = open.pop() {
+        let Some(need) = by_id.get(id).filter(|_| seen.insert(id)) else { continue };
+        if !is_done(state.state_of(id)) {
+            return true;
+        }
+        open.extend(need.needs.iter().map(String::as_str));
+    }
+    false
 }
 
 /// The target in whose transaction a step may share, if it may.

@@ -108,6 +108,24 @@ fn a_run_that_is_killed_leaves_a_freeze_that_the_next_one_lifts_and_makes_anew()
 }
 
 #[test]
+fn in_one_phase_a_freeze_that_is_made_anew_comes_before_what_is_left_of_it() {
+    let plan = PLAN.replace("[[phase]]\nname = \"change\"\nlayer = \"storage\"\n", "");
+    for n in 0..40 {
+        let system = System::new("CREATE TABLE orders (id INTEGER PRIMARY KEY, what TEXT);", &plan);
+        system.write("levels.sql", GOOD);
+        system.write("levels.down.sql", "DELETE FROM orders WHERE what = 'ours';");
+        let killed = run(system.command("apply", &[]).env("FAILPOINTS", format!("journal-append={n}*off->return")));
+        system.cutover("apply", &["--jobs", "4"]).expect_code(0);
+        is_clean(&system);
+        if killed.code == Some(0) {
+            assert!(n > 5, "it was killed at each record");
+            return;
+        }
+    }
+    panic!("a run has fewer records");
+}
+
+#[test]
 fn a_thaw_that_is_taken_back_has_the_next_run_freeze_again() {
     let system = shop(GOOD);
     system.cutover("apply", &[]).expect_code(0);
