@@ -22,6 +22,9 @@ struct Asked {
     only: Option<String>,
 }
 
+/// One part of the benchmark.
+type Part = fn(&Asked) -> Result<()>;
+
 fn main() -> ExitCode {
     match asked().and_then(|asked| measure(&asked)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -51,7 +54,7 @@ fn asked() -> Result<Asked> {
 fn measure(asked: &Asked) -> Result<()> {
     std::fs::create_dir_all(&asked.place)?;
     println!("{} rounds; load {}", asked.rounds, load());
-    let parts: [(&str, fn(&Asked) -> Result<()>); 4] = [
+    let parts: [(&str, Part); 4] = [
         ("write", write::measure),
         ("read", read::measure),
         ("journal", journal::measure),
