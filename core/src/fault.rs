@@ -172,6 +172,8 @@ points! {
     ASSESS_WRITTEN = "target.assess:written";
     /// On the way back the report is removed; the folders that were made for it are not.
     ASSESS_REMOVED = "target.assess:removed";
+    /// A wait has looked at its figure; nothing says so yet.
+    WAIT_LOOKED = "target.wait:looked";
     /// The intent of a set of snapshots is durable; its folder is not made.
     SNAPSHOT_INTENDED = "target.snapshot:intended";
     /// An incomplete set is removed all but the mark that says so.

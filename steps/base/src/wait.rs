@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Checkpoint, MigrationStep, Receipt, StepContext, StepError,
-    StepKind, Use, Verdict, async_trait, duration, register_step,
+    StepKind, Use, Verdict, async_trait, duration, fault, fault::Faults, register_step,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -59,6 +59,7 @@ impl StepKind for TargetWait {
     const EXAMPLE: &'static str = "id = \"few-tasks\"\nuse = \"target.wait\"\ntarget = \"main\"\n\
         with = { what = \"tables\", measure = \"SELECT count(*) FROM sqlite_master\", min = 0, within = \"10m\" }\n";
     const TUNING: &'static [&'static str] = &["within", "every"];
+    const FAULTS: Faults = Faults { apply: &[fault::WAIT_LOOKED], rollback: &[] };
     type Config = WaitConfig;
 
     fn build(config: WaitConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
@@ -116,6 +117,7 @@ impl MigrationStep for TargetWait {
         let mut told = false;
         loop {
             let figure = target.measure(cx, &self.config.measure).await?;
+            fault::point(fault::WAIT_LOOKED);
             let found = format!("{}: {figure}, wanted: {}", self.config.what, self.wanted());
             if self.reached(figure) {
                 return Ok(Applied::AlreadyApplied(Receipt::nothing().with_note(found)));
