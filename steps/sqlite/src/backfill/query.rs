@@ -119,14 +119,20 @@ impl Source {
         let key = quote_ident(&self.key);
         let after = if state.last.is_none() { "1".to_owned() } else { format!("{key} > :cutover_after") };
         let upper = format!(
-            "SELECT max(k), count(*) FROM (SELECT {key} AS k FROM ({}) WHERE {after} ORDER BY {key} LIMIT :cutover_batch)",
+            "SELECT max(k), count(*), max(there) FROM (SELECT {key} AS k, {} AS there FROM ({}) AS source \
+             WHERE {after} ORDER BY {key} LIMIT :cutover_batch)",
+            self.present(),
             self.rows
         );
         let mut statement = self.prepare(conn, vars, &upper)?;
         own(&mut statement, "cutover_after", &state.last)?;
         own(&mut statement, "cutover_batch", i64::try_from(size).unwrap_or(i64::MAX))?;
-        let found = one_row(&mut statement, |row| Ok((Exact::of(row.get_ref(0)?), row.get(1)?)))?;
-        let Some((Some(upto), count)) = found.filter(|(_, count): &(_, i64)| *count > 0) else { return Ok(None) };
+        let found = one_row(&mut statement, |row| {
+            Ok((Exact::of(row.get_ref(0)?), row.get(1)?, row.get::<_, Option<bool>>(2)?.unwrap_or_default()))
+        })?;
+        let Some((Some(upto), count, there)) = found.filter(|(_, count, _): &(_, i64, _)| *count > 0) else {
+            return Ok(None);
+        };
         drop(statement);
         if state.last.as_ref() == Some(&upto) {
             return Err(StepError::failed(format!(
@@ -140,6 +146,8 @@ impl Source {
             state.counter = Moved::since(conn, &self.into, sequence::current(conn, &self.into)?)?;
             state.columns = Shape::read(conn, &self.into)?.map(|s| s.columns()).unwrap_or_default();
         }
+        // Of rows that share the last key, not all were looked at.
+        let there = there || !self.unique.is_empty() && self.sharing(conn, vars, &upto)? > 1;
         let (list, rowid) = (list(columns), self.rowid(conn)?);
         let touched = Touched::watch(conn, &self.into, rowid, &state.columns)?;
         // An error undoes the whole batch: SQLite need not keep what would undo the statement alone. A conflict clause
@@ -151,7 +159,8 @@ impl Source {
             if plain { "OR FAIL" } else { "" },
             quote_ident(&self.into),
             self.rows,
-            self.absent(" AND "),
+            // SQLite writes the rows of a query that reads the table it fills aside first, which costs as much again.
+            if there { self.absent(" AND ") } else { String::new() },
             // The table's triggers may insert rows into it that are not the query's.
             if touched.is_some() { format!(" RETURNING {rowid}") } else { String::new() }
         );
@@ -219,6 +228,23 @@ impl Source {
             self.unique.iter().map(|u| quote_ident(u)).map(|u| format!("there.{u} IS source.{u}")).collect();
         let table = quote_ident(&self.into);
         format!("{before}NOT EXISTS (SELECT 1 FROM {table} AS there WHERE {})", pairs.join(" AND "))
+    }
+
+    /// How many rows of the query have this key.
+    fn sharing(&self, conn: &Connection, vars: &Vars, key: &Exact) -> Result<i64, StepError> {
+        let sql =
+            format!("SELECT count(*) FROM ({}) AS source WHERE {} = :cutover_upto", self.rows, quote_ident(&self.key));
+        let mut statement = self.prepare(conn, vars, &sql)?;
+        own(&mut statement, "cutover_upto", key)?;
+        Ok(one_row(&mut statement, |row| row.get(0))?.unwrap_or_default())
+    }
+
+    /// Whether the row `source` is there already, as SQL.
+    fn present(&self) -> String {
+        match self.absent("") {
+            absent if absent.is_empty() => "0".to_owned(),
+            absent => format!("({})", absent.trim_start_matches("NOT ")),
+        }
     }
 
     /// A name of the rowid that no column hides.

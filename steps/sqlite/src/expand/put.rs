@@ -76,6 +76,12 @@ impl Weave {
     /// Puts the rows of side `from` that meet `condition` on the other side, where they are not there yet; those that do
     /// not fit go into the quarantine. With `many`, rows may share a parent that is not there.
     pub(crate) fn put(&self, from: Side, condition: &str, many: bool) -> Vec<String> {
+        self.put_where(from, condition, many, true)
+    }
+
+    /// The same; without `looked` none of them is there yet. SQLite writes the rows of a query that reads the table it
+    /// fills aside first, which costs as much again.
+    pub(crate) fn put_where(&self, from: Side, condition: &str, many: bool, looked: bool) -> Vec<String> {
         let other = from.other();
         let image = self.image(from, condition, false);
         let mut all = Vec::new();
@@ -90,15 +96,16 @@ impl Weave {
             values.push(self.parent_of_image());
         }
         let absent = format!(
-            "NOT EXISTS (SELECT 1 FROM {} AS there WHERE {})",
+            " AND NOT EXISTS (SELECT 1 FROM {} AS there WHERE {})",
             self.table(other),
             self.same_key((other, "there"), (other, "i"))
         );
         all.push(format!(
-            "INSERT INTO {} ({}) SELECT {} FROM {image} AS i WHERE i.why IS NULL AND {absent}",
+            "INSERT INTO {} ({}) SELECT {} FROM {image} AS i WHERE i.why IS NULL{}",
             self.table(other),
             columns.join(", "),
-            values.join(", ")
+            values.join(", "),
+            if looked { absent } else { String::new() }
         ));
         all.push(self.set_aside(from, &image));
         all

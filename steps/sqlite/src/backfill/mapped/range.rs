@@ -60,8 +60,13 @@ impl Range {
         recorder: &Recorder,
         weave: &Weave,
     ) -> rusqlite::Result<(Inserted, u64, u64)> {
-        let condition = format!("{} AND {}", self.over(weave), weave.absent(ROW));
-        let statements = weave.put(Side::Old, &condition, true);
+        let all = self.over(weave);
+        // Mostly nobody has shown any of them yet.
+        let looked =
+            format!("SELECT count(*) {}", weave.rows(Side::Old, &format!("{all} AND NOT ({})", weave.absent(ROW))));
+        let some = self.count(conn, &looked)? > 0;
+        let condition = if some { format!("{all} AND {}", weave.absent(ROW)) } else { all };
+        let statements = weave.put_where(Side::Old, &condition, true, some);
         let [parents @ .., insert, aside] = &statements[..] else { return Err(rusqlite::Error::InvalidQuery) };
         guard(conn, Some("backfill"))?;
         let parent = weave.pair.parent.as_ref().map_or("", |p| p.new.as_str());
