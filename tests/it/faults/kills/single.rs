@@ -44,7 +44,7 @@ fn apply_and_rollback_survive_a_kill_at_every_record() {
 }
 
 /// One brain, one command, again and again, killed after its first, second, third, fourth record, until nothing is left.
-/// Every gap between two records is met once.
+/// While the brain is frozen a run freezes it anew first: now and then one is left alone for longer, to come further.
 #[test]
 fn the_cortex_plan_survives_a_kill_between_any_two_records() {
     let whole = tempfile::tempdir().unwrap();
@@ -54,7 +54,7 @@ fn the_cortex_plan_survives_a_kill_between_any_two_records() {
     let folder = tempfile::tempdir().unwrap();
     let (plan, root) = brain(folder.path());
     let mut kills = 0;
-    for passage in [0, 1, 2, 3].into_iter().cycle() {
+    for passage in [0, 1, 2, 3, 0, 1, 2, 3, 20].into_iter().cycle() {
         let points = format!("journal-appended={passage}*off->return");
         let ran = run(on(&plan, &root, "apply", &["--jobs", "1", "--lock-timeout", "60s"]).env("FAILPOINTS", points));
         if ran.code.is_some() {
@@ -64,7 +64,7 @@ fn the_cortex_plan_survives_a_kill_between_any_two_records() {
         kills += 1;
         assert!(kills < 500, "no end in sight");
     }
-    assert!(kills > 60, "only {kills} kills");
+    assert!(kills > 40, "only {kills} kills");
     assert_eq!(ledgers(folder.path()), ledgers(whole.path()));
     run(&mut on(&plan, &root, "verify", &[])).expect_code(0);
 }
