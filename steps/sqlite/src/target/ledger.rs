@@ -3,7 +3,8 @@
 use cutover_core::{Ledger, LedgerEntry, Receipt, StepContext, StepError, StepInfo, async_trait};
 
 use super::bookkeeping::{self, Outcome};
-use super::{How, SqliteTarget, admit, frozen, leave};
+use super::writing::{How, admit, leave};
+use super::{SqliteTarget, frozen};
 
 #[async_trait]
 impl Ledger for SqliteTarget {
