@@ -33,11 +33,26 @@ fn every_crate_under_steps_is_linked_into_the_program() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("steps");
     let mut crates = 0;
     for entry in fs::read_dir(folder).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
+        let folder = entry.unwrap().path();
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        if !registers(&folder.join("src")) {
+            continue;
+        }
         assert!(linked.contains(format!("cutover-steps-{name}").as_str()), "steps/{name} is not named in builtin.rs");
         crates += 1;
     }
     assert!(crates >= 3, "only {crates} crates under steps/");
+}
+
+/// Whether a source file below `folder` registers a kind: a crate that is only begun has none yet.
+fn registers(folder: &Path) -> bool {
+    fs::read_dir(folder).unwrap().any(|entry| {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => registers(&path),
+            false => fs::read_to_string(&path).unwrap().lines().any(|line| line.starts_with("register_")),
+        }
+    })
 }
 
 #[test]

@@ -1,0 +1,12 @@
+//! Versioned key-value data: Badger's backups and directories read and written, kept in sled or fjall and taken back.
+//!
+//! Owns the record that all of them share, the stores, and the steps that move records between them. The records are
+//! Badger's: versions of keys with deletes, expiry and two bytes of meta. What their values mean is the application's.
+
+mod error;
+mod record;
+mod source;
+
+pub use error::{KvError, KvErrorKind, Result};
+pub use record::{Meta, Record};
+pub use source::{Order, RecordSource};
