@@ -3,9 +3,12 @@
 //! Owns the record that all of them share, the stores, and the steps that move records between them. The records are
 //! Badger's: versions of keys with deletes, expiry and two bytes of meta. What their values mean is the application's.
 
+mod encoding;
 mod error;
+mod holder;
 mod record;
 mod source;
+pub mod store;
 
 pub use error::{KvError, KvErrorKind, Result};
 pub use record::{Meta, Record};

@@ -1,0 +1,45 @@
+//! What a store needs of an engine: ordered bytes, and batches that are written whole.
+//!
+//! Owns the trait. Knows no records.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+
+use crate::error::Result;
+
+/// An embedded database with one ordered tree of ours in it.
+pub trait Engine: Sized + fmt::Debug + Send + Sync + 'static {
+    /// Its name in plans and messages.
+    const NAME: &'static str;
+
+    /// Bytes as the engine lends them.
+    type Bytes: AsRef<[u8]>;
+
+    /// Opens what is in the folder, or makes it there.
+    fn open(path: &Path) -> Result<Self>;
+
+    /// Whether a database of this engine lies in the folder.
+    fn is_there(path: &Path) -> bool;
+
+    /// The file that a process which has it open holds locked, relative to the folder.
+    fn lock_file() -> &'static str;
+
+    /// What is kept under a key.
+    fn get(&self, key: &[u8]) -> Result<Option<Self::Bytes>>;
+
+    /// Keys and what is kept under them, in byte order.
+    fn range(
+        &self,
+        range: Range<Vec<u8>>,
+    ) -> impl Iterator<Item = Result<(Self::Bytes, Self::Bytes)>> + Send + use<'_, Self>;
+
+    /// Writes all or nothing; none removes. Keys ascend, and none comes twice.
+    fn write(&self, entries: Vec<(Vec<u8>, Option<Vec<u8>>)>, durable: bool) -> Result<()>;
+
+    /// Makes durable what was written.
+    fn flush(&self) -> Result<()>;
+
+    /// Bytes on disk.
+    fn size(&self) -> Result<u64>;
+}

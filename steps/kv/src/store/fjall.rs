@@ -1,0 +1,111 @@
+//! fjall 3 as an engine.
+//!
+//! Owns how it is opened and what its errors mean.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use fjall::{Database, Error, Keyspace, KeyspaceCreateOptions, PersistMode, Slice};
+
+use super::Engine;
+use crate::error::{KvError, KvErrorKind, Result};
+use crate::holder::{self, Closing};
+
+const CACHE: u64 = 64 << 20;
+const KEYSPACE: &str = "cutover";
+/// fjall keeps the length of a key in 16 bits, and panics on more.
+const LONGEST_KEY: usize = u16::MAX as usize;
+
+/// An open fjall database: one keyspace is ours.
+pub struct Fjall {
+    database: Database,
+    keyspace: Keyspace,
+    path: PathBuf,
+    /// Dropped after the database.
+    _closing: Closing,
+}
+
+impl std::fmt::Debug for Fjall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fjall").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Fjall {
+    fn wrong(&self, error: Error) -> KvError {
+        KvError::of(&self.path, kind(error))
+    }
+}
+
+impl Engine for Fjall {
+    const NAME: &'static str = "fjall";
+    type Bytes = Slice;
+
+    fn open(path: &Path) -> Result<Self> {
+        holder::refuse(path, Self::lock_file())?;
+        let open = || {
+            let database = Database::builder(path).cache_size(CACHE).open()?;
+            let keyspace = database.keyspace(KEYSPACE, KeyspaceCreateOptions::default)?;
+            Ok((database, keyspace))
+        };
+        let (database, keyspace) = open().map_err(|error| KvError::of(path, kind(error)))?;
+        Ok(Self { database, keyspace, path: path.to_owned(), _closing: Closing(path.join(Self::lock_file())) })
+    }
+
+    fn is_there(path: &Path) -> bool {
+        path.join("version").is_file()
+    }
+
+    fn lock_file() -> &'static str {
+        "lock"
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Slice>> {
+        self.keyspace.get(key).map_err(|error| self.wrong(error))
+    }
+
+    fn range(&self, range: Range<Vec<u8>>) -> impl Iterator<Item = Result<(Slice, Slice)>> + Send + use<'_> {
+        self.keyspace.range(range).map(|found| found.into_inner().map_err(|error| self.wrong(error)))
+    }
+
+    fn write(&self, entries: Vec<(Vec<u8>, Option<Vec<u8>>)>, durable: bool) -> Result<()> {
+        if let Some((key, _)) = entries.iter().find(|(key, _)| key.len() > LONGEST_KEY) {
+            return Err(KvError::of(
+                &self.path,
+                KvErrorKind::TooLarge(format!(
+                    "a key takes {} bytes in it, and fjall keeps keys of up to {LONGEST_KEY}; sled keeps longer ones",
+                    key.len()
+                )),
+            ));
+        }
+        let mode = if durable { PersistMode::SyncAll } else { PersistMode::Buffer };
+        let mut batch = self.database.batch().durability(Some(mode));
+        for (key, value) in entries {
+            match value {
+                Some(value) => batch.insert(&self.keyspace, key, value),
+                None => batch.remove(&self.keyspace, key),
+            }
+        }
+        batch.commit().map_err(|error| self.wrong(error))
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.database.persist(PersistMode::SyncAll).map_err(|error| self.wrong(error))
+    }
+
+    fn size(&self) -> Result<u64> {
+        self.database.disk_space().map_err(|error| self.wrong(error))
+    }
+}
+
+fn kind(error: Error) -> KvErrorKind {
+    match error {
+        Error::Locked => KvErrorKind::InUse("another process has it open".to_owned()),
+        Error::Io(cause) => KvErrorKind::Io(cause),
+        Error::InvalidVersion(found) => {
+            let found = found.map_or_else(|| "unknown".to_owned(), |version| version.to_string());
+            KvErrorKind::Unsupported(format!("its format version is {found}, and fjall 3 reads version 3"))
+        }
+        other => KvErrorKind::Store(format!("fjall: {other:?}")),
+    }
+}

@@ -1,0 +1,200 @@
+//! The store over an ordered engine: records by their encoding, the index of what expires, the store's own notes.
+//!
+//! Owns what a batch becomes in the one tree, and that a layout newer than ours is refused. Knows no engine.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::Value;
+
+use super::{Batch, Change, Engine, FORMAT, FORMAT_VERSION, MAX_VERSION, Records, VersionedStore};
+use crate::encoding::{
+    NOTE, after, data_key, data_prefix, expiry_key, expiry_until, note_key, read_data_key, read_expiry_key, read_value,
+    value,
+};
+use crate::error::{KvError, KvErrorKind, Result};
+use crate::record::Record;
+
+/// A store in an engine `E`.
+#[derive(Debug)]
+pub struct Keyed<E> {
+    path: PathBuf,
+    engine: E,
+    max_version: AtomicU64,
+}
+
+impl<E: Engine> Keyed<E> {
+    /// Opens the store in a folder that has one.
+    pub fn open(path: &Path) -> Result<Self> {
+        if !E::is_there(path) {
+            return Err(KvError::of(path, KvErrorKind::Missing(format!("no {} database is there", E::NAME))));
+        }
+        let store = Self { path: path.to_owned(), engine: E::open(path)?, max_version: AtomicU64::new(0) };
+        store.check_format()?;
+        store.max_version.store(store.noted_version()?, Ordering::Relaxed);
+        Ok(store)
+    }
+
+    /// Opens the store in a folder, and makes it where none is.
+    pub fn open_or_create(path: &Path) -> Result<Self> {
+        if E::is_there(path) {
+            return Self::open(path);
+        }
+        let engine = E::open(path)?;
+        let format = (note_key(FORMAT), Some(FORMAT_VERSION.to_string().into_bytes()));
+        engine.write(vec![format], true)?;
+        Ok(Self { path: path.to_owned(), engine, max_version: AtomicU64::new(0) })
+    }
+
+    /// Bytes on disk.
+    pub fn size(&self) -> Result<u64> {
+        self.engine.size()
+    }
+
+    #[cfg(test)]
+    pub(super) fn engine_write(&self, note: &str, value: &str) {
+        self.engine.write(vec![(note_key(note), Some(value.as_bytes().to_vec()))], true).unwrap();
+    }
+
+    fn check_format(&self) -> Result<()> {
+        let found = self.note(FORMAT)?;
+        match found.as_ref().and_then(Value::as_u64) {
+            Some(FORMAT_VERSION) => Ok(()),
+            Some(newer) if newer > FORMAT_VERSION => Err(self.wrong(KvErrorKind::Unsupported(format!(
+                "its layout is version {newer}, and this build knows versions up to {FORMAT_VERSION}"
+            )))),
+            _ => Err(self.wrong(KvErrorKind::Unsupported(format!(
+                "a {} database that no cutover made: nothing in it says which layout it has",
+                E::NAME
+            )))),
+        }
+    }
+
+    fn noted_version(&self) -> Result<u64> {
+        Ok(self.note(MAX_VERSION)?.and_then(|found| found.as_u64()).unwrap_or(0))
+    }
+
+    fn note(&self, name: &str) -> Result<Option<Value>> {
+        let found = self.engine.get(&note_key(name))?;
+        found.map(|bytes| self.read_note(name, bytes.as_ref())).transpose()
+    }
+
+    fn read_note(&self, name: &str, bytes: &[u8]) -> Result<Value> {
+        serde_json::from_slice(bytes)
+            .map_err(|error| self.wrong(KvErrorKind::Malformed(format!("its entry `{name}` is no JSON: {error}"))))
+    }
+
+    fn record(&self, key: &[u8], bytes: &[u8]) -> Result<Record> {
+        read_data_key(key).and_then(|(user_key, version)| read_value(user_key, version, bytes)).ok_or_else(|| {
+            let key = String::from_utf8_lossy(key);
+            self.wrong(KvErrorKind::Malformed(format!("what is kept under `{}` is no record", key.escape_debug())))
+        })
+    }
+
+    fn wrong(&self, kind: KvErrorKind) -> KvError {
+        KvError::of(&self.path, kind)
+    }
+}
+
+impl<E: Engine> VersionedStore for Keyed<E> {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn newest(&self, key: &[u8], at: u64) -> Result<Option<Record>> {
+        // Versions descend, so the first one from here on is the newest up to `at`; version 0 is the last of a key.
+        let mut end = data_key(key, 0);
+        end.push(0);
+        let first = self.engine.range(data_key(key, at)..end).next();
+        first.map(|found| found.and_then(|(key, value)| self.record(key.as_ref(), value.as_ref()))).transpose()
+    }
+
+    fn versions(&self, prefix: &[u8], since: u64) -> Result<Records<'_>> {
+        let found = self.engine.range(data_prefix(prefix)).filter_map(move |found| {
+            let record = found.and_then(|(key, value)| self.record(key.as_ref(), value.as_ref()));
+            let wanted = record.as_ref().map_or(true, |record| record.version >= since);
+            wanted.then_some(record)
+        });
+        Ok(Box::new(found))
+    }
+
+    fn expired(&self, now: u64) -> Result<Records<'_>> {
+        // The index may still name a second that a record no longer has: only what the record says counts.
+        let found = self.engine.range(expiry_until(now)).filter_map(move |found| {
+            let look = || {
+                let (index, _) = found?;
+                let Some((key, version, at)) = read_expiry_key(index.as_ref()) else {
+                    return Err(self.wrong(KvErrorKind::Malformed("its index of what expires is damaged".to_owned())));
+                };
+                let stored = data_key(&key, version);
+                let Some(value) = self.engine.get(&stored)? else { return Ok(None) };
+                let record = self.record(&stored, value.as_ref())?;
+                Ok((record.expires_at == at).then_some(record))
+            };
+            look().transpose()
+        });
+        Ok(Box::new(found))
+    }
+
+    fn notes(&self) -> Result<BTreeMap<String, Value>> {
+        let mut notes = BTreeMap::new();
+        for found in self.engine.range(vec![NOTE]..after(&[NOTE])) {
+            let (key, value) = found?;
+            let name = String::from_utf8_lossy(&key.as_ref()[1..]).into_owned();
+            let value = self.read_note(&name, value.as_ref())?;
+            notes.insert(name, value);
+        }
+        Ok(notes)
+    }
+
+    fn write(&self, batch: Batch) -> Result<()> {
+        let known = self.max_version.load(Ordering::Relaxed);
+        let mut highest = known;
+        let mut entries = Vec::with_capacity(batch.changes.len() + batch.notes.len() + 1);
+        for change in batch.changes {
+            match change {
+                Change::Put(record) => {
+                    highest = highest.max(record.version);
+                    if record.expires_at != 0 {
+                        let index = expiry_key(record.expires_at, &record.key, record.version);
+                        entries.push((index, Some(Vec::new())));
+                    }
+                    entries.push((data_key(&record.key, record.version), Some(value(&record))));
+                }
+                Change::Remove(record) => {
+                    if record.expires_at != 0 {
+                        entries.push((expiry_key(record.expires_at, &record.key, record.version), None));
+                    }
+                    entries.push((data_key(&record.key, record.version), None));
+                }
+            }
+        }
+        for (name, value) in batch.notes {
+            debug_assert!(![FORMAT, MAX_VERSION].contains(&name.as_str()), "`{name}` is the store's own");
+            entries.push((note_key(&name), value.map(|value| value.to_string().into_bytes())));
+        }
+        if highest > known {
+            entries.push((note_key(MAX_VERSION), Some(highest.to_string().into_bytes())));
+        }
+        // In order, which the engines like, and each key once: the last word of a batch counts.
+        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        entries.dedup_by(|later, kept| {
+            later.0 == kept.0 && {
+                kept.1 = later.1.take();
+                true
+            }
+        });
+        self.engine.write(entries, batch.durable)?;
+        self.max_version.fetch_max(highest, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.engine.flush()
+    }
+
+    fn max_version(&self) -> Result<u64> {
+        Ok(self.max_version.load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,184 @@
+//! Both engines beside the model: whatever is written, read and reopened, nobody can tell them apart.
+
+use std::fs;
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::model::Model;
+use super::*;
+use crate::error::KvErrorKind;
+use crate::record::Meta;
+
+const NOW: u64 = 1_000;
+
+#[derive(Debug, Clone)]
+enum Op {
+    Write { puts: Vec<Record>, removed: Vec<prop::sample::Index>, note: Option<(u8, u64)>, durable: bool },
+    Reopen,
+}
+
+fn key() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(prop::sample::select(vec![0u8, 1, b'a', 0xFF]), 1..4)
+}
+
+fn record() -> impl Strategy<Value = Record> {
+    let version = prop_oneof![1u64..6, Just(u64::MAX)];
+    let meta = prop::sample::select(vec![0, 0, Meta::DELETE, Meta::DISCARD_EARLIER, Meta::MERGE, 0xC2, 0xFF]);
+    let expiry = prop::sample::select(vec![0, 0, NOW - 1, NOW, NOW + 1, u64::MAX]);
+    (key(), version, prop::collection::vec(any::<u8>(), 0..20), any::<Option<u8>>(), meta, expiry).prop_map(
+        |(key, version, value, user_meta, meta, expires_at)| Record {
+            key,
+            version,
+            value,
+            user_meta,
+            meta: Meta::of(meta),
+            expires_at,
+        },
+    )
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let note = prop::option::of((0u8..3, any::<u64>()));
+    let write = (
+        prop::collection::vec(record(), 0..12),
+        prop::collection::vec(any::<prop::sample::Index>(), 0..3),
+        note,
+        any::<bool>(),
+    );
+    prop_oneof![
+        8 => write.prop_map(|(puts, removed, note, durable)| Op::Write { puts, removed, note, durable }),
+        1 => Just(Op::Reopen),
+    ]
+}
+
+fn all(records: Result<Records<'_>>) -> Vec<Record> {
+    records.unwrap().map(Result::unwrap).collect()
+}
+
+/// Everything that a reader can ask.
+fn agree(store: &dyn VersionedStore, model: &Model) {
+    for prefix in [&b""[..], b"\0", b"\x01", b"a", b"a\0", b"a\xFF", b"\xFF", b"\xFF\xFF"] {
+        for since in [0, 3, u64::MAX] {
+            assert_eq!(all(store.versions(prefix, since)), all(model.versions(prefix, since)), "{prefix:?} {since}");
+        }
+        for at in [0, 2, 4, u64::MAX - 1, u64::MAX] {
+            assert_eq!(all(store.live(prefix, at, NOW)), all(model.live(prefix, at, NOW)), "{prefix:?} at {at}");
+            assert_eq!(store.newest(prefix, at).unwrap(), model.newest(prefix, at).unwrap(), "{prefix:?} at {at}");
+        }
+    }
+    for record in all(model.versions(b"", 0)) {
+        let (key, at) = (&record.key, record.version);
+        assert_eq!(store.get(key, at, NOW).unwrap(), model.get(key, at, NOW).unwrap());
+        assert_eq!(store.newest(key, at - 1).unwrap(), model.newest(key, at - 1).unwrap());
+    }
+    for now in [0, NOW, u64::MAX] {
+        // Of what expires in the same second, the index has its own order.
+        let sorted = |store: &dyn VersionedStore| {
+            let mut found = all(store.expired(now));
+            assert!(found.is_sorted_by_key(|record| record.expires_at));
+            found.sort_by(|a, b| a.expires_at.cmp(&b.expires_at).then(a.order(b)));
+            found
+        };
+        assert_eq!(sorted(store), sorted(model), "expired by {now}");
+    }
+    let mut notes = store.notes().unwrap();
+    assert_eq!(notes.remove(FORMAT), Some(json!(FORMAT_VERSION)));
+    assert_eq!(notes, model.notes().unwrap());
+    assert_eq!(store.max_version().unwrap(), model.max_version().unwrap());
+}
+
+fn run<E: Engine>(ops: Vec<Op>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let model = Model::default();
+    let mut store = Some(Keyed::<E>::open_or_create(&path).unwrap());
+    for op in ops {
+        match op {
+            Op::Write { puts, removed, note, durable } => {
+                let mut batch = Batch { durable, ..Batch::default() };
+                let there = all(model.versions(b"", 0));
+                let gone = removed.iter().filter(|_| !there.is_empty()).map(|index| index.get(&there).clone());
+                gone.for_each(|record| batch.remove(record));
+                puts.into_iter().for_each(|record| batch.put(record));
+                match note {
+                    Some((0, _)) => batch.forget("cursor"),
+                    Some((_, n)) => batch.note("cursor", json!({ "key": n })),
+                    None => {}
+                }
+                model.write(batch.clone()).unwrap();
+                store.as_ref().unwrap().write(batch).unwrap();
+            }
+            Op::Reopen => {
+                drop(store.take());
+                store = Some(Keyed::<E>::open(&path).unwrap());
+            }
+        }
+    }
+    agree(store.as_ref().unwrap(), &model);
+    drop(store.take());
+    agree(&Keyed::<E>::open(&path).unwrap(), &model);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn sled_answers_as_the_model_does(ops in prop::collection::vec(op(), 0..12)) {
+        run::<Sled>(ops);
+    }
+
+    #[test]
+    fn fjall_answers_as_the_model_does(ops in prop::collection::vec(op(), 0..12)) {
+        run::<Fjall>(ops);
+    }
+}
+
+fn refusals<E: Engine>(name: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let open = || Keyed::<E>::open(&path).map(drop);
+    let text = |result: Result<()>| result.unwrap_err().to_string();
+    assert!(matches!(open().unwrap_err().kind, KvErrorKind::Missing(_)));
+    assert!(!path.exists(), "looking made it");
+
+    let store = Keyed::<E>::open_or_create(&path).unwrap();
+    let refused = open().unwrap_err();
+    assert!(matches!(refused.kind, KvErrorKind::InUse(_)), "{refused}");
+    assert!(refused.to_string().contains("this process has it open"), "{refused}");
+
+    store.engine_write(FORMAT, "2");
+    drop(store);
+    assert!(
+        text(open()).contains("its layout is version 2, and this build knows versions up to 1"),
+        "{}",
+        text(open())
+    );
+    let engine = E::open(&path).unwrap();
+    engine.write(vec![(crate::encoding::note_key(FORMAT), None)], true).unwrap();
+    drop(engine);
+    assert!(text(open()).contains(&format!("a {name} database that no cutover made")), "{}", text(open()));
+}
+
+#[test]
+fn a_store_that_is_missing_in_use_newer_or_not_ours_is_refused() {
+    refusals::<Sled>("sled");
+    refusals::<Fjall>("fjall");
+}
+
+#[test]
+fn a_key_too_long_for_fjall_is_refused_and_sled_keeps_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let batch = || {
+        let mut batch = Batch::default();
+        batch.put(Record { key: vec![0; 40_000], version: 1, value: b"v".to_vec(), ..Record::default() });
+        batch
+    };
+    let fjall = FjallStore::open_or_create(&folder.path().join("fjall")).unwrap();
+    let refused = fjall.write(batch()).unwrap_err();
+    assert!(matches!(refused.kind, KvErrorKind::TooLarge(_)), "{refused}");
+    let sled = SledStore::open_or_create(&folder.path().join("sled")).unwrap();
+    sled.write(batch()).unwrap();
+    assert_eq!(sled.get(&[0; 40_000], 1, NOW).unwrap().unwrap().value, b"v");
+    assert!(fs::exists(folder.path().join("fjall/version")).unwrap());
+}
