@@ -1,6 +1,5 @@
 //! Reads: the schema that the stage says, and the old one where the new has nothing.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -8,12 +7,12 @@ use std::time::Instant;
 use rusqlite::Connection;
 
 use crate::counters::Counters;
-use crate::stage::Stage;
+use crate::stage::{Follow, Stage};
 
 /// Reads a database of two schemas. Shared by the connections of a program as it likes.
 #[derive(Debug)]
 pub struct DualReader {
-    mapping: String,
+    stage: Follow,
     counters: Arc<Counters>,
     compare_every: u64,
     turn: AtomicU64,
@@ -22,7 +21,7 @@ pub struct DualReader {
 impl DualReader {
     /// For the mapping of that name.
     pub fn new(mapping: impl Into<String>, counters: Arc<Counters>) -> Self {
-        Self { mapping: mapping.into(), counters, compare_every: 0, turn: AtomicU64::new(0) }
+        Self { stage: Follow::new(mapping.into()), counters, compare_every: 0, turn: AtomicU64::new(0) }
     }
 
     /// Every so many reads by [`DualReader::read_compared`], both schemas are read and compared; 0: never.
@@ -48,10 +47,20 @@ impl DualReader {
         E: From<rusqlite::Error>,
     {
         let began = Instant::now();
-        let _view = View::of(conn)?;
+        self.stage.at(conn, |stage| self.read_at((stage, began), conn, new, old, found))
+    }
+
+    fn read_at<T, E>(
+        &self,
+        (stage, began): (Stage, Instant),
+        conn: &Connection,
+        new: impl FnOnce(&Connection) -> Result<T, E>,
+        old: impl FnOnce(&Connection) -> Result<T, E>,
+        found: impl FnOnce(&T) -> bool,
+    ) -> Result<T, E> {
         let counters = &self.counters;
         let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
-        let result = match Stage::of(conn, &self.mapping)? {
+        let result = match stage {
             Stage::OldOnly | Stage::DualWrite => {
                 count(&counters.reads_old);
                 old(conn)
@@ -96,47 +105,17 @@ impl DualReader {
     {
         let turn =
             self.compare_every > 0 && self.turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.compare_every);
-        // Both in one view, else what others write in between were a difference.
-        let _view = View::of(conn)?;
-        let value = self.read(conn, &new, &old, &found)?;
-        let both =
-            turn && matches!(Stage::of(conn, &self.mapping)?, Stage::DualWrite | Stage::PreferNew | Stage::NewOnly);
-        if both {
-            self.counters.reads_compared.fetch_add(1, Ordering::Relaxed);
-            if !matches!((new(conn), old(conn)), (Ok(new), Ok(old)) if new == old) {
-                self.counters.reads_mismatched.fetch_add(1, Ordering::Relaxed);
+        // Both of one state, else what others write in between were a difference.
+        let began = Instant::now();
+        self.stage.at(conn, |stage| {
+            let value = self.read_at((stage, began), conn, &new, &old, &found)?;
+            if turn && matches!(stage, Stage::DualWrite | Stage::PreferNew | Stage::NewOnly) {
+                self.counters.reads_compared.fetch_add(1, Ordering::Relaxed);
+                if !matches!((new(conn), old(conn)), (Ok(new), Ok(old)) if new == old) {
+                    self.counters.reads_mismatched.fetch_add(1, Ordering::Relaxed);
+                }
             }
-        }
-        Ok(value)
-    }
-}
-
-/// A read transaction of ours; nothing where the caller has one.
-struct View<'c>(Option<&'c Connection>);
-
-impl<'c> View<'c> {
-    fn of(conn: &'c Connection) -> rusqlite::Result<Self> {
-        if !conn.is_autocommit() {
-            return Ok(Self(None));
-        }
-        conn.prepare_cached("BEGIN")?.execute([])?;
-        Ok(Self(Some(conn)))
-    }
-}
-
-impl Drop for View<'_> {
-    fn drop(&mut self) {
-        // Nothing was written: to end it is all there is to do. Where SQLite has ended it itself, there is nothing left.
-        if let Some(conn) = self.0.filter(|conn| !conn.is_autocommit())
-            && conn.prepare_cached("COMMIT").and_then(|mut end| end.execute([])).is_err()
-        {
-            let _ = conn.execute_batch("ROLLBACK");
-        }
-    }
-}
-
-impl fmt::Debug for View<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("View").field(&self.0.is_some()).finish()
+            Ok(value)
+        })
     }
 }

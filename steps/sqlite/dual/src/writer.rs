@@ -7,19 +7,19 @@ use std::time::Instant;
 use rusqlite::Connection;
 
 use crate::counters::Counters;
-use crate::stage::Stage;
+use crate::stage::{Follow, Stage};
 
 /// Writes a database of two schemas. Shared by the connections of a program as it likes.
 #[derive(Debug)]
 pub struct DualWriter {
-    mapping: String,
+    stage: Follow,
     counters: Arc<Counters>,
 }
 
 impl DualWriter {
     /// For the mapping of that name.
     pub fn new(mapping: impl Into<String>, counters: Arc<Counters>) -> Self {
-        Self { mapping: mapping.into(), counters }
+        Self { stage: Follow::new(mapping.into()), counters }
     }
 
     /// Writes by `new` or by `old`, as the stage says, in one transaction with reading the stage: `BEGIN IMMEDIATE`, or
@@ -47,7 +47,7 @@ impl DualWriter {
             if outer.is_whole() && self.counters.due() {
                 // Counters are worth no write: what hinders them does not hinder it.
                 let _ = Transaction::savepoint(conn).and_then(|inner| {
-                    self.counters.flush(conn, &self.mapping)?;
+                    self.counters.flush(conn, self.stage.mapping())?;
                     inner.end()
                 });
             }
@@ -74,7 +74,7 @@ impl DualWriter {
             counter.fetch_add(1, Ordering::Relaxed);
             Ok(value)
         };
-        match Stage::of(conn, &self.mapping)? {
+        match self.stage.at(conn, Ok::<_, rusqlite::Error>)? {
             Stage::OldOnly | Stage::DualWrite => counted(old(conn)?, &self.counters.writes_old),
             Stage::NewOnly | Stage::Contracted => counted(new(conn)?, &self.counters.writes_new),
             Stage::PreferNew => {
