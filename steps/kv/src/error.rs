@@ -27,6 +27,9 @@ pub enum KvErrorKind {
     /// Reading or writing failed.
     #[error("{0}")]
     Io(#[from] io::Error),
+    /// Writing a file of ours failed.
+    #[error(transparent)]
+    Disk(#[from] StepError),
     /// The store's own library failed.
     #[error("{0}")]
     Store(String),
@@ -87,7 +90,9 @@ impl fmt::Display for KvError {
 impl KvErrorKind {
     fn help(&self) -> &'static str {
         match self {
-            Self::Io(_) | Self::Store(_) => "mend what the message says, then run the same command again",
+            Self::Io(_) | Self::Disk(_) | Self::Store(_) => {
+                "mend what the message says, then run the same command again"
+            }
             Self::Truncated(_) | Self::Malformed(_) | Self::TooLarge(_) | Self::Checksum(_) => {
                 "what is there is damaged: take it again from the database that it comes from"
             }
@@ -105,7 +110,7 @@ impl KvErrorKind {
         match self {
             Self::Io(error) if cutover_core::disk::is_of_storage(error) => StepErrorKind::Storage,
             Self::InUse(_) => StepErrorKind::Busy,
-            Self::Io(_) | Self::Store(_) => StepErrorKind::Failed,
+            Self::Io(_) | Self::Disk(_) | Self::Store(_) => StepErrorKind::Failed,
             _ => StepErrorKind::Unavailable,
         }
     }
@@ -113,6 +118,9 @@ impl KvErrorKind {
 
 impl From<KvError> for StepError {
     fn from(error: KvError) -> Self {
+        if let KvErrorKind::Disk(error) = error.kind {
+            return error;
+        }
         let told = Self::new(error.kind.step_kind(), error.to_string()).with_help(error.kind.help());
         match error.kind {
             KvErrorKind::Io(cause) => told.caused_by(cause),

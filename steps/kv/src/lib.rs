@@ -3,6 +3,7 @@
 //! Owns the record that all of them share, the stores, and the steps that move records between them. The records are
 //! Badger's: versions of keys with deletes, expiry and two bytes of meta. What their values mean is the application's.
 
+pub mod backup;
 mod encoding;
 mod error;
 mod holder;

@@ -9,4 +9,4 @@ mod value;
 pub(crate) use key::{
     NOTE, after, data_key, data_prefix, expiry_key, expiry_until, note_key, read_data_key, read_expiry_key,
 };
-pub(crate) use value::{read_value, value};
+pub(crate) use value::{read_uvarint, read_value, uvarint, value};
