@@ -8,9 +8,11 @@
 //! - [`TestHost`] lends a step its services, with an injected clock and a memory of what it was told.
 //! - [`Tree`] is what lies in a folder, byte by byte, for "nothing was written".
 //! - [`Ran`], [`run`] and [`sqlite3`] run programs and keep what they said.
+//! - [`BadgerPeer`] is Badger itself, to compare with.
 //!
 //! Everything here panics with a sentence that says what is wrong, as tests do.
 
+mod badger;
 mod bench;
 mod conformance;
 mod fixture;
@@ -19,6 +21,7 @@ mod process;
 mod promised;
 mod tree;
 
+pub use badger::{BadgerPeer, BadgerRecord};
 pub use bench::Bench;
 pub use conformance::{Conformance, Report, Rule, Violation};
 pub use fixture::Fixture;

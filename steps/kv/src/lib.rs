@@ -4,6 +4,7 @@
 //! Badger's: versions of keys with deletes, expiry and two bytes of meta. What their values mean is the application's.
 
 pub mod backup;
+mod badger;
 mod encoding;
 mod error;
 mod holder;
@@ -11,6 +12,7 @@ mod record;
 mod source;
 pub mod store;
 
+pub use badger::{BadgerDir, BadgerOptions, Compression, Key, Scan, Tally, Version};
 pub use error::{KvError, KvErrorKind, Result};
 pub use record::{Meta, Record};
 pub use source::{Order, RecordSource};

@@ -1,0 +1,27 @@
+//! What is read of a directory against what Badger itself finds in it, and what damage comes to.
+
+mod peer;
+
+use std::path::Path;
+
+use super::{BadgerDir, BadgerOptions, Key};
+use crate::{KvError, Record};
+
+/// The master keys of the tests: 16, 24 and 32 bytes of this.
+const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+fn key(bytes: usize) -> Option<Key> {
+    Key::of((0..bytes as u8).collect())
+}
+
+fn open(folder: &Path, replay: bool) -> Result<BadgerDir, KvError> {
+    BadgerDir::open(folder, &BadgerOptions { key: None, replay })
+}
+
+#[track_caller]
+fn all(directory: &BadgerDir) -> Vec<Record> {
+    let records: Result<Vec<_>, _> = directory.scan(0).unwrap().collect();
+    let records = records.unwrap();
+    assert!(records.is_sorted_by(|a, b| a.order(b).is_lt()), "not in order, or one twice");
+    records
+}
