@@ -34,6 +34,7 @@ impl BadgerPeer {
     /// The program, if it was built. Without it the test has nothing to compare with: it says so and is to end, but where
     /// `CI` is set it fails.
     #[track_caller]
+    #[expect(clippy::print_stderr, reason = "a test that does not run says so")]
     pub fn find() -> Option<Self> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers/badger");
         if path.is_file() {
