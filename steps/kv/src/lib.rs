@@ -7,6 +7,8 @@ pub mod backup;
 mod badger;
 mod encoding;
 mod error;
+#[cfg(any(test, feature = "fuzzed"))]
+pub mod fuzzed;
 mod holder;
 mod record;
 mod source;

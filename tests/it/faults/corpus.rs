@@ -10,7 +10,7 @@ use super::tally::Tally;
 /// Changed inputs for each file of a corpus.
 const CHANGES: usize = 40;
 
-/// Pieces that mean something to TOML, SQL and paths.
+/// Pieces that mean something to TOML, SQL, paths and protobuf.
 const PIECES: &[&[u8]] = &[
     b"[",
     b"]]",
@@ -32,6 +32,9 @@ const PIECES: &[&[u8]] = &[
     b"nan",
     b"0x",
     b"9999999999999999999",
+    b"\x0a\x01",
+    b"\x80\x80\x80\x80\x08",
+    b"\0\0\0\0\0\0\0",
     b"[[phase]]\n",
     b"needs = [\"s\"]\n",
     "\u{202e}é🗄".as_bytes(),
@@ -69,6 +72,13 @@ fn no_input_of_the_corpus_and_no_change_of_one_breaks_the_journal_reader() {
     let files = corpus("read_journal");
     assert!(files.len() > 3, "only {} inputs", files.len());
     feed("journal", &files, cutover_runner::fuzzed::read_journal, "the corpus of read_journal, and changes of it");
+}
+
+#[test]
+fn no_input_of_the_corpus_and_no_change_of_one_breaks_the_backup_reader() {
+    let files = corpus("read_backup");
+    assert!(files.len() > 3, "only {} inputs", files.len());
+    feed("backup", &files, cutover_steps_kv::fuzzed::read_backup, "the corpus of read_backup, and changes of it");
 }
 
 fn corpus(target: &str) -> Vec<PathBuf> {
