@@ -5,6 +5,7 @@
 
 pub mod backup;
 mod badger;
+pub mod copy;
 mod encoding;
 mod error;
 #[cfg(any(test, feature = "fuzzed"))]

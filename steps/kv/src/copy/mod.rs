@@ -1,0 +1,13 @@
+//! Moves records from a source into a store, and compares the two afterwards.
+//!
+//! Owns the sorted, resumable copy. Knows neither what the source is nor which engine the store has.
+
+mod compare;
+mod run;
+mod sort;
+#[cfg(test)]
+mod tests;
+
+pub use compare::{Comparison, Differing, compare};
+pub use run::{Copied, Copy, Cursor, Flow};
+pub use sort::{Sorted, sorted};

@@ -1,0 +1,179 @@
+//! Copies a source into a store, in batches that carry the place where they end.
+//!
+//! Owns that a copy which was killed goes on behind its last batch: what a batch wrote and how far the copy has come are
+//! one write of the store, so nothing is left out and nothing is done that is not known to be done.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::sort::sorted;
+use crate::error::{KvError, KvErrorKind, Result};
+use crate::record::Record;
+use crate::source::{Order, RecordSource};
+use crate::store::{Batch, VersionedStore};
+
+/// Memory for sorting.
+const MEMORY: usize = 32 << 20;
+/// A batch is full with as many records, or as many bytes.
+const RECORDS: usize = 2_000;
+const BYTES: usize = 1 << 20;
+/// Bytes after which what was written is made durable, so that a power cut does not cost the whole copy.
+const DURABLE_AFTER: usize = 64 << 20;
+
+/// A copy that is to be made.
+#[derive(Debug)]
+pub struct Copy<'a> {
+    /// The name of its cursor in the store.
+    pub name: &'a str,
+    /// What the source is, so that a copy of another one is not taken up: a digest, say.
+    pub identity: &'a str,
+    /// Records of this version and later ones are copied; 0 is all.
+    pub since: u64,
+    /// A folder for sorting, of this copy alone.
+    pub scratch: &'a Path,
+}
+
+/// What the caller says between two batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on.
+    On,
+    /// End here; the same copy goes on later.
+    Stop,
+}
+
+/// How far a copy has come, as the store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Cursor {
+    /// What the source is.
+    pub identity: String,
+    /// The version that the copy began with.
+    pub since: u64,
+    /// The last key that was written, in hexadecimal; none before the first.
+    pub key: Option<String>,
+    /// The version of it.
+    pub version: u64,
+    /// Records that were written, over all tries.
+    pub records: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+    /// The highest version among them. The next incremental copy begins with it, not with one more.
+    pub max_version: u64,
+    /// Whether that was all.
+    pub done: bool,
+}
+
+/// What came of a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copied {
+    /// How far it has come; `done` unless it was stopped.
+    pub cursor: Cursor,
+    /// Records that this try wrote.
+    pub written: u64,
+}
+
+impl Copy<'_> {
+    /// Copies, or goes on with what an earlier try began. `between` is asked after each batch, with the cursor.
+    ///
+    /// A copy that is done is not done again; one of another source or from another version on begins anew, over what is
+    /// there: records are put by key and version.
+    pub fn run(
+        &self,
+        source: &dyn RecordSource,
+        store: &dyn VersionedStore,
+        between: &mut dyn FnMut(&Cursor) -> Flow,
+    ) -> Result<Copied> {
+        let begun = self.cursor(store)?.filter(|found| found.identity == self.identity && found.since == self.since);
+        let mut cursor = begun.unwrap_or_else(|| self.at_the_beginning());
+        if cursor.done {
+            return Ok(Copied { cursor, written: 0 });
+        }
+        let behind = last_of(&cursor).map_err(|text| KvError::of(store.path(), KvErrorKind::Malformed(text)))?;
+        let records = source.records(self.since)?;
+        let mut records: Box<dyn Iterator<Item = Result<Record>> + '_> = match source.order() {
+            Order::Sorted => records,
+            Order::Unsorted => Box::new(sorted(records, MEMORY, self.scratch)?),
+        };
+        let mut next = records.find(|found| match (found, &behind) {
+            (Ok(record), Some(last)) => record.order(last).is_gt(),
+            _ => true,
+        });
+        let (mut written, mut undurable) = (0, 0);
+        loop {
+            let mut batch = Batch::default();
+            while let Some(record) = next.take() {
+                let record = record?;
+                cursor.key = None;
+                cursor.version = record.version;
+                cursor.records += 1;
+                cursor.bytes += (record.key.len() + record.value.len()) as u64;
+                cursor.max_version = cursor.max_version.max(record.version);
+                let full = batch.len() + 1 >= RECORDS || batch.bytes() + record.value.len() >= BYTES;
+                next = records.next();
+                if full || next.is_none() {
+                    cursor.key = Some(hex(&record.key));
+                }
+                batch.put(record);
+                if full {
+                    break;
+                }
+            }
+            cursor.done = next.is_none();
+            undurable += batch.bytes();
+            written += batch.len() as u64;
+            batch.note(
+                &self.note(),
+                serde_json::to_value(&cursor).map_err(|e| KvError::of(store.path(), std::io::Error::from(e)))?,
+            );
+            let flow = if cursor.done { Flow::On } else { between(&cursor) };
+            let ends = cursor.done || flow == Flow::Stop;
+            let durable = ends || undurable >= DURABLE_AFTER;
+            store.write(if durable { batch.durable() } else { batch })?;
+            undurable = if durable { 0 } else { undurable };
+            if ends {
+                return Ok(Copied { cursor, written });
+            }
+        }
+    }
+
+    /// How far the copy of this name has come in the store, of whatever source; none where it never began.
+    pub fn cursor(&self, store: &dyn VersionedStore) -> Result<Option<Cursor>> {
+        let found = store.notes()?.remove(&self.note()).map(serde_json::from_value).transpose();
+        found.map_err(|error| {
+            let text = format!("the cursor of the copy `{}` cannot be read: {error}", self.name);
+            KvError::of(store.path(), KvErrorKind::Malformed(text))
+        })
+    }
+
+    fn note(&self) -> String {
+        format!("copy:{}", self.name)
+    }
+
+    fn at_the_beginning(&self) -> Cursor {
+        Cursor {
+            identity: self.identity.to_owned(),
+            since: self.since,
+            key: None,
+            version: 0,
+            records: 0,
+            bytes: 0,
+            max_version: 0,
+            done: false,
+        }
+    }
+}
+
+/// The record that the cursor stands on, by key and version.
+fn last_of(cursor: &Cursor) -> Result<Option<Record>, String> {
+    let Some(key) = &cursor.key else { return Ok(None) };
+    let wrong = || format!("the key `{key}` of a cursor is not hexadecimal");
+    let pairs = key.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).ok());
+    let key = pairs.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect::<Option<Vec<u8>>>().ok_or_else(wrong)?;
+    Ok(Some(Record { key, version: cursor.version, ..Record::default() }))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
