@@ -31,12 +31,13 @@ pub struct BadgerRecord {
 }
 
 impl BadgerPeer {
-    /// The program, if it was built. Without it the test has nothing to compare with: it says so and is to end, but where
-    /// `CI` is set it fails.
+    /// The program, if it was built; `CUTOVER_BADGER` names another one, of another version of Badger. Without it the test has
+    /// nothing to compare with: it says so and is to end, but where `CI` is set it fails.
     #[track_caller]
     #[expect(clippy::print_stderr, reason = "a test that does not run says so")]
     pub fn find() -> Option<Self> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers/badger");
+        let built = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers/badger");
+        let path = std::env::var_os("CUTOVER_BADGER").map_or_else(built, PathBuf::from);
         if path.is_file() {
             return Some(Self(path));
         }
@@ -71,7 +72,15 @@ impl BadgerPeer {
         let copy = scratch.path().join("copy");
         copy_folder(folder, &copy);
         let ran = run(self.command(&["dump"]).arg(&copy).args(flags)).expect_code(0);
-        ran.stdout.lines().map(record).collect()
+        BadgerRecord::read(&ran.stdout)
+    }
+}
+
+impl BadgerRecord {
+    /// The lines of a dump.
+    #[track_caller]
+    pub fn read(lines: &str) -> Vec<Self> {
+        lines.lines().map(record).collect()
     }
 }
 

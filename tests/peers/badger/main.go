@@ -40,6 +40,7 @@ type settings struct {
 	gc          bool
 	unclean     bool
 	extra       bool
+	small       bool
 	since       uint64
 	socket      string
 	rate        int
@@ -63,6 +64,7 @@ func flags(name string, args []string) (settings, string) {
 	f.BoolVar(&s.gc, "gc", false, "make: collect garbage of the value log, so that values move")
 	f.BoolVar(&s.unclean, "unclean", false, "make: die without closing")
 	f.BoolVar(&s.extra, "extra", false, "make: more writes on a database that is there")
+	f.BoolVar(&s.small, "small", false, "make: nothing awkward that is large")
 	f.Uint64Var(&s.since, "since", 0, "backup: from this version on")
 	f.StringVar(&s.socket, "socket", "", "serve: where to answer")
 	f.IntVar(&s.rate, "rate", 500, "serve: writes a second; 0: as fast as it goes")

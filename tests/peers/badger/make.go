@@ -82,7 +82,11 @@ func awkward(db *badger.DB, s settings) {
 		}
 	}
 	// Many versions of one key, across blocks.
-	for at := 0; at < 200; at++ {
+	many := 200
+	if s.small {
+		many = 20
+	}
+	for at := 0; at < many; at++ {
 		set(db, badger.NewEntry([]byte("versions"), []byte(fmt.Sprintf("version %d of many", at))))
 	}
 	// Tombstones: over one version, over several, written again after, of what never was.
@@ -112,7 +116,11 @@ func awkward(db *badger.DB, s settings) {
 	// Values: none, not UTF-8, at and around the threshold, far above it, above a block.
 	set(db, badger.NewEntry([]byte("empty"), []byte{}))
 	set(db, badger.NewEntry([]byte("bytes"), []byte{0xff, 0xfe, 0x00, 0x80, 0xc3, 0x28}).WithMeta(0xff))
-	for _, length := range []int{s.threshold - 1, s.threshold, s.threshold + 1, s.blockSize + 100, 300_000} {
+	lengths := []int{s.threshold - 1, s.threshold, s.threshold + 1, s.blockSize + 100, 300_000}
+	if s.small {
+		lengths = lengths[:3]
+	}
+	for _, length := range lengths {
 		value := make([]byte, length)
 		rand.New(rand.NewSource(int64(length))).Read(value)
 		set(db, badger.NewEntry([]byte(fmt.Sprintf("big/%07d", length)), value).WithMeta(3))
@@ -122,6 +130,9 @@ func awkward(db *badger.DB, s settings) {
 	}
 	// A long key.
 	long := make([]byte, 60_000)
+	if s.small {
+		long = long[:300]
+	}
 	for at := range long {
 		long[at] = byte('a' + at%26)
 	}

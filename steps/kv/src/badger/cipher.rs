@@ -12,7 +12,7 @@ pub(super) const IV: usize = 16;
 
 /// A key of 16, 24 or 32 bytes, which chooses AES-128, -192 or -256. Shown to nobody.
 #[derive(Clone)]
-pub struct Key(Vec<u8>);
+pub struct Key(pub(super) Vec<u8>);
 
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -17,6 +17,8 @@ const LONGEST_HEADER: usize = 2 + 5 + 5 + 10;
 /// Badger takes no longer keys for keys.
 const LONGEST_KEY: u64 = 1 << 16;
 
+/// A transaction writes its records in any order, so that their neighbours are read before and after them.
+const PIECES: usize = 4;
 /// How far behind what ends a log whole records are looked for, and how long ones: each byte may begin one.
 const REACH: usize = 1 << 20;
 const LONGEST_LOOKED_FOR: usize = 64 << 10;
@@ -79,7 +81,7 @@ impl Header {
 impl Log {
     /// Opens a file; one that is shorter than its head holds nothing.
     pub(super) fn open(path: &Path, registry: &Registry) -> Result<Self> {
-        let mut window = Window::open(path)?;
+        let mut window = Window::with_pieces(path, PIECES)?;
         if window.bytes() < HEAD {
             return Ok(Self { window, key: None, iv: [0; 12] });
         }

@@ -94,7 +94,7 @@ impl BadgerDir {
         (self.layout.values.len(), self.layout.memories.len())
     }
 
-    /// What is not as a closed database leaves it and yet takes nothing away, a line each.
+    /// What is not as a closed database leaves it and was left out, as Badger leaves it out, a line each.
     pub fn remarks(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if self.layout.manifest.torn > 0 {
@@ -104,7 +104,7 @@ impl BadgerDir {
             lines
                 .push(format!("{} bytes of the logs belong to transactions that were never finished", self.unfinished));
         }
-        lines.extend(self.layout.strays.iter().map(|name| format!("`{name}` is in no level")));
+        lines.extend(self.layout.strays.iter().map(|name| format!("MANIFEST does not name the table `{name}`")));
         lines
     }
 

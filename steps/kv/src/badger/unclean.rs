@@ -49,6 +49,12 @@ pub(super) fn look(layout: &Layout) -> Result<Logs> {
             }
         }
     }
+    if let Some(stray) = layout.strays.first() {
+        logs.unclean = Some(format!("MANIFEST does not name its table `{stray}`"));
+    }
+    if layout.manifest.torn > 0 {
+        logs.unclean = Some(format!("the last {} bytes of MANIFEST are no whole change", layout.manifest.torn));
+    }
     if let Some(pid) = lock::opener(&layout.folder) {
         logs.unclean = Some(format!("`{}` is left by process {pid}", lock::PID_FILE));
     }

@@ -11,7 +11,7 @@ use crate::record::Meta;
 use crate::{KvError, KvErrorKind, Result};
 
 /// Files that are open at a time.
-const OPEN: usize = 64;
+const OPEN: usize = 16;
 
 /// The logs that were asked for last.
 #[derive(Debug)]

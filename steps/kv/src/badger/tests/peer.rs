@@ -2,33 +2,10 @@
 
 use std::path::Path;
 
-use cutover_tests::{BadgerPeer, BadgerRecord, Tree};
+use cutover_tests::{BadgerPeer, Tree};
 
 use super::*;
-use crate::{KvErrorKind, Meta};
-
-fn theirs(records: Vec<BadgerRecord>) -> Vec<Record> {
-    let record = |r: BadgerRecord| Record {
-        key: r.key,
-        version: r.version,
-        value: r.value,
-        user_meta: Some(r.user_meta),
-        meta: Meta::of(r.meta),
-        expires_at: r.expires_at,
-    };
-    let mut records: Vec<_> = records.into_iter().map(record).collect();
-    records.sort_by(Record::order);
-    records
-}
-
-#[track_caller]
-fn assert_same(ours: &[Record], theirs: &[Record]) {
-    for (ours, theirs) in ours.iter().zip(theirs) {
-        let name = String::from_utf8_lossy(&theirs.key);
-        assert!(ours == theirs, "`{name}` at {}: {ours:?} instead of {theirs:?}", theirs.version);
-    }
-    assert_eq!(ours.len(), theirs.len());
-}
+use crate::KvErrorKind;
 
 /// Makes a database, reads it, and compares; says what was read.
 #[track_caller]
