@@ -15,14 +15,19 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Refuses a folder whose `lock` file another open file holds locked. No such file is no holder.
 pub(crate) fn refuse(folder: &Path, lock: &str) -> Result<()> {
+    hold(folder, lock).map(drop)
+}
+
+/// The same, and nobody else can open it until the file is dropped.
+pub(crate) fn hold(folder: &Path, lock: &str) -> Result<Option<File>> {
     let path = folder.join(lock);
     let file = match File::open(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(KvError::of(&path, error)),
     };
     match file.try_lock() {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(Some(file)),
         Err(TryLockError::Error(error)) => Err(KvError::of(&path, error)),
         Err(TryLockError::WouldBlock) => {
             let who = holder(&file).unwrap_or_else(|| "another process".to_owned());

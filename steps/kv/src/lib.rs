@@ -14,8 +14,10 @@ mod holder;
 mod record;
 mod source;
 pub mod store;
+mod target;
 
 pub use badger::{BadgerDir, BadgerOptions, Compression, Key, Scan, Tally, Version};
 pub use error::{KvError, KvErrorKind, Result};
 pub use record::{Meta, Record};
 pub use source::{Order, RecordSource};
+pub use target::{FjallTarget, KvConfig, KvTarget, SledTarget};

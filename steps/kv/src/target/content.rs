@@ -1,0 +1,172 @@
+//! What is in a store, by the first part of its keys.
+//!
+//! Owns counts, digests and the comparison of two stores. The store's own notes are no content.
+
+use std::collections::BTreeMap;
+
+use cutover_core::{Assessment, Depth, Fingerprint, PartPrint, StepContext, StepError, blake3_hex};
+
+use super::{KvTarget, look};
+use crate::copy::{Differing, compare};
+use crate::encoding::value;
+use crate::error::Result;
+use crate::record::Record;
+use crate::store::{Engine, FORMAT, FORMAT_VERSION, Keyed, Records, VersionedStore};
+
+/// Parts that are told apart; the rest is one.
+const PARTS: usize = 200;
+const LONGEST_PART: usize = 32;
+const OTHERS: &str = "(others)";
+/// Records between two words on how far it has come.
+const PACE: u64 = 10_000;
+
+/// The part that a key belongs to: what is before its first `:`, if that is text.
+fn part_of(key: &[u8]) -> &str {
+    let end = key.iter().take(LONGEST_PART + 1).position(|&byte| byte == b':');
+    let part = end.and_then(|end| std::str::from_utf8(&key[..end]).ok());
+    part.filter(|part| !part.is_empty() && !part.chars().any(char::is_control)).unwrap_or(OTHERS)
+}
+
+/// Calls `with` for each record, in order, with the name of its part.
+fn each<E: Engine>(target: &KvTarget<E>, cx: &StepContext, mut with: impl FnMut(&str, &Record)) -> Result<bool> {
+    target.read(|store| {
+        let Some(store) = store else { return Ok(false) };
+        let mut parts = BTreeMap::<String, ()>::new();
+        for (n, record) in (1..).zip(store.versions(b"", 0)?) {
+            let record = record?;
+            let mut part = part_of(&record.key);
+            if !parts.contains_key(part) {
+                match parts.len() < PARTS {
+                    true => drop(parts.insert(part.to_owned(), ())),
+                    false => part = OTHERS,
+                }
+            }
+            with(part, &record);
+            if n % PACE == 0 {
+                cx.progress(n, None, "records");
+            }
+        }
+        Ok(true)
+    })
+}
+
+/// Every record of a store; none of none.
+pub(super) fn all<E: Engine>(store: Option<&Keyed<E>>) -> Result<Records<'_>> {
+    store.map_or_else(|| Ok(Box::new(std::iter::empty()) as Records<'_>), |store| store.versions(b"", 0))
+}
+
+/// Records by part.
+pub(super) fn counts<E: Engine>(target: &KvTarget<E>, cx: &StepContext) -> Result<BTreeMap<String, u64>> {
+    let mut counts = BTreeMap::new();
+    each(target, cx, |part, _| match counts.get_mut(part) {
+        Some(count) => *count += 1,
+        None => drop(counts.insert(part.to_owned(), 1)),
+    })?;
+    Ok(counts)
+}
+
+/// What a look finds.
+pub(super) fn assess<E: Engine>(target: &KvTarget<E>, cx: &StepContext) -> Result<Assessment, StepError> {
+    let now = cx.now().as_second().max(0) as u64;
+    let [mut keys, mut live, mut deleted, mut expired, mut merges] = [0u64; 5];
+    let (mut max_version, mut counts) = (0, BTreeMap::<String, u64>::new());
+    let mut last: Option<Vec<u8>> = None;
+    let there = each(target, cx, |part, record| {
+        match counts.get_mut(part) {
+            Some(count) => *count += 1,
+            None => drop(counts.insert(part.to_owned(), 1)),
+        }
+        max_version = max_version.max(record.version);
+        merges += u64::from(record.meta.is_merge());
+        if last.as_ref() != Some(&record.key) {
+            keys += 1;
+            live += u64::from(record.is_live(now));
+            deleted += u64::from(record.meta.is_delete());
+            expired += u64::from(!record.meta.is_delete() && record.has_expired(now));
+            last = Some(record.key.clone());
+        }
+    })?;
+    let facts = [
+        ("deleted", deleted),
+        ("expired", expired),
+        ("keys", keys),
+        ("live", live),
+        ("max-version", max_version),
+        ("records", counts.values().sum()),
+    ];
+    let problems = (merges > 0).then(|| {
+        format!(
+            "{merges} records are operands of a merge operator, whose function only the program that wrote them has"
+        )
+    });
+    Ok(Assessment {
+        kind: E::NAME.to_owned(),
+        version: if there { format!("layout {FORMAT_VERSION}") } else { "no store yet".to_owned() },
+        bytes: look::bytes(target.path.as_path())?,
+        counts,
+        facts: facts.into_iter().map(|(name, n)| (name.to_owned(), n.to_string())).collect(),
+        problems: problems.into_iter().collect(),
+    })
+}
+
+/// Digests over the records, as Badger would compare them.
+pub(super) fn fingerprint<E: Engine>(
+    target: &KvTarget<E>,
+    cx: &StepContext,
+    depth: Depth,
+) -> Result<Fingerprint, StepError> {
+    let mut parts = BTreeMap::<String, (blake3::Hasher, u64)>::new();
+    let there = match depth {
+        Depth::Schema => target.read(|store| Ok(store.is_some()))?,
+        Depth::Content => each(target, cx, |part, record| {
+            if !parts.contains_key(part) {
+                parts.insert(part.to_owned(), Default::default());
+            }
+            let Some((hasher, count)) = parts.get_mut(part) else { return };
+            add(hasher, record);
+            *count += 1;
+        })?,
+    };
+    let print = |(hasher, count): (blake3::Hasher, u64)| PartPrint { digest: hasher.finalize().to_string(), count };
+    let schema = there.then(|| (FORMAT.to_owned(), blake3_hex(FORMAT_VERSION.to_string().as_bytes())));
+    let content = parts.into_iter().map(|(part, found)| (part, print(found))).collect();
+    Ok(Fingerprint {
+        kind: E::NAME.to_owned(),
+        schema: schema.into_iter().collect(),
+        content: (depth == Depth::Content).then_some(content),
+    })
+}
+
+/// Adds a record to a digest: an absent user meta is 0, as to Badger.
+fn add(hasher: &mut blake3::Hasher, record: &Record) {
+    let kept = if record.user_meta.is_some() {
+        value(record)
+    } else {
+        value(&Record { user_meta: Some(0), ..record.clone() })
+    };
+    for part in [&record.key, &kept] {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+    }
+    hasher.update(&record.version.to_le_bytes());
+}
+
+/// A line for each of the first records that differ from those of `original`.
+pub(super) fn differing<E: Engine>(target: &KvTarget<E>, original: &KvTarget<E>) -> Result<Vec<String>> {
+    target.read(|here| {
+        original.read(|there| {
+            let found = compare(all(there)?, all(here)?)?;
+            Ok(found.named.iter().map(|(how, key, version)| named(*how, key, *version)).collect())
+        })
+    })
+}
+
+/// A record that differs, for people.
+pub(super) fn named(how: Differing, key: &[u8], version: u64) -> String {
+    let how = match how {
+        Differing::OnlyLeft => "only in the original",
+        Differing::OnlyRight => "only here",
+        Differing::Value => "another value",
+        Differing::Meta => "another meta or expiry",
+    };
+    format!("record `{}` version {version}: {how}", key.escape_ascii())
+}
