@@ -76,7 +76,7 @@ impl<'i> Table<'i> {
     }
 
     /// A boolean.
-    pub(crate) fn boolean(&mut self, key: &'static str, diagnostics: &mut Diagnostics) -> Option<bool> {
+    pub fn boolean(&mut self, key: &'static str, diagnostics: &mut Diagnostics) -> Option<bool> {
         let value = self.take(key)?;
         match value.get_ref() {
             DeValue::Boolean(b) => Some(*b),

@@ -17,8 +17,6 @@ use serde::{Deserialize, Serialize};
 mod check;
 mod helpers;
 mod install;
-#[allow(dead_code, reason = "the steps that compare both sides come next")]
-mod normal;
 mod parents;
 mod put;
 mod shape;

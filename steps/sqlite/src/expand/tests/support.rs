@@ -8,11 +8,14 @@ use rusqlite::types::Value;
 use crate::expand::weave::Weave;
 use crate::expand::{check, install};
 use crate::mapping::{Mapping, read_text};
+use crate::parity::Sides;
 
 pub(super) struct World {
     pub(super) conn: Connection,
     pub(super) mapping: Mapping,
     pub(super) weaves: Vec<Weave>,
+    /// For each pair its name and what parity compares.
+    sides: Vec<(String, Sides)>,
 }
 
 impl World {
@@ -30,7 +33,8 @@ impl World {
         let mapping = read_text("m.toml", mapping).unwrap_or_else(|e| panic!("{e}"));
         let weaves = check::weaves(&conn, &mapping).unwrap_or_else(|e| panic!("{e}"));
         install::install(&conn, &weaves).unwrap_or_else(|e| panic!("{}", e.chain()));
-        Self { conn, mapping, weaves }
+        let sides = mapping.pairs.iter().map(|pair| (pair.name.clone(), Sides::of(&conn, pair).unwrap())).collect();
+        Self { conn, mapping, weaves, sides }
     }
 
     pub(super) fn run(&self, sql: &str) {
@@ -56,12 +60,12 @@ impl World {
     pub(super) fn differences(&self) -> Vec<String> {
         let mut lines = Vec::new();
         assert_eq!(install::stuck(&self.conn).unwrap(), None);
-        for weave in &self.weaves {
-            let (old, new) = (weave.normal_old(), weave.normal_new());
+        for (name, sides) in &self.sides {
+            let (old, new) = (sides.old_query(), sides.new_query());
             for (what, query) in
                 [("only old", format!("{old} EXCEPT {new}")), ("only new", format!("{new} EXCEPT {old}"))]
             {
-                lines.extend(self.list(&query).lines().map(|line| format!("{}: {what}: {line}", weave.pair.name)));
+                lines.extend(self.list(&query).lines().map(|line| format!("{name}: {what}: {line}")));
             }
         }
         lines
