@@ -13,6 +13,7 @@ use crate::declared::same_name;
 use crate::identity::Shape;
 use crate::mapping::Pair;
 use crate::mapping::names::{PREFIX, raw};
+use crate::mapping::over::named;
 use crate::parity::Sides;
 use crate::parity::columns::columns;
 use crate::parity::sides::bytewise;
@@ -103,7 +104,7 @@ impl Raw {
     pub(super) fn follow(&self, conn: &Connection, pair: &Pair, sides: &Sides) -> Result<(), StepError> {
         let new = quote_ident(&pair.new);
         let of = |row: &str| -> Vec<String> {
-            sides.key.iter().map(|(_, name)| format!("{row}.{}", quote_ident(name))).collect()
+            pair.key.iter().map(|k| k.across(&format!("{row}.{}", quote_ident(&k.new)))).collect()
         };
         let at = |row: &str| -> String {
             let same: Vec<String> = self.keys().iter().zip(of(row)).map(|(k, key)| format!("{k} = {key}")).collect();
@@ -114,6 +115,12 @@ impl Raw {
         let moved: Vec<String> =
             of("OLD").iter().zip(of("NEW")).map(|(old, new)| format!("{old} IS NOT {new}")).collect();
         let to: Vec<String> = self.keys().iter().zip(of("NEW")).map(|(k, key)| format!("{k} = {key}")).collect();
+        // A row that is not shown any more is as good as deleted.
+        let hidden = pair.when_new.as_ref().map(|when| {
+            let now = named(when, |_| "NEW");
+            let body = format!("AFTER UPDATE ON {new} WHEN NOT coalesce(({now}), 0) BEGIN {}; END", forget("NEW"));
+            ("hidden", body)
+        });
         let triggers = [
             ("insert", format!("AFTER INSERT ON {new} BEGIN {}; END", forget("NEW"))),
             ("delete", format!("AFTER DELETE ON {new} BEGIN {}; END", forget("OLD"))),
@@ -130,14 +137,14 @@ impl Raw {
                 ),
             ),
         ];
-        triggers.iter().try_for_each(|(verb, body)| {
+        triggers.iter().chain(&hidden).try_for_each(|(verb, body)| {
             run(conn, &format!("CREATE TRIGGER {} {body}", quote_ident(&follower(pair, verb))), "making a trigger")
         })
     }
 
     /// Takes the table and its triggers away.
     pub(super) fn drop(&self, conn: &Connection, pair: &Pair) -> Result<(), StepError> {
-        for verb in ["insert", "delete", "update"] {
+        for verb in ["insert", "delete", "update", "hidden"] {
             run(conn, &format!("DROP TRIGGER IF EXISTS {}", quote_ident(&follower(pair, verb))), "dropping a trigger")?;
         }
         run(conn, &format!("DROP TABLE IF EXISTS {}", self.table), "dropping what was kept of the old tables")

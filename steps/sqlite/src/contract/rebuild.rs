@@ -37,7 +37,8 @@ pub(super) fn fill(
     let insert = Insert::new(pair, sides, raw);
     let mut range = Some(Range::first(conn, sides)?);
     while let Some(at) = range {
-        let condition = at.condition(&sides.new_key());
+        let [_, new] = sides.ordered();
+        let condition = at.condition(&new);
         for (sql, exact) in [(&insert.given, false), (&insert.kept, true)] {
             let rows = match conn
                 .prepare_cached(&format!("{sql}{condition}"))
@@ -80,7 +81,7 @@ impl Insert {
         let key: Vec<String> = sides.key.iter().map(|(old, _)| quote_ident(old)).collect();
         let columns: Vec<String> = sides.compared.iter().map(|c| quote_ident(&c.column)).collect();
         let unmapped: Vec<String> = raw.unmapped.iter().map(|u| quote_ident(u)).collect();
-        let new_key: Vec<String> = sides.key.iter().map(|(_, new)| format!("new.{}", quote_ident(new))).collect();
+        let new_key: Vec<String> = pair.key.iter().map(|k| k.across(&format!("new.{}", quote_ident(&k.new)))).collect();
         let given: Vec<String> = sides.compared.iter().map(|c| c.new.clone()).collect();
         let at: Vec<String> = raw.keys().iter().zip(&new_key).map(|(k, key)| format!("r.{k} = {key}")).collect();
         let at = at.join(" AND ");
@@ -130,8 +131,9 @@ fn one_by_one(
     found: &mut Rebuilt,
 ) -> Result<u64, StepError> {
     let (from, condition) = sides.new_parts();
-    let key = sides.new_key();
-    let keys = format!("SELECT {} {from} WHERE {condition}{}", key.join(", "), range.condition(&key));
+    let [_, ordered] = sides.ordered();
+    let keys = format!("SELECT {} {from} WHERE {condition}{}", ordered.stored.join(", "), range.condition(&ordered));
+    let key = ordered.stored;
     let keys: Vec<Vec<rusqlite::types::Value>> = conn
         .prepare_cached(&keys)
         .and_then(|mut s| {
@@ -140,7 +142,7 @@ fn one_by_one(
         .map_err(failed)?;
     let at: Vec<String> = key.iter().enumerate().map(|(i, k)| format!(" AND {k} = ?{}", i + 1)).collect();
     let at = at.concat();
-    let quoted: Vec<String> = key.iter().map(|k| format!("quote({k})")).collect();
+    let quoted: Vec<String> = sides.new_key().iter().map(|k| format!("quote({k})")).collect();
     let row: Vec<String> = crate::declared::column_names(conn, &pair.new)?
         .iter()
         .map(|c| {
@@ -177,7 +179,9 @@ pub(super) fn count_on(conn: &Connection, pair: &Pair, table: &OldTable) -> Resu
         // Without a row before, one that the rebuilding made stays: it is what the ids that are there ask for.
         return Ok(());
     };
-    let now = sequence::current(conn, &pair.new)?;
+    // Where keys are negated, each table counts its own.
+    let shared = !pair.key.iter().any(|k| k.negated);
+    let now = sequence::current(conn, &pair.new)?.filter(|_| shared);
     let moved = now.filter(|now| Some(*now) != table.new_counter);
     let here = sequence::current(conn, &table.name)?;
     let seq = [Some(before), moved, here].into_iter().flatten().max().unwrap_or(before);

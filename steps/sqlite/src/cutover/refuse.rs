@@ -23,7 +23,7 @@ fn trigger(mapping: &Mapping, pair: &Pair, verb: &str) -> (String, String) {
         pair.old, mapping.name, pair.new
     );
     let sql = format!(
-        "CREATE TRIGGER {} BEFORE {} ON {} WHEN (SELECT origin FROM {GUARD}) IS NULL BEGIN SELECT RAISE(ABORT, {}); END",
+        "CREATE TRIGGER {} BEFORE {} ON {} WHEN NOT EXISTS (SELECT 1 FROM {GUARD} WHERE origin IS NOT NULL) BEGIN SELECT RAISE(ABORT, {}); END",
         quote_ident(&name),
         verb.to_ascii_uppercase(),
         quote_ident(&pair.old),

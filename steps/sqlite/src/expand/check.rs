@@ -4,7 +4,8 @@ use cutover_core::{StepError, closest};
 use rusqlite::Connection;
 
 use crate::declared::{objects_on, same_name};
-use crate::mapping::{Column, Mapping, Pair};
+use crate::mapping::{Column, Mapping, Pair, is_null};
+use crate::parity::names;
 use crate::sql::{sqlite_error, tokens};
 
 use super::shape::Shape;
@@ -32,17 +33,23 @@ fn weave(conn: &Connection, mapping: &Mapping, pair: &Pair) -> Result<Weave, Ste
             )
         })
     };
+    let (old, new) = (read(&pair.old)?, read(&pair.new)?);
     let parent = pair.parent.as_ref().map(|p| read(&p.new)).transpose()?;
-    let mut children = Vec::new();
-    if let (Some(p), Some(shape)) = (&pair.parent, &parent) {
-        let mapped = mapping.pairs.iter().filter_map(|other| Some((other, other.parent.as_ref()?)));
-        let mapped = mapped.filter(|(_, other)| same_name(&other.new, &p.new));
-        children.extend(mapped.map(|(other, parent)| (other.new.clone(), parent.refers.clone())));
-        children.extend(referring(conn, &shape.name)?);
-        children.sort();
-        children.dedup_by(|a, b| same_name(&a.0, &b.0) && same_name(&a.1, &b.1));
-    }
-    Ok(Weave { pair: pair.clone(), old: read(&pair.old)?, new: read(&pair.new)?, parent, children })
+    let children = parent.as_ref().map(|shape| columns_to(conn, mapping, shape)).transpose()?.unwrap_or_default();
+    let referring = if pair.key.len() == 1 { columns_to(conn, mapping, &new)? } else { Vec::new() };
+    let shown = parent.iter().flat_map(|shape| mapping.shown_of(&shape.name)).map(str::to_owned);
+    Ok(Weave { pair: pair.clone(), parent_shown: shown.collect(), old, new, parent, children, referring })
+}
+
+/// The columns that refer to `shape`: those of the mapping, and those with a foreign key.
+fn columns_to(conn: &Connection, mapping: &Mapping, shape: &Shape) -> Result<Vec<(String, String)>, StepError> {
+    let mapped = mapping.pairs.iter().filter_map(|other| Some((other, other.parent.as_ref()?)));
+    let mapped = mapped.filter(|(_, parent)| same_name(&parent.new, &shape.name));
+    let mut found: Vec<_> = mapped.map(|(other, parent)| (other.new.clone(), parent.refers.clone())).collect();
+    found.extend(referring(conn, &shape.name)?);
+    found.sort();
+    found.dedup_by(|a, b| same_name(&a.0, &b.0) && same_name(&a.1, &b.1));
+    Ok(found)
 }
 
 /// The columns that refer to `table` by a foreign key of one column.
@@ -95,11 +102,48 @@ fn check(conn: &Connection, weave: &Weave) -> Result<(), StepError> {
         let rowid = weave.shape(side).rowid.as_deref();
         rowid.is_some_and(|id| weave.key_names(side).eq([id]) || weave.key_names(side).all(|k| same_name(k, id)))
     };
+    if pair.key.iter().any(|key| key.negated) {
+        for side in [Side::Old, Side::New] {
+            if !alone(side) || !weave.shape(side).autoincrement {
+                let (name, key) = (&weave.shape(side).name, weave.keys(side).concat());
+                let text = format!("{key} of `{name}` is negated, and is no INTEGER PRIMARY KEY AUTOINCREMENT");
+                return Err(conflict(
+                    pair,
+                    &text,
+                    "each side's own ids must be above 0, which only AUTOINCREMENT sees to",
+                ));
+            }
+        }
+    }
+    check_gone(weave)?;
     if alone(Side::New) && !weave.new.autoincrement {
         let text = format!("`{}` hands out ids that old rows may have already", weave.new.name);
         return Err(conflict(pair, &text, "declare its key AUTOINCREMENT: then it goes on above the old ids"));
     }
     check_parent(conn, weave)
+}
+
+/// What `gone` sets fits into every row.
+fn check_gone(weave: &Weave) -> Result<(), StepError> {
+    let (pair, shape) = (&weave.pair, &weave.new);
+    has_columns(pair, shape, pair.gone.iter().map(|c| c.name.as_str()))?;
+    for column in &pair.gone {
+        let name = &column.name;
+        let what = if is_null(&column.sql) && shape.never_null(name) {
+            "must not be NULL"
+        } else if shape.uniques.iter().any(|u| u.columns.iter().flatten().any(|(c, _)| same_name(c, name))) {
+            "is of a unique key"
+        } else if shape.checks.iter().any(|check| names(check, name)) {
+            "has a CHECK"
+        } else if shape.strict && !is_null(&column.sql) {
+            "is of a STRICT table, where only NULL is sure to fit"
+        } else {
+            continue;
+        };
+        let text = format!("`gone` sets `{name}` of `{}`, which {what}", shape.name);
+        return Err(conflict(pair, &text, "set a column that takes the value in every row"));
+    }
+    Ok(())
 }
 
 fn check_parent(conn: &Connection, weave: &Weave) -> Result<(), StepError> {

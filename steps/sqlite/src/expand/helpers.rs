@@ -13,13 +13,7 @@ pub(super) fn gone(pair: &Pair) -> String {
 /// The statements that make what all pairs share, where it is not there yet.
 pub(super) fn shared() -> Vec<(&'static str, String)> {
     vec![
-        (
-            GUARD,
-            format!(
-                "CREATE TABLE {GUARD} (\n  id INTEGER PRIMARY KEY CHECK (id = 1),\n  origin TEXT\n);\n\
-                 INSERT INTO {GUARD} (id, origin) VALUES (1, NULL);"
-            ),
-        ),
+        (GUARD, format!("CREATE TABLE {GUARD} (\n  pair TEXT NOT NULL PRIMARY KEY,\n  origin TEXT\n) WITHOUT ROWID;")),
         (
             QUARANTINE,
             format!(

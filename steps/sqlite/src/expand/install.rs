@@ -36,6 +36,8 @@ pub(crate) fn install(conn: &Connection, weaves: &[Weave]) -> Result<Installed, 
         }
     }
     for weave in weaves {
+        conn.execute(&format!("INSERT OR REPLACE INTO {GUARD} (pair, origin) VALUES (?1, NULL)"), [&weave.pair.name])
+            .map_err(|e| sqlite_error(e, "while making the guard"))?;
         let gone = helpers::gone(&weave.pair);
         run(&helpers::gone_sql(&weave.pair), &gone)?;
         made.tables.push(gone);
@@ -75,7 +77,8 @@ fn index_children(conn: &Connection, weave: &Weave) -> Result<Option<String>, St
 fn seed(conn: &Connection, weave: &Weave) -> Result<(), StepError> {
     let [key] = &weave.pair.key[..] else { return Ok(()) };
     let is_rowid = weave.new.rowid.as_deref().is_some_and(|id| id.eq_ignore_ascii_case(&key.new));
-    if !is_rowid || !weave.new.autoincrement {
+    // A negated key has numbers of its own.
+    if !is_rowid || !weave.new.autoincrement || key.negated {
         return Ok(());
     }
     let query = format!("SELECT max({}) FROM {}", quote_ident(&key.old), weave.table(Side::Old));
@@ -146,20 +149,26 @@ pub(crate) fn differences(conn: &Connection, weaves: &[Weave]) -> Result<(usize,
     Ok((all, lines))
 }
 
-/// A guard that is set outside of any statement: nothing would be shown on the other side.
-pub(crate) fn stuck(conn: &Connection) -> Result<Option<String>, StepError> {
+/// Guards that are set outside of any statement: nothing would be shown on the other side.
+pub(crate) fn stuck(conn: &Connection, weaves: &[Weave]) -> Result<Vec<String>, StepError> {
+    let mut lines = Vec::new();
     if !has_table(conn, GUARD)? {
-        return Ok(None);
+        return Ok(lines);
     }
-    let origin: Option<Option<String>> = conn
-        .query_row(&format!("SELECT origin FROM {GUARD}"), [], |row| row.get(0))
-        .optional()
-        .map_err(|e| sqlite_error(e, "while reading the guard"))?;
-    Ok(match origin {
-        Some(None) => None,
-        Some(Some(origin)) => Some(format!("the guard is held by `{origin}`: no write is shown on the other side")),
-        None => Some("the guard has no row: no write is shown on the other side".to_owned()),
-    })
+    for Weave { pair, .. } in weaves {
+        let origin: Option<Option<String>> = conn
+            .prepare_cached(&format!("SELECT origin FROM {GUARD} WHERE pair = ?1"))
+            .and_then(|mut s| s.query_row([&pair.name], |row| row.get(0)).optional())
+            .map_err(|e| sqlite_error(e, "while reading the guard"))?;
+        match origin {
+            Some(None) => {}
+            Some(Some(origin)) => lines
+                .push(format!("the guard of {} is held by `{origin}`: no write is shown on the other side", pair.name)),
+            // Its triggers ask for a row, and find none: they are free.
+            None => lines.push(format!("the guard of {} has no row: its triggers would loop", pair.name)),
+        }
+    }
+    Ok(lines)
 }
 
 fn trigger_sql(conn: &Connection, name: &str) -> Result<Option<String>, StepError> {
@@ -192,6 +201,12 @@ pub(crate) fn remove(
     }
     stage::set(conn, &mapping.name, stage::Stage::OldOnly, cx.info(), cx.now())?;
     stage::drop_empty(conn)?;
+    if has_table(conn, GUARD)? {
+        for pair in &mapping.pairs {
+            conn.execute(&format!("DELETE FROM {GUARD} WHERE pair = ?1"), [&pair.name])
+                .map_err(|e| sqlite_error(e, "while taking the guard away"))?;
+        }
+    }
     // The last mapping takes along what all of them share.
     if !has_table(conn, crate::mapping::names::STAGE)? {
         drop("TABLE", GUARD)?;

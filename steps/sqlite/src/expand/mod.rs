@@ -187,7 +187,7 @@ impl Expand {
                     Err(error) => return Ok(vec![error.to_string()]),
                 };
                 let (_, mut lines) = install::differences(conn, &weaves)?;
-                lines.extend(install::stuck(conn)?);
+                lines.extend(install::stuck(conn, &weaves)?);
                 Ok(lines)
             }
         }

@@ -5,7 +5,7 @@ use crate::mapping::names::QUARANTINE;
 use crate::mapping::over::{self, Row};
 use crate::sql::{quote_ident, quote_text};
 
-use super::put::{differ, guarded};
+use super::put::differ;
 use super::shape::Shape;
 use super::triggers::{Trigger, trigger};
 use super::weave::{ROW, Side, Weave};
@@ -94,10 +94,11 @@ impl Parents<'_> {
                     && table.eq_ignore_ascii_case(&self.shape.name)
                     && action.eq_ignore_ascii_case("CASCADE")
             });
-        let keys = weave.keys(Side::New).iter().map(|k| format!("c.{k}")).collect::<Vec<_>>().join(", ");
+        let keys = weave.across(Side::New, Side::Old, weave.key_of(Side::New, "c")).join(", ");
         let text = weave.key_text(Side::New, "c");
         let pair = quote_text(&weave.pair.name);
         let children = format!("FROM {new} AS c WHERE c.{refers} {which}");
+        let shown = weave.scope(Side::New, "c").map(|scope| format!(" AND ({scope})")).unwrap_or_default();
         if cascades {
             return vec![
                 format!(
@@ -123,7 +124,7 @@ impl Parents<'_> {
                 weave.same_key((Side::Old, "there"), (Side::New, "c")),
                 weave.mirrored((Side::Old, "there")),
                 weave.json(Side::New, "c"),
-            ),
+            ) + &shown,
         ]
     }
 
@@ -190,7 +191,7 @@ impl Parents<'_> {
         let mut body = self.sweep();
         body.extend(self.show(None));
         body.extend(self.adopt());
-        self.make("AFTER INSERT", None, &guarded(Side::New.name(), body))
+        self.make("AFTER INSERT", None, &self.weave.guarded(Side::New.name(), body))
     }
 
     fn after_update(&self) -> Trigger {
@@ -200,11 +201,11 @@ impl Parents<'_> {
         body.extend(self.orphan(&left, false));
         body.extend(self.show(Some("OLD")));
         body.extend(self.adopt());
-        self.make("AFTER UPDATE", None, &guarded(Side::New.name(), body))
+        self.make("AFTER UPDATE", None, &self.weave.guarded(Side::New.name(), body))
     }
 
     fn after_delete(&self) -> Trigger {
         let body = self.orphan(&format!("= OLD.{}", quote_ident(&self.parent.id)), true);
-        self.make("AFTER DELETE", None, &guarded(Side::New.name(), body))
+        self.make("AFTER DELETE", None, &self.weave.guarded(Side::New.name(), body))
     }
 }

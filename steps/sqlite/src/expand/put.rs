@@ -6,32 +6,34 @@ use crate::mapping::over::{self, Row};
 use crate::sql::{quote_ident, quote_text};
 
 use super::helpers::gone;
-use super::weave::{PARENT, ROW, Side, Weave, parent_column};
+use super::weave::{BEFORE, PARENT, ROW, Side, THERE, Weave, parent_column};
 
 /// When a row was set aside.
 const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')";
 
-/// What a trigger asks before it does anything.
-pub(crate) fn unguarded() -> String {
-    format!("(SELECT origin FROM {GUARD}) IS NULL")
-}
-
-/// Statements between guard and guard.
-pub(crate) fn guarded(origin: &str, statements: Vec<String>) -> Vec<String> {
-    let mut all = vec![format!("UPDATE {GUARD} SET origin = '{origin}'")];
-    all.extend(statements);
-    all.push(format!("UPDATE {GUARD} SET origin = NULL"));
-    all
-}
-
 impl Weave {
+    /// What a trigger of the pair asks before it does anything. What a trigger of another pair writes is shown like what
+    /// a program writes: both may be about the same new table.
+    pub(crate) fn unguarded(&self) -> String {
+        format!("(SELECT origin FROM {GUARD} WHERE pair = {}) IS NULL", quote_text(&self.pair.name))
+    }
+
+    /// Statements between guard and guard.
+    pub(crate) fn guarded(&self, origin: &str, statements: Vec<String>) -> Vec<String> {
+        let pair = quote_text(&self.pair.name);
+        let mut all = vec![format!("UPDATE {GUARD} SET origin = '{origin}' WHERE pair = {pair}")];
+        all.extend(statements);
+        all.push(format!("UPDATE {GUARD} SET origin = NULL WHERE pair = {pair}"));
+        all
+    }
+
     pub(crate) fn gone(&self) -> String {
         quote_ident(&gone(&self.pair))
     }
 
     /// `k0, k1`: the columns of [`Self::gone`].
     pub(crate) fn gone_keys(&self) -> String {
-        (0..self.pair.key.len()).map(|at| format!("k{at}")).collect::<Vec<_>>().join(", ")
+        self.numbered("k").join(", ")
     }
 
     /// The key of a table as one value of SQL: `id`, or `(a, b)`.
@@ -56,11 +58,47 @@ impl Weave {
 
     /// The condition that the new row whose key is that of `row` (of side `of`) is not an old row's image, but another one.
     pub(crate) fn strange(&self, (of, row): (Side, &str)) -> String {
+        let unmapped = self.unmapped(Side::New, (of, self.key_of(of, row))).map(|sql| format!("{sql} OR "));
         format!(
-            "{} OR EXISTS (SELECT 1 FROM {QUARANTINE} WHERE {} AND shown = 0)",
+            "{}{} OR EXISTS (SELECT 1 FROM {QUARANTINE} WHERE {} AND shown = 0)",
+            unmapped.unwrap_or_default(),
             self.quarantined(Side::Old, (of, row)),
             self.quarantine_key(Side::New, (of, row))
         )
+    }
+
+    /// The condition that a column somewhere refers to the key of the new row whose key is that of `row` (of side `of`).
+    fn referred(&self, (of, row): (Side, &str)) -> Option<String> {
+        let key = self.across(of, Side::New, self.key_of(of, row)).into_iter().next()?;
+        let each = self.referring.iter().map(|(table, column)| {
+            format!("EXISTS (SELECT 1 FROM {} AS c WHERE c.{} = {key})", quote_ident(table), quote_ident(column))
+        });
+        Some(each.collect::<Vec<_>>().join(" OR ")).filter(|sql| !sql.is_empty())
+    }
+
+    /// Takes away the new rows that meet `there`, which their old rows do no longer ask for. `row` (of side `of`) has
+    /// their key. What a new program made or needs stays as another row.
+    pub(crate) fn withdraw(&self, there: &str, (of, row): (Side, &str)) -> Vec<String> {
+        let table = self.table(Side::New);
+        let mut all: Vec<String> = self.leaving(there).into_iter().collect();
+        let ours = format!("{there} AND NOT ({})", self.strange((of, row)));
+        if !self.pair.gone.is_empty() {
+            let sets = self.pair.gone.iter().map(|c| format!("{} = {}", quote_ident(&c.name), c.sql));
+            let sets = sets.collect::<Vec<_>>().join(", ");
+            // Where ids are copied nobody can tell who made it.
+            let theirs = match &self.pair.key[..] {
+                [key] if key.negated => {
+                    let made = format!("{table}.{} > 0", quote_ident(&key.new));
+                    let referred = self.referred((Side::New, &table)).map(|sql| format!(" OR {sql}"));
+                    format!(" AND ({made}{})", referred.unwrap_or_default())
+                }
+                _ => String::new(),
+            };
+            all.push(format!("UPDATE {table} SET {sets} WHERE {ours}{theirs}"));
+        }
+        // What still shows is deleted.
+        all.push(format!("DELETE FROM {table} WHERE {ours}"));
+        all
     }
 
     /// The condition that nobody has shown the old row `row` on the new side yet, or put it into the quarantine.
@@ -113,8 +151,7 @@ impl Weave {
 
     /// Puts into the quarantine what does not fit.
     fn set_aside(&self, from: Side, image: &str) -> String {
-        let keys =
-            (0..self.pair.key.len()).map(|at| format!("quote(i.\"key:{at}\")")).collect::<Vec<_>>().join(" || ',' || ");
+        let keys = self.quoted(from, self.image_key("i"));
         let shown = match from {
             Side::Old => "0".to_owned(),
             Side::New => format!(
@@ -128,10 +165,10 @@ impl Weave {
             "(SELECT {} FROM {} AS r WHERE {})",
             self.json(from, "r"),
             self.table(from),
-            self.keys(from)
+            self.key_of(from, "r")
                 .iter()
-                .enumerate()
-                .map(|(at, k)| format!("r.{k} = i.\"key:{at}\""))
+                .zip(self.image_key("i"))
+                .map(|(key, value)| format!("{key} = {value}"))
                 .collect::<Vec<_>>()
                 .join(" AND ")
         );
@@ -208,13 +245,17 @@ impl Weave {
             let made = set.or(column.default.as_deref()).unwrap_or("NULL");
             conditions.push(format!("{table}.{} IS ({made})", quote_ident(&column.name)));
         }
+        for shown in &self.parent_shown {
+            let shown = over::over(shown, |_, column| format!("{table}.{}", quote_ident(column)));
+            conditions.push(format!("NOT coalesce(({shown}), 0)"));
+        }
         vec![
             format!("DELETE FROM {table} WHERE {}", conditions.join(" AND ")),
             format!("DELETE FROM {} WHERE side = 'parent'", self.gone()),
         ]
     }
 
-    /// Takes away what the other side shows of the row `row` of side `from`, which is gone.
+    /// Takes away what the other side shows of the row `row` of side `from`, which is gone, or is not mapped any more.
     pub(crate) fn take(&self, from: Side, row: &str, condition: &str) -> Vec<String> {
         let other = from.other();
         let table = self.table(other);
@@ -222,8 +263,7 @@ impl Weave {
         let mut all = Vec::new();
         match from {
             Side::Old => {
-                all.extend(self.leaving(&there));
-                all.push(format!("DELETE FROM {table} WHERE {there} AND NOT ({})", self.strange((from, row))));
+                all.extend(self.withdraw(&there, (from, row)));
                 let shown = self.quarantine_key(Side::New, (from, row));
                 all.push(format!("DELETE FROM {QUARANTINE} WHERE {shown} AND shown = 1 AND ({condition})"));
             }
@@ -277,18 +317,17 @@ impl Weave {
             self.table(side),
             here.join(" AND ")
         );
-        let keys = (0..self.pair.key.len()).map(|at| format!("g.k{at}")).collect::<Vec<_>>().join(", ");
+        let keys = self.across(side, other, self.numbered("g.k")).join(", ");
         let table = self.table(other);
         let there = format!("{} IN (SELECT {keys} {vanished})", self.tuple(other));
         let mut all = Vec::new();
         match side {
             Side::Old => {
-                all.extend(self.leaving(&there));
-                all.push(format!("DELETE FROM {table} WHERE {there} AND NOT ({})", self.strange((other, &table))));
+                all.extend(self.withdraw(&there, (other, &table)));
             }
             Side::New => all.push(format!("DELETE FROM {table} WHERE {there} AND {}", self.mirrored((other, &table)))),
         }
-        let text = (0..self.pair.key.len()).map(|at| format!("quote(g.k{at})")).collect::<Vec<_>>().join(" || ',' || ");
+        let text = self.quoted(side, self.numbered("g.k"));
         all.push(format!(
             "DELETE FROM {QUARANTINE} WHERE pair = {} AND side = '{}' AND key IN (SELECT {text} {vanished})",
             quote_text(&self.pair.name),
@@ -301,6 +340,9 @@ impl Weave {
     /// Ids of old rows that are not shown on the new side are taken all the same.
     pub(crate) fn count_ids(&self, row: &str) -> Option<String> {
         let [key] = &self.pair.key[..] else { return None };
+        if key.negated {
+            return None;
+        }
         let rowid = self.new.rowid.as_deref().is_some_and(|id| id.eq_ignore_ascii_case(&key.new));
         let (id, name) = (quote_ident(&key.old), quote_text(&self.new.name));
         (rowid && self.new.autoincrement).then(|| {
@@ -317,47 +359,32 @@ impl Weave {
     pub(crate) fn carry(&self, from: Side) -> Vec<String> {
         let other = from.other();
         let table = self.table(other);
-        let now = self.same_key((from, ROW), (from, "NEW"));
-        let mut sets: Vec<String> = self
-            .keys(other)
-            .into_iter()
-            .zip(self.keys(from))
-            .map(|(there, here)| format!("{there} = NEW.{here}"))
-            .collect();
-        for column in self.columns(from) {
-            let name = quote_ident(&column.name);
-            let mut changed = changed(&column.sql, PARENT, BEFORE);
-            if from == Side::New {
-                // A row that could not follow an earlier change has all of it to catch up.
-                changed = format!("{changed} OR {}", self.quarantined(Side::New, (from, "OLD")));
-            }
-            let value = Self::speak(&column.sql, ROW, PARENT);
-            sets.push(format!(
-                "{name} = (SELECT CASE WHEN {changed} THEN {value} ELSE {table}.{name} END {})",
-                self.rows_before(from, &now)
-            ));
-        }
-        if let (Some(parent), Side::Old) = (&self.pair.parent, from) {
-            let refers = quote_ident(&parent.refers);
-            sets.push(format!(
-                "{refers} = (SELECT CASE WHEN {} THEN {} ELSE {table}.{refers} END {})",
-                self.parent_changed(),
-                self.parent_id(ROW).unwrap_or_default(),
-                self.rows(from, &now)
-            ));
-        }
+        let mut columns = self.keys(other);
+        columns.extend(self.columns(from).iter().map(|c| quote_ident(&c.name)));
+        columns.extend(self.pair.parent.iter().filter(|_| from == Side::Old).map(|p| quote_ident(&p.refers)));
+        let values = columns.iter().map(|c| format!("i.{c}")).collect::<Vec<_>>().join(", ");
+        let image = self.image(from, &self.same_key((from, ROW), (from, "NEW")), true);
         let there = match from {
             Side::Old => format!("NOT ({})", self.strange((from, "OLD"))),
             Side::New => self.mirrored((from, "OLD")),
         };
         let before = self.same_key((other, &table), (from, "OLD"));
-        vec![format!("UPDATE {table} SET {} WHERE {before} AND {there} AND {}", sets.join(", "), self.fits_now(from))]
+        let columns = if columns.len() == 1 { columns.concat() } else { format!("({})", columns.join(", ")) };
+        vec![format!(
+            "UPDATE {table} SET {columns} = (SELECT {values} FROM {image} AS i) WHERE {before} AND {there} AND {}",
+            self.fits_now(from)
+        )]
     }
 
     /// The condition that the row `NEW` of side `from` fits on the other side.
     pub(crate) fn fits_now(&self, from: Side) -> String {
         let image = self.image(from, &self.same_key((from, ROW), (from, "NEW")), true);
-        format!("EXISTS (SELECT 1 FROM {image} AS i WHERE i.why IS NULL)")
+        let fits = format!("EXISTS (SELECT 1 FROM {image} AS i WHERE i.why IS NULL)");
+        match self.referred((from, "OLD")).filter(|_| from == Side::Old && !self.pair.gone.is_empty()) {
+            // What refers to the new row by its key stays with it: under another key there is another row.
+            Some(referred) => format!("({fits} AND NOT (({}) AND ({referred})))", self.key_moved(from)),
+            None => fits,
+        }
     }
 
     /// The condition that an old row, before and after, belongs to different parents.
@@ -366,22 +393,23 @@ impl Weave {
         keys.map(|k| changed(&k.sql, PARENT, PARENT)).collect::<Vec<_>>().join(" OR ")
     }
 
-    /// Like [`Self::rows`], with the parent that the row had before an update.
-    fn rows_before(&self, from: Side, condition: &str) -> String {
+    /// Like [`Self::rows`], with what the other side has, and with the parent that the row had before an update.
+    pub(crate) fn rows_before(&self, from: Side, condition: &str) -> String {
         let rows = self.rows(from, condition);
-        let (Some(parent), Some(shape), Side::New) = (&self.pair.parent, &self.parent, from) else { return rows };
-        let before = format!(
-            " LEFT JOIN {} AS {BEFORE} ON {BEFORE}.{} = OLD.{} WHERE ",
-            shape.ident(),
-            quote_ident(&parent.id),
-            quote_ident(&parent.refers)
-        );
-        rows.replacen(" WHERE ", &before, 1)
+        let other = from.other();
+        let mut joins =
+            format!(" LEFT JOIN {} AS {THERE} ON {}", self.table(other), self.same_key((other, THERE), (from, "OLD")));
+        if let (Some(parent), Some(shape), Side::New) = (&self.pair.parent, &self.parent, from) {
+            joins += &format!(
+                " LEFT JOIN {} AS {BEFORE} ON {BEFORE}.{} = OLD.{}",
+                shape.ident(),
+                quote_ident(&parent.id),
+                quote_ident(&parent.refers)
+            );
+        }
+        rows.replacen(" WHERE ", &format!("{joins} WHERE "), 1)
     }
 }
-
-/// The parent that a row had before.
-pub(crate) const BEFORE: &str = "_cutover_before";
 
 /// The condition that an expression gives another value for the row `OLD` and its parent `before` than for [`ROW`] and its
 /// parent `parent`. Byte for byte: the collation of a column would hide a change of case.

@@ -7,7 +7,6 @@
 use crate::mapping::names::{PREFIX, QUARANTINE};
 use crate::sql::quote_ident;
 
-use super::put::{guarded, unguarded};
 use super::weave::{ROW, Side, Weave};
 
 /// A trigger by name.
@@ -44,7 +43,7 @@ pub(super) fn trigger(
     let sql = format!(
         "CREATE TRIGGER {} {event} ON {table} WHEN {}{condition}\nBEGIN\n  {};\nEND",
         quote_ident(&name),
-        unguarded(),
+        weave.unguarded(),
         statements.join(";\n  ")
     );
     Trigger { name, sql }
@@ -69,7 +68,7 @@ fn before(weave: &Weave, side: Side) -> Vec<Trigger> {
             weave.same_key((side, "t"), (side, "NEW")),
             weave.quarantined(Side::Old, (side, "NEW")),
         );
-        let put = guarded(Side::Old.name(), weave.put(Side::Old, &at_key, false));
+        let put = weave.guarded(Side::Old.name(), weave.put(Side::Old, &at_key, false));
         all.push(trigger(weave, (&table, "unseen"), "BEFORE INSERT", Some(&unseen), &put));
     }
     all
@@ -107,8 +106,7 @@ fn after_update(weave: &Weave, side: Side) -> Trigger {
     body.extend(weave.carry(side));
     match side {
         Side::Old => {
-            let stranger = weave.strange((side, "OLD"));
-            body.push(format!("DELETE FROM {there} WHERE {before} AND NOT ({stranger}) AND NOT {fits}"));
+            body.extend(weave.withdraw(&format!("{before} AND NOT {fits}"), (side, "OLD")));
             // What the quarantine says of the new row goes with it.
             body.push(format!(
                 "UPDATE {QUARANTINE} SET key = {} WHERE {} AND shown = 1 AND ({moved})",
@@ -117,9 +115,13 @@ fn after_update(weave: &Weave, side: Side) -> Trigger {
             ));
         }
         Side::New => {
-            // An old row that cannot follow stays as it was, unless its key is another one now.
+            // An old row that cannot follow stays as it was, unless its key is another one now or it is not to be shown.
             let mirrored = weave.mirrored((side, "OLD"));
-            body.push(format!("DELETE FROM {there} WHERE {before} AND ({moved}) AND {mirrored} AND NOT {fits}"));
+            let ceases = match weave.scope(side, "NEW").zip(weave.scope(side, "OLD")) {
+                Some((now, then)) => format!("({moved} OR NOT coalesce(({now}), 0)) AND ({then})"),
+                None => format!("({moved})"),
+            };
+            body.push(format!("DELETE FROM {there} WHERE {before} AND {ceases} AND {mirrored} AND NOT {fits}"));
         }
     }
     body.push(format!("DELETE FROM {QUARANTINE} WHERE {}", weave.quarantine_key(side, (side, "OLD"))));
@@ -136,5 +138,5 @@ fn finish(weave: &Weave, side: Side, event: &str, mut body: Vec<String>) -> Trig
         body.extend(weave.sweep_parents());
         body.extend(weave.count_ids("NEW").filter(|_| event != "AFTER DELETE"));
     }
-    trigger(weave, (&weave.table(side), side.name()), event, None, &guarded(side.name(), body))
+    trigger(weave, (&weave.table(side), side.name()), event, None, &weave.guarded(side.name(), body))
 }

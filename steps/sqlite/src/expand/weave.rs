@@ -5,9 +5,11 @@
 
 use crate::mapping::names::QUARANTINE;
 use crate::mapping::over::{self, Row};
-use crate::mapping::{Column, Pair};
-use crate::sql::{quote_ident, quote_text};
+use crate::mapping::{Column, Pair, Range, is_literal, is_null};
+use crate::parity::columns::{Affinity, affine};
+use crate::sql::{joined, quote_ident, quote_text};
 
+use super::put::changed;
 use super::shape::{Shape, Unique};
 
 /// A pair with the tables as the database has them.
@@ -17,8 +19,12 @@ pub(crate) struct Weave {
     pub(crate) old: Shape,
     pub(crate) new: Shape,
     pub(crate) parent: Option<Shape>,
-    /// Every column that refers to the parent's id: (table, column), the pair's own first.
+    /// Every column that refers to the parent's id: (table, column).
     pub(crate) children: Vec<(String, String)>,
+    /// Every column that refers to the key of the new table.
+    pub(crate) referring: Vec<(String, String)>,
+    /// Conditions over `new`, under each of which the parent's row is shown by a pair of its own.
+    pub(crate) parent_shown: Vec<String>,
 }
 
 /// A side of a pair.
@@ -48,6 +54,10 @@ impl Side {
 pub(crate) const ROW: &str = "_cutover_row";
 /// The parent of that row.
 pub(crate) const PARENT: &str = "_cutover_parent";
+/// The parent that a row had before.
+pub(crate) const BEFORE: &str = "_cutover_before";
+/// What the other side shows of the row before.
+pub(crate) const THERE: &str = "_cutover_there";
 /// Its image on the other side.
 const IMAGE: &str = "_cutover_image";
 
@@ -75,14 +85,20 @@ impl Weave {
         })
     }
 
-    /// The key of the row `row` of side `of`.
-    fn key_of(&self, of: Side, row: &str) -> Vec<String> {
+    /// The key of the row `row` of side `of`, as that side has it.
+    pub(crate) fn key_of(&self, of: Side, row: &str) -> Vec<String> {
         self.keys(of).iter().map(|key| format!("{row}.{key}")).collect()
     }
 
-    /// That the row `a` of side `of_a` has the key of the row `b` of side `of_b`.
+    /// Values of the key's columns on side `of`, as side `to` has them.
+    pub(crate) fn across(&self, of: Side, to: Side, values: Vec<String>) -> Vec<String> {
+        let each = self.pair.key.iter().zip(values);
+        each.map(|(key, value)| if of == to { value } else { key.across(&value) }).collect()
+    }
+
+    /// That the row `a` of side `of_a` has the key of the row `b` of side `of_b`: as an index of `a` can find it.
     pub(crate) fn same_key(&self, (of_a, a): (Side, &str), (of_b, b): (Side, &str)) -> String {
-        let pairs = self.key_of(of_a, a).into_iter().zip(self.key_of(of_b, b));
+        let pairs = self.key_of(of_a, a).into_iter().zip(self.across(of_b, of_a, self.key_of(of_b, b)));
         pairs.map(|(a, b)| format!("{a} = {b}")).collect::<Vec<_>>().join(" AND ")
     }
 
@@ -92,9 +108,25 @@ impl Weave {
         keys.iter().map(|k| format!("OLD.{k} IS NOT NEW.{k}")).collect::<Vec<_>>().join(" OR ")
     }
 
-    /// The key of a row as the quarantine has it.
+    /// The key of a row as the quarantine has it: the old side's.
     pub(crate) fn key_text(&self, of: Side, row: &str) -> String {
-        self.key_of(of, row).iter().map(|k| format!("quote({k})")).collect::<Vec<_>>().join(" || ',' || ")
+        self.quoted(of, self.key_of(of, row))
+    }
+
+    /// Values of the key's columns on side `of`, as the quarantine has them.
+    pub(crate) fn quoted(&self, of: Side, values: Vec<String>) -> String {
+        let key = self.across(of, Side::Old, values);
+        key.iter().map(|k| format!("quote({k})")).collect::<Vec<_>>().join(" || ',' || ")
+    }
+
+    /// `prefix0, prefix1`: names that the columns of a key have in a query of ours.
+    pub(crate) fn numbered(&self, prefix: &str) -> Vec<String> {
+        (0..self.pair.key.len()).map(|at| format!("{prefix}{at}")).collect()
+    }
+
+    /// The key of the row of which `of` has an image, in a query over the image.
+    pub(crate) fn image_key(&self, image: &str) -> Vec<String> {
+        (0..self.pair.key.len()).map(|at| format!("{image}.\"key:{at}\"")).collect()
     }
 
     /// The condition that the quarantine has a row of side `side` with the key of `row`, which is of side `of`.
@@ -146,9 +178,20 @@ impl Weave {
     pub(crate) fn scope(&self, side: Side, row: &'static str) -> Option<String> {
         let when = match side {
             Side::Old => self.pair.when.as_ref(),
-            Side::New => None,
+            Side::New => self.pair.when_new.as_ref(),
         }?;
         Some(Self::speak(when, row, PARENT))
+    }
+
+    /// The condition that a row of `side` with the key `key` (as `of` has it) is there and not mapped.
+    pub(crate) fn unmapped(&self, side: Side, (of, key): (Side, Vec<String>)) -> Option<String> {
+        let scope = self.scope(side, ROW)?;
+        let same = self.key_of(side, ROW).into_iter().zip(self.across(of, side, key));
+        let same = same.map(|(a, b)| format!("{a} = {b}")).collect::<Vec<_>>().join(" AND ");
+        Some(format!(
+            "EXISTS (SELECT 1 FROM {} AS {ROW} WHERE {same} AND NOT coalesce(({scope}), 0))",
+            self.table(side)
+        ))
     }
 
     /// The id of the parent that the row [`ROW`] of the old side belongs to; NULL while there is none.
@@ -161,43 +204,68 @@ impl Weave {
     }
 
     /// The image on the other side of those rows of side `from` that meet `condition`: a subquery with the other table's
-    /// columns, and `parent:…` for what its parent gets. `why` is NULL where the image fits.
+    /// columns, and `parent:…` for what its parent gets. `why` is NULL where the image fits. With `moving`, it is the image
+    /// of the row `NEW` that was `OLD`: what did not change is as the other side has it.
     pub(crate) fn image(&self, from: Side, condition: &str, moving: bool) -> String {
         let other = from.other();
-        let mut columns: Vec<String> = self
-            .key_of(from, ROW)
-            .into_iter()
-            .zip(self.keys(other))
-            .map(|(value, name)| format!("{value} AS {name}"))
-            .collect();
+        let keys = self.across(from, other, self.key_of(from, ROW));
+        let mut columns: Vec<String> =
+            keys.into_iter().zip(self.keys(other)).map(|(value, name)| format!("{value} AS {name}")).collect();
+        let absent = self.key_of(other, THERE).first().map(|key| format!("{key} IS NULL")).unwrap_or_default();
+        let follow = |name: &str, changed: &dyn Fn() -> String, value: &str| match moving {
+            true => format!("CASE WHEN {absent} OR {} THEN {value} ELSE {THERE}.{name} END AS {name}", changed()),
+            false => format!("({value}) AS {name}"),
+        };
         for column in self.columns(from) {
             let value = Self::speak(&column.sql, ROW, PARENT);
-            columns.push(format!("({value}) AS {}", quote_ident(&column.name)));
+            let changed = || {
+                let changed = changed(&column.sql, PARENT, BEFORE);
+                match from {
+                    Side::Old => changed,
+                    // A row that could not follow an earlier change has all of it to catch up.
+                    Side::New => format!("{changed} OR {}", self.quarantined(Side::New, (from, "OLD"))),
+                }
+            };
+            columns.push(follow(&quote_ident(&column.name), &changed, &value));
+            if moving && from == Side::Old && self.ranges(&column.name).next().is_some() {
+                columns.push(format!("({value}) AS {}", asked_column(&column.name)));
+            }
         }
         if let (Some(parent), Side::Old) = (&self.pair.parent, from) {
             for column in parent.key.iter().chain(&parent.set) {
                 let value = Self::speak(&column.sql, ROW, PARENT);
                 columns.push(format!("({value}) AS {}", parent_column(&column.name)));
             }
-            if self.checked_parent() {
+            if moving || self.checked_parent() {
                 let id = self.parent_id(ROW).unwrap_or_default();
-                columns.push(format!("{id} AS {}", quote_ident(&parent.refers)));
+                columns.push(follow(&quote_ident(&parent.refers), &|| self.parent_changed(), &id));
             }
         }
         columns
             .extend(self.key_of(from, ROW).into_iter().enumerate().map(|(at, key)| format!("{key} AS \"key:{at}\"")));
         let shape = self.shape(other);
-        if !shape.checks.is_empty() {
+        if self.whole_image(other) {
             for column in shape.columns.iter().filter(|c| !c.generated && !self.writes(other, &c.name)) {
                 let value = column.default.as_deref().unwrap_or("NULL");
-                columns.push(format!("({value}) AS {}", quote_ident(&column.name)));
+                columns.push(follow(&quote_ident(&column.name), &|| "0".to_owned(), value));
             }
         }
-        let inner = format!("SELECT {} {}", columns.join(", "), self.rows(from, condition));
+        let rows = if moving { self.rows_before(from, condition) } else { self.rows(from, condition) };
+        let inner = format!("SELECT {} {rows}", columns.join(", "));
         match self.why(from, moving) {
             Some(why) => format!("(SELECT *, {why} AS why FROM ({inner}) AS {IMAGE})"),
             None => format!("(SELECT *, NULL AS why FROM ({inner}) AS {IMAGE})"),
         }
+    }
+
+    /// The ranges that a column of the new table, or of a parent, must lie in.
+    fn ranges<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Range> {
+        self.pair.check.iter().filter(move |range| range.column.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether an image on that side has the columns too that are left to their defaults.
+    fn whole_image(&self, side: Side) -> bool {
+        !self.shape(side).checks.is_empty() || (side == Side::New && self.pair.when_new.is_some())
     }
 
     /// Whether the image must know the parent's id to say whether it fits.
@@ -226,12 +294,21 @@ impl Weave {
                 reasons.push((format!("{} IS NULL", quote_ident(there)), format!("its key `{here}` is NULL")));
             }
         }
+        for (key, there) in self.pair.key.iter().zip(self.keys(other)).filter(|(key, _)| key.negated) {
+            // The lowest of all whole numbers.
+            let name = if from == Side::Old { &key.old } else { &key.new };
+            reasons.push((format!("typeof({there}) <> 'integer'"), format!("its key `{name}` has no negative")));
+        }
         for column in self.columns(from) {
-            self.fits(from, &column.name, column, shape, &quote_ident(&column.name), &mut reasons);
+            let name = quote_ident(&column.name);
+            // A new program may have written what no old row comes to.
+            let asked = if moving { asked_column(&column.name) } else { name.clone() };
+            self.fits(from, column, shape, (&name, &asked), &mut reasons);
         }
         if let (Some(parent), Some(shape), Side::Old) = (&self.pair.parent, &self.parent, from) {
             for column in parent.key.iter().chain(&parent.set) {
-                self.fits(from, &column.name, column, shape, &parent_column(&column.name), &mut reasons);
+                let name = parent_column(&column.name);
+                self.fits(from, column, shape, (&name, &name), &mut reasons);
             }
         }
         for check in &shape.checks {
@@ -240,48 +317,41 @@ impl Weave {
         for unique in shape.other_uniques(self.key_names(other)) {
             reasons.extend(self.taken(other, unique, moving));
         }
-        let key = self.pair.key.iter().enumerate().map(|(at, _)| format!("quote(\"key:{at}\")"));
-        let key = key.collect::<Vec<_>>().join(" || ',' || ");
+        if let (Some(when), Side::Old) = (&self.pair.when_new, from) {
+            let image = over::over(when, |_, name| {
+                let affinity = shape.column(name).map(|c| Affinity::of(&c.declared)).unwrap_or_default();
+                affine(&format!("{IMAGE}.{}", quote_ident(name)), affinity)
+            });
+            reasons.push((format!("NOT coalesce(({image}), 0)"), format!("`{}` does not hold of it", joined(when))));
+        }
+        let key = self.quoted(from, self.image_key(IMAGE));
         let pair = quote_text(&self.pair.name);
-        let stranger = match from {
-            Side::Old => format!(
-                "EXISTS (SELECT 1 FROM {QUARANTINE} WHERE pair = {pair} AND side = 'new' AND key = {key} AND shown = 0)"
-            ),
-            Side::New => {
-                let unmapped = self.pair.when.as_ref().map(|when| {
-                    let same = self.keys(Side::Old).into_iter().enumerate();
-                    let same =
-                        same.map(|(at, k)| format!("{ROW}.{k} = \"key:{at}\"")).collect::<Vec<_>>().join(" AND ");
-                    let when = Self::speak(when, ROW, PARENT);
-                    format!(
-                        "EXISTS (SELECT 1 FROM {} AS {ROW} WHERE {same} AND NOT coalesce(({when}), 0)) OR ",
-                        self.table(Side::Old)
-                    )
-                });
-                format!(
-                    "{}EXISTS (SELECT 1 FROM {QUARANTINE} WHERE pair = {pair} AND side = 'old' AND key = {key})",
-                    unmapped.unwrap_or_default()
-                )
-            }
-        };
+        let unmapped = self.unmapped(other, (from, self.image_key(IMAGE))).map(|sql| format!("{sql} OR "));
+        let shown = if from == Side::Old { " AND shown = 0" } else { "" };
+        let stranger = format!(
+            "{}EXISTS (SELECT 1 FROM {QUARANTINE} WHERE pair = {pair} AND side = '{}' AND key = {key}{shown})",
+            unmapped.unwrap_or_default(),
+            other.name()
+        );
         reasons.push((stranger, "its key belongs to another row there".to_owned()));
         let cases = reasons.iter().map(|(when, then)| format!("WHEN {when} THEN {}", quote_text(then)));
         Some(format!("CASE {} END", cases.collect::<Vec<_>>().join(" ")))
     }
 
-    /// What a column of an image may be that its table would refuse.
+    /// What a column of an image may be that its table would refuse, or that is out of its range.
     fn fits(
         &self,
         from: Side,
-        name: &str,
         column: &Column,
         shape: &Shape,
-        value: &str,
+        (value, asked): (&str, &str),
         reasons: &mut Vec<(String, String)>,
     ) {
+        let name = &column.name;
         let source = over::plain(&column.sql).filter(|(row, _)| (*row == Row::Old) == (from == Side::Old));
         let plain = source.as_ref().filter(|(row, _)| *row != Row::Parent);
-        let never_null = plain.is_some_and(|(_, c)| self.shape(from).never_null(c)) || is_literal(&column.sql);
+        let never_null = plain.is_some_and(|(_, c)| self.shape(from).never_null(c))
+            || (is_literal(&column.sql) && !is_null(&column.sql));
         if shape.never_null(name) && !never_null {
             reasons.push((format!("{value} IS NULL"), format!("`{name}` is NULL")));
         }
@@ -297,9 +367,9 @@ impl Weave {
             reasons.push((format!("typeof({value}) NOT IN ({types})"), format!("`{name}` is no {declared}")));
         }
         if from == Side::Old {
-            for range in self.pair.check.iter().filter(|r| r.column.eq_ignore_ascii_case(name)) {
+            for range in self.ranges(name) {
                 reasons.push((
-                    format!("{value} IS NOT NULL AND NOT ({value} >= {} AND {value} < {})", range.from, range.to),
+                    format!("{asked} IS NOT NULL AND NOT ({asked} >= {} AND {asked} < {})", range.from, range.to),
                     format!("`{name}` is outside of {}", range.said),
                 ));
             }
@@ -309,7 +379,7 @@ impl Weave {
     /// That another row of `side` has the image's values in a unique key.
     fn taken(&self, side: Side, unique: &Unique, moving: bool) -> Option<(String, String)> {
         let columns = unique.columns.as_ref()?;
-        let known = |name: &str| self.writes(side, name) || !self.shape(side).checks.is_empty();
+        let known = |name: &str| self.writes(side, name) || self.whole_image(side);
         if !columns.iter().all(|(name, _)| known(name)) {
             return None;
         }
@@ -318,15 +388,9 @@ impl Weave {
             format!("taken.{name} = {IMAGE}.{name} COLLATE {}", quote_ident(collation))
         });
         let itself = |row: &str| {
-            let keys = self.keys(side).into_iter().enumerate();
-            match row {
-                "OLD" => keys
-                    .zip(self.keys(side.other()))
-                    .map(|((_, k), o)| format!("taken.{k} IS OLD.{o}"))
-                    .collect::<Vec<_>>(),
-                _ => keys.map(|(at, k)| format!("taken.{k} IS {IMAGE}.\"key:{at}\"")).collect(),
-            }
-            .join(" AND ")
+            let key = if row == "OLD" { self.key_of(side.other(), row) } else { self.image_key(IMAGE) };
+            let keys = self.keys(side).into_iter().zip(self.across(side.other(), side, key));
+            keys.map(|(k, value)| format!("taken.{k} IS {value}")).collect::<Vec<_>>().join(" AND ")
         };
         let mut conditions: Vec<String> = terms.collect();
         conditions.push(format!("NOT ({})", itself("image")));
@@ -356,15 +420,12 @@ impl Weave {
     }
 }
 
+/// A column of an image as the row alone makes it, whatever the other side has.
+fn asked_column(name: &str) -> String {
+    quote_ident(&format!("asked:{name}"))
+}
+
 /// A column of an image that is the parent's.
 pub(crate) fn parent_column(name: &str) -> String {
     quote_ident(&format!("parent:{name}"))
-}
-
-/// A number or a text as it stands.
-fn is_literal(sql: &str) -> bool {
-    match crate::sql::tokens(sql)[..] {
-        [one] => one.starts_with('\'') || one.bytes().all(|b| b.is_ascii_digit()),
-        _ => false,
-    }
 }

@@ -24,3 +24,16 @@ pub(crate) fn mistake(text: &str) -> Option<String> {
     let read = ["no such column", "no such table", "no such function"].iter().any(|start| said.starts_with(start));
     (!read || said.starts_with("no such function")).then_some(said)
 }
+
+/// NULL, a number or a text as it stands.
+pub(crate) fn is_literal(text: &str) -> bool {
+    match sql::tokens(text)[..] {
+        [one] => one.starts_with('\'') || one.bytes().all(|b| b.is_ascii_digit()) || is_null(one),
+        _ => false,
+    }
+}
+
+/// NULL as it stands.
+pub(crate) fn is_null(text: &str) -> bool {
+    matches!(sql::tokens(text)[..], [one] if one.eq_ignore_ascii_case("null"))
+}

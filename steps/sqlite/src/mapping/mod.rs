@@ -11,7 +11,7 @@
 //! name = "outputs"                # ours: stages, counters and reports speak of it
 //! old = "consensus_artifacts"
 //! new = "agent_outputs"
-//! key = [{ old = "id", new = "id" }]   # the identity of a row on both sides, copied as it is
+//! key = [{ old = "id", new = "id" }]   # the identity of a row on both sides, copied as it is (or `negated = true`)
 //! when = "old.content_json <> ''"      # optional: only such old rows are mapped
 //! keep = ["created_at"]                # raw old values kept aside until contract
 //! [table.forth]                   # new column = SQL over the row `old`
@@ -43,6 +43,8 @@ pub(crate) mod stage;
 
 use cutover_core::{BuildContext, BuildError};
 
+pub(crate) use expression::{is_literal, is_null};
+
 /// A mapping file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mapping {
@@ -65,6 +67,10 @@ pub(crate) struct Pair {
     pub(crate) key: Vec<KeyColumn>,
     /// SQL over `old`: only such rows are mapped.
     pub(crate) when: Option<String>,
+    /// SQL over `new`: only such new rows are shown on the old side.
+    pub(crate) when_new: Option<String>,
+    /// What a new row becomes whose old row goes, where others need it: literals that [`Pair::when_new`] no longer holds of.
+    pub(crate) gone: Vec<Column>,
     /// The columns of the new row, besides its key and [`Parent::refers`]. SQL over `old`.
     pub(crate) forth: Vec<Column>,
     /// The columns of the old row, besides its key. SQL over `new`, and `parent` where there is one.
@@ -77,13 +83,22 @@ pub(crate) struct Pair {
     pub(crate) parent: Option<Parent>,
 }
 
-/// A column of the identity, copied as it is.
+/// A column of the identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeyColumn {
     /// Its name in the old table.
     pub(crate) old: String,
     /// Its name in the new table.
     pub(crate) new: String,
+    /// Each side hands out numbers of its own, and has those of the other side with a minus. Else they are copied.
+    pub(crate) negated: bool,
+}
+
+impl KeyColumn {
+    /// The other side's value of `sql`, which is one side's: the same way forth and back.
+    pub(crate) fn across(&self, sql: &str) -> String {
+        if self.negated { format!("-({sql})") } else { sql.to_owned() }
+    }
 }
 
 /// A column and the SQL that makes it.
@@ -136,6 +151,12 @@ impl Mapping {
     #[cfg(test)]
     pub(crate) fn of(text: &str) -> Self {
         read::mapping("mapping", "mapping.toml", text).unwrap()
+    }
+
+    /// Conditions over `new`, under each of which a row of the new table `table` is shown by a pair of its own.
+    pub(crate) fn shown_of(&self, table: &str) -> impl Iterator<Item = &str> {
+        let of = self.pairs.iter().filter(move |pair| pair.new.eq_ignore_ascii_case(table));
+        of.map(|pair| pair.when_new.as_deref().unwrap_or("1"))
     }
 
     /// The pair of that name.

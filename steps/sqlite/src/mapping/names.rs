@@ -4,7 +4,7 @@
 /// How every name of ours begins that stands beside the user's tables.
 pub(crate) const PREFIX: &str = "_cutover_";
 
-/// One row, whose `origin` is the side that is being mirrored; NULL when no trigger of ours is at work.
+/// A row for each pair, whose `origin` is the side that is being mirrored; NULL when no trigger of the pair is at work.
 pub(crate) const GUARD: &str = "_cutover_guard";
 
 /// Rows that cannot be shown on the other side, each with the reason.

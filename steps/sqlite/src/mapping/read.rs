@@ -20,7 +20,7 @@ fn whole(path: &str, table: &mut Table<'_>, d: &mut Diagnostics) -> Option<Mappi
         let mistake = Diagnostic::in_file(0..0, "the mapping has no table");
         d.push(mistake.help("add a `[[table]]` with `name`, `old`, `new` and `key`"));
     }
-    let mut pairs = Vec::new();
+    let (mut pairs, mut headers) = (Vec::new(), Vec::new());
     for table in tables {
         let header = table.header.clone();
         let Some(found) = pair(table, d) else { continue };
@@ -29,12 +29,31 @@ fn whole(path: &str, table: &mut Table<'_>, d: &mut Diagnostics) -> Option<Mappi
             shared.into_iter().find(|(_, a, b)| a.eq_ignore_ascii_case(b)).map(|(what, a, _)| (what, a.clone()))
         });
         if let Some((what, value)) = same {
-            let mistake = Diagnostic::in_file(header, format!("two tables of the mapping have the {what} `{value}`"));
+            let mistake =
+                Diagnostic::in_file(header.clone(), format!("two tables of the mapping have the {what} `{value}`"));
             d.push(mistake.help("map each old table once"));
         }
+        headers.push(header);
         pairs.push(found);
     }
+    // A pair with a mistake is not whole.
+    if d.len() == before {
+        pairs.iter().zip(headers).for_each(|(pair, header)| shared(pair, &pairs, header, d));
+    }
     Some(Mapping { name: name?, pairs })
+}
+
+/// A pair whose new rows are parents of another pair's: what an old program deletes must leave them their children.
+fn shared(pair: &super::Pair, pairs: &[super::Pair], header: std::ops::Range<usize>, d: &mut Diagnostics) {
+    let parent = |other: &&super::Pair| other.parent.as_ref().is_some_and(|p| p.new.eq_ignore_ascii_case(&pair.new));
+    let Some(other) = pairs.iter().find(parent).filter(|_| pair.gone.is_empty()) else { return };
+    let message = format!(
+        "`{}` is also the parent of `{}`, and an old row of `{}` that is deleted would take it away",
+        pair.new, other.name, pair.name
+    );
+    let help = "say in `when_new` which of its rows are shown by this table, and below `[table.gone]` what is left of a \
+        row that others need: `COLUMN = \"NULL\"`";
+    d.push(Diagnostic::in_file(header, message).help(help));
 }
 
 /// A name of ours: it becomes part of the names of helper tables and triggers.

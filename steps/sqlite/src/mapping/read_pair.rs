@@ -2,7 +2,8 @@
 
 use cutover_core::plan::{Diagnostic, Diagnostics, Entry, Table, Text};
 
-use super::expression;
+use super::expression::{self, is_literal};
+use super::over::{Row, speaks_of};
 use super::range::{Unit, bound};
 use super::read::{named, theirs};
 use super::{Column, KeyColumn, Pair, Parent, Range};
@@ -22,20 +23,29 @@ pub(crate) fn pair(mut table: Table<'_>, d: &mut Diagnostics) -> Option<Pair> {
     }
     let keys = table.tables("key", ("a column of a key", "[[table.key]]"), d);
     let key: Vec<KeyColumn> = keys.into_iter().filter_map(|key| key_column(key, d)).collect();
+    if let Some(negated) = key.iter().find(|k| k.negated).filter(|_| key.len() > 1) {
+        let message = format!("`{}` is negated, and not the only column of its key", negated.old);
+        d.push(
+            Diagnostic::in_file(table.header.clone(), message).help("a negated key is one id that SQLite hands out"),
+        );
+    }
     let when = table.text("when", d).and_then(|text| expression(text, d));
+    let has_when_new = table.has("when_new");
+    let when_new = table.text("when_new", d).and_then(|text| of_new(text, d));
     let (keep_named, forth_named) = (table.texts("keep", false, d), table.named_texts("forth", d));
     let forth_taken: Vec<(Text, Option<Column>)> = forth_named.into_iter().map(|(n, e)| column(n, e, d)).collect();
     let back_taken: Vec<(Text, Option<Column>)> =
         table.entries("back", "a column of `back`", d).into_iter().map(|(name, e)| back(name, e, d)).collect();
     let parent = table.table("parent", "a parent", d).and_then(|parent| read_parent(parent, d));
+    let gone = gone(&mut table, has_when_new, d);
     let ranges = table.entries("check", "a range of `check`", d);
     let check = ranges.into_iter().filter_map(|(name, entry)| range(name, entry, d)).collect::<Vec<_>>();
     table.finish(d);
 
-    taken_twice(&forth_taken, &key.iter().map(|k| k.new.as_str()), "is of the key, which is copied as it is", d);
+    taken_twice(&forth_taken, &key.iter().map(|k| k.new.as_str()), "is of the key, which is set by itself", d);
     let refers = parent.iter().map(|p: &Parent| p.refers.as_str());
     taken_twice(&forth_taken, &refers, "holds the parent's id, which is set by itself", d);
-    taken_twice(&back_taken, &key.iter().map(|k| k.old.as_str()), "is of the key, which is copied as it is", d);
+    taken_twice(&back_taken, &key.iter().map(|k| k.old.as_str()), "is of the key, which is set by itself", d);
     let set: Vec<String> = forth_taken.iter().map(|(name, _)| name.get_ref().clone()).collect();
     let of_parent = parent.iter().flat_map(|p| p.key.iter().chain(&p.set));
     let known: Vec<&str> = set.iter().map(String::as_str).chain(of_parent.map(|c| c.name.as_str())).collect();
@@ -51,6 +61,8 @@ pub(crate) fn pair(mut table: Table<'_>, d: &mut Diagnostics) -> Option<Pair> {
         new: new?,
         key,
         when,
+        when_new,
+        gone,
         forth: forth_taken.into_iter().filter_map(|(_, column)| column).collect(),
         back: back_taken.into_iter().filter_map(|(_, column)| column).collect(),
         check: check.into_iter().map(|(_, range)| range).collect(),
@@ -62,8 +74,42 @@ pub(crate) fn pair(mut table: Table<'_>, d: &mut Diagnostics) -> Option<Pair> {
 fn key_column(mut table: Table<'_>, d: &mut Diagnostics) -> Option<KeyColumn> {
     let old = table.required("old", "write `{ old = \"id\", new = \"id\" }`", d);
     let new = table.required("new", "write `{ old = \"id\", new = \"id\" }`", d);
+    let negated = table.boolean("negated", d).unwrap_or(false);
     table.finish(d);
-    Some(KeyColumn { old: theirs(old, d)?, new: theirs(new, d)? })
+    Some(KeyColumn { old: theirs(old, d)?, new: theirs(new, d)?, negated })
+}
+
+/// A condition on the new row alone.
+fn of_new(text: Text, d: &mut Diagnostics) -> Option<String> {
+    let span = text.span();
+    let sql = expression(text, d)?;
+    let Some((name, _)) =
+        [("old", Row::Old), ("parent", Row::Parent)].into_iter().find(|(_, row)| speaks_of(&sql, *row))
+    else {
+        return Some(sql);
+    };
+    let mistake = Diagnostic::in_file(span, format!("`when_new` speaks of `{name}`"));
+    d.push(mistake.help("it is asked of a row of the new table: write `new.COLUMN`"));
+    None
+}
+
+/// What a new row becomes whose old row goes.
+fn gone(table: &mut Table<'_>, when_new: bool, d: &mut Diagnostics) -> Vec<Column> {
+    let named = table.named_texts("gone", d);
+    if let Some((name, _)) = named.first().filter(|_| !when_new) {
+        let mistake = Diagnostic::in_file(name.span(), "`gone` without `when_new`: the row would be shown still");
+        d.push(mistake.help("say in `when_new` which new rows are shown on the old side, or take `gone` out"));
+    }
+    let mut columns = Vec::new();
+    for (name, text) in named {
+        if !is_literal(text.get_ref()) {
+            let mistake = Diagnostic::in_file(text.span(), "`gone` sets a column to NULL, a number or a text");
+            d.push(mistake.help("write `COLUMN = \"NULL\"`"));
+            continue;
+        }
+        columns.extend(column(name, text, d).1);
+    }
+    columns
 }
 
 fn read_parent(mut table: Table<'_>, d: &mut Diagnostics) -> Option<Parent> {

@@ -40,7 +40,7 @@ fn the_documented_mapping_is_read_whole() {
     assert_eq!(mapping.name, "consensus");
     let pair = mapping.pair("outputs").unwrap();
     assert_eq!((pair.old.as_str(), pair.new.as_str()), ("consensus_artifacts", "agent_outputs"));
-    assert_eq!(pair.key, [KeyColumn { old: "id".to_owned(), new: "id".to_owned() }]);
+    assert_eq!(pair.key, [KeyColumn { old: "id".to_owned(), new: "id".to_owned(), negated: false }]);
     assert_eq!(
         pair.forth.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(),
         ["agent_name", "content", "output_timestamp"]
@@ -72,6 +72,26 @@ fn columns_of_the_key_are_not_mapped_again() {
         run = '1'\n[table.back]\nid = 'new.nid'\n[table.parent]\nnew = 'p'\nid = 'id'\nrefers = 'run'\nkey = { k = 'old.k' }\n\
         [[table]]\nname = 'b'\nold = 'O'\nnew = 'm'\nkey = [{ old = 'id', new = 'id' }]\n";
     insta::assert_snapshot!(mistakes(text));
+}
+
+#[test]
+fn a_key_that_is_not_the_same_and_rows_that_are_shown_under_a_condition() {
+    let text = "[[table]]\nname = 's'\nold = 'o'\nnew = 'n'\nkey = [{ old = 'id', new = 'nid', negated = true }]\n\
+        when_new = 'new.x IS NOT NULL'\n[table.forth]\nx = 'old.x'\n[table.back]\nx = 'new.x'\n[table.gone]\nx = 'NULL'\n";
+    let mapping = parsed(text);
+    let pair = &mapping.pairs[0];
+    assert_eq!((pair.key[0].across("a.b"), pair.when_new.as_deref()), ("-(a.b)".to_owned(), Some("new.x IS NOT NULL")));
+    assert_eq!((pair.gone[0].name.as_str(), pair.gone[0].sql.as_str()), ("x", "NULL"));
+    assert_eq!(mapping.shown_of("N").collect::<Vec<_>>(), ["new.x IS NOT NULL"]);
+    let child = "[[table]]\nname = 'c'\nold = 'oc'\nnew = 'nc'\nkey = [{ old = 'id', new = 'id' }]\n\
+        [table.parent]\nnew = 'N'\nid = 'nid'\nrefers = 'n'\nkey = { k = 'old.k' }\n";
+    assert!(read::mapping("mapping", "m.toml", &format!("{text}{child}")).is_ok());
+    let wrong = format!("{text}{child}").replace("'NULL'", "'new.y'").replace("'new.x IS", "'parent.x IS");
+    let twice = wrong.replace(
+        "new = 'nid', negated = true }",
+        "new = 'nid', negated = 1 }, { old = 'a', new = 'b', negated = true }",
+    );
+    insta::assert_snapshot!(mistakes(&twice));
 }
 
 #[test]

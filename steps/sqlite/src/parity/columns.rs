@@ -32,7 +32,7 @@ pub(crate) enum Affinity {
 
 impl Affinity {
     /// Of a column declared as `kind`: section 3.1 of SQLite's "Datatypes".
-    fn of(kind: &str) -> Self {
+    pub(crate) fn of(kind: &str) -> Self {
         let kind = kind.to_ascii_uppercase();
         let has = |part: &str| kind.contains(part);
         if has("INT") {

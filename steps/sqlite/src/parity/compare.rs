@@ -8,7 +8,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
 use super::ranges::{ROWS, Range};
-use super::sides::Sides;
+use super::sides::{Ordered, Sides};
 use crate::mapping::Pair;
 use crate::sql::sqlite_error;
 use crate::value::to_json;
@@ -105,7 +105,8 @@ pub(crate) fn compare(
 
 /// Whether anything differs in a range.
 fn unlike(conn: &Connection, sides: &Sides, range: &Range) -> Result<bool, StepError> {
-    let queries = sides.unlike(&range.condition(&sides.old_key()), &range.condition(&sides.new_key()));
+    let [old, new] = sides.ordered();
+    let queries = sides.unlike(&range.condition(&old), &range.condition(&new));
     for sql in queries {
         let differs = conn
             .prepare_cached(&sql)
@@ -120,9 +121,10 @@ fn unlike(conn: &Connection, sides: &Sides, range: &Range) -> Result<bool, StepE
 
 /// What differs in a range.
 fn except(conn: &Connection, sides: &Sides, range: &Range, found: &mut Differing) -> Result<(), StepError> {
-    let old = format!("{}{}", sides.old_query(), range.condition(&sides.old_key()));
-    let new = format!("{}{}", sides.new_query(), range.condition(&sides.new_key()));
-    let (old_row, new_row) = (by_key(sides.old_query(), &sides.old_key()), by_key(sides.new_query(), &sides.new_key()));
+    let [old_key, new_key] = sides.ordered();
+    let old = format!("{}{}", sides.old_query(), range.condition(&old_key));
+    let new = format!("{}{}", sides.new_query(), range.condition(&new_key));
+    let (old_row, new_row) = (by_key(sides.old_query(), &old_key), by_key(sides.new_query(), &new_key));
     rows_of(conn, &format!("{old} EXCEPT {new}"), range.values(), |row| {
         let key = &row[..sides.key.len()];
         match row_of(conn, &new_row, key)? {
@@ -134,14 +136,15 @@ fn except(conn: &Connection, sides: &Sides, range: &Range, found: &mut Differing
     rows_of(conn, &format!("{new} EXCEPT {old}"), range.values(), |row| {
         let key = &row[..sides.key.len()];
         if row_of(conn, &old_row, key)?.is_none() {
-            found.surplus.add(|| Ok(told(sides, key)))?;
+            found.surplus.add(|| Ok(told_new(sides, key)))?;
         }
         Ok(!found.enough())
     })
 }
 
-fn by_key(query: String, key: &[String]) -> String {
-    key.iter().enumerate().fold(query, |sql, (i, k)| format!("{sql} AND {k} = ?{}", i + 1))
+fn by_key(query: String, key: &Ordered) -> String {
+    let minus = if key.reversed { "-" } else { "" };
+    key.stored.iter().enumerate().fold(query, |sql, (i, k)| format!("{sql} AND {k} = {minus}?{}", i + 1))
 }
 
 fn row_of(conn: &Connection, sql: &str, key: &[Value]) -> Result<Option<Vec<Value>>, StepError> {
@@ -177,6 +180,17 @@ fn rows_of<'v>(
 pub(crate) fn told(sides: &Sides, key: &[Value]) -> String {
     let parts: Vec<String> =
         sides.key.iter().zip(key).map(|((old, _), value)| format!("{old} {}", short(value))).collect();
+    parts.join(", ")
+}
+
+/// The same of a row that only the new table has.
+fn told_new(sides: &Sides, key: &[Value]) -> String {
+    let own = |value: &Value| match value {
+        Value::Integer(id) if sides.negated => short(&Value::Integer(id.saturating_neg())),
+        value => short(value),
+    };
+    let parts: Vec<String> =
+        sides.key.iter().zip(key).map(|((_, new), value)| format!("{new} {}", own(value))).collect();
     parts.join(", ")
 }
 

@@ -50,8 +50,19 @@ pub(crate) fn of(conn: &Connection, pair: &Pair) -> Result<Quarantined, StepErro
     let mut rows = statement.query([&pair.name]).map_err(failed)?;
     while let Some(row) = rows.next().map_err(failed)? {
         let (key, reason): (String, String) = (row.get(0).map_err(failed)?, row.get(1).map_err(failed)?);
-        let table = if row.get::<_, String>(2).map_err(failed)? == "new" { &pair.new } else { &pair.old };
+        let of_new = row.get::<_, String>(2).map_err(failed)? == "new";
+        let table = if of_new { &pair.new } else { &pair.old };
+        let key = if of_new && pair.key.iter().any(|k| k.negated) { negative(&key) } else { key };
         found.named.push(format!("{key} of `{table}` ({reason})"));
     }
     Ok(found)
+}
+
+/// The key of a row of the new side, which stands in the quarantine as the old side has it.
+fn negative(key: &str) -> String {
+    match key.strip_prefix('-') {
+        Some(positive) => positive.to_owned(),
+        None if key == "0" => key.to_owned(),
+        None => format!("-{key}"),
+    }
 }

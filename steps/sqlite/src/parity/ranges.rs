@@ -6,7 +6,7 @@ use cutover_core::StepError;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
-use super::sides::Sides;
+use super::sides::{Ordered, Sides};
 use crate::sql::sqlite_error;
 
 /// Rows of one range, at most, on either side.
@@ -35,21 +35,24 @@ impl Range {
 
     fn above(conn: &Connection, sides: &Sides, above: Option<Vec<Value>>) -> Result<Self, StepError> {
         let open = Self { above, to: None };
-        let side = |from: &str, key: &[String]| {
-            let columns: Vec<String> = key.iter().enumerate().map(|(i, k)| format!("{k} AS k{i}")).collect();
+        let side = |from: &str, (key, columns): (&Ordered, Vec<String>)| {
+            let columns: Vec<String> = columns.iter().enumerate().map(|(i, k)| format!("{k} AS k{i}")).collect();
+            let end = if key.reversed { " DESC" } else { "" };
+            let order: Vec<String> = key.stored.iter().map(|k| format!("{k}{end}")).collect();
             format!(
                 "SELECT * FROM (SELECT {} {from}{} ORDER BY {} LIMIT 1 OFFSET {})",
                 columns.join(", "),
                 open.condition(key),
-                key.join(", "),
+                order.join(", "),
                 ROWS - 1
             )
         };
+        let [old, new] = sides.ordered();
         let order: Vec<String> = (0..sides.key.len()).map(|i| format!("k{i} COLLATE BINARY")).collect();
         let sql = format!(
             "SELECT * FROM ({} UNION ALL {}) ORDER BY {} LIMIT 1",
-            side(&sides.old_from(), &sides.old_key()),
-            side(&sides.new_from(), &sides.new_key()),
+            side(&sides.old_from(), (&old, sides.old_key())),
+            side(&sides.new_from(), (&new, sides.new_key())),
             order.join(", ")
         );
         let failed = |e| sqlite_error(e, "while cutting the keys into ranges");
@@ -65,18 +68,19 @@ impl Range {
     }
 
     /// The condition on a side's key, to be added to its `WHERE`; its parameters are [`values`](Self::values).
-    pub(crate) fn condition(&self, key: &[String]) -> String {
-        let key_list = key.join(", ");
+    pub(crate) fn condition(&self, key: &Ordered) -> String {
+        let (columns, minus) = (&key.stored, if key.reversed { "-" } else { "" });
         let bound = |operator: &str, first: usize| {
-            let marks: Vec<String> = (first..first + key.len()).map(|i| format!("?{i}")).collect();
-            match key {
+            let marks: Vec<String> = (first..first + columns.len()).map(|i| format!("{minus}?{i}")).collect();
+            match &columns[..] {
                 [one] => format!(" AND {one} {operator} {}", marks.concat()),
-                _ => format!(" AND ({key_list}) {operator} ({})", marks.join(", ")),
+                _ => format!(" AND ({}) {operator} ({})", columns.join(", "), marks.join(", ")),
             }
         };
-        let above = self.above.as_ref().map(|_| bound(">", 1));
-        let behind = if self.above.is_some() { key.len() } else { 0 };
-        let to = self.to.as_ref().map(|_| bound("<=", behind + 1));
+        let (greater, up_to) = if key.reversed { ("<", ">=") } else { (">", "<=") };
+        let above = self.above.as_ref().map(|_| bound(greater, 1));
+        let behind = if self.above.is_some() { columns.len() } else { 0 };
+        let to = self.to.as_ref().map(|_| bound(up_to, behind + 1));
         above.into_iter().chain(to).collect()
     }
 

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::columns::{Stored, affine, affinity, columns};
 use super::quarantine;
 use crate::declared::same_name;
-use crate::mapping::{Pair, Parent};
+use crate::mapping::{KeyColumn, Pair, Parent};
 use crate::sql::{quote_ident, tokens};
 
 /// What is compared of one pair, as SQL.
@@ -18,12 +18,16 @@ use crate::sql::{quote_ident, tokens};
 pub(crate) struct Sides {
     /// The key, as the old table names it and as the new one does.
     pub(crate) key: Vec<(String, String)>,
+    /// The key is one id, which the new table has with a minus.
+    pub(crate) negated: bool,
     /// The compared columns behind the key, in the order of the old table.
     pub(crate) compared: Vec<Compared>,
     old: String,
     new: String,
     /// Which old rows are mapped.
     when: String,
+    /// Which new rows are.
+    when_new: Option<String>,
     /// Which of them are not in quarantine.
     mapped: String,
     /// Which new rows are not in quarantine.
@@ -79,14 +83,20 @@ impl Sides {
             key.iter().map(|k| format!("{side}.{}", quote_ident(name(k)))).collect()
         };
         let mapped = format!("{when} AND NOT {}", quarantine::holds(conn, pair, &names("old", |k| &k.0))?);
-        let shown = format!("NOT {}", quarantine::holds(conn, pair, &names("new", |k| &k.1))?);
+        let negated = pair.key.iter().any(|k| k.negated);
+        let new_key: Vec<String> =
+            pair.key.iter().zip(names("new", |k| &k.1)).map(|(key, name)| key.across(&name)).collect();
+        let when_new = pair.when_new.as_ref().map(|when| format!("({when}) AND ")).unwrap_or_default();
+        let shown = format!("{when_new}NOT {}", quarantine::holds(conn, pair, &new_key)?);
         Ok(Self {
             shown,
+            negated,
             key,
             compared,
             old: quote_ident(&pair.old),
             new: quote_ident(&pair.new),
             when,
+            when_new: pair.when_new.as_ref().map(|when| format!("({when})")),
             mapped,
             parent,
         })
@@ -95,13 +105,13 @@ impl Sides {
     /// The query of the old side: key, then the compared columns. Conditions may be added with AND.
     pub(crate) fn old_query(&self) -> String {
         let columns = self.compared.iter().map(|c| bytewise(&c.old));
-        format!("SELECT {} {}", listed(self.keys("old", |k| &k.0), columns), self.old_from())
+        format!("SELECT {} {}", listed(self.old_key(), columns), self.old_from())
     }
 
     /// The query of the new side, in the same columns.
     pub(crate) fn new_query(&self) -> String {
         let columns = self.compared.iter().map(|c| bytewise(&c.new));
-        format!("SELECT {} {}", listed(self.keys("new", |k| &k.1), columns), self.new_from())
+        format!("SELECT {} {}", listed(self.new_key(), columns), self.new_from())
     }
 
     /// `FROM … WHERE …` of the old side.
@@ -149,14 +159,13 @@ impl Sides {
     /// Rows of the new side that refer to no parent; none where the pair has none.
     pub(crate) fn orphans(&self) -> Option<String> {
         let p = self.parent.as_ref()?;
-        Some(format!("FROM {} AS new LEFT JOIN {} AS parent ON {} WHERE {}", self.new, p.table, p.on, p.missing))
+        let when = self.when_new.as_ref().map(|when| format!(" AND {when}")).unwrap_or_default();
+        Some(format!("FROM {} AS new LEFT JOIN {} AS parent ON {} WHERE {}{when}", self.new, p.table, p.on, p.missing))
     }
 
     /// Queries that give a row when the two sides are not the same in a range, which is given for each side.
     pub(crate) fn unlike(&self, old_range: &str, new_range: &str) -> [String; 2] {
-        let same_key: Vec<String> =
-            self.key.iter().map(|(old, new)| format!("new.{} = old.{}", quote_ident(new), quote_ident(old))).collect();
-        let same_key = same_key.join(" AND ");
+        let same_key = self.same_key();
         let mut unlike = vec![format!("new.{} IS NULL", quote_ident(&self.key[0].1))];
         let mut parent = String::new();
         if let Some(p) = &self.parent {
@@ -166,37 +175,60 @@ impl Sides {
         unlike.extend(self.compared.iter().map(|c| format!("{} IS NOT {}", bytewise(&c.old), bytewise(&c.new))));
         [
             format!(
-                "SELECT 1 FROM {} AS old LEFT JOIN {} AS new ON {same_key} {parent} WHERE {}{old_range} AND ({}) LIMIT 1",
+                "SELECT 1 FROM {} AS old LEFT JOIN {} AS new ON {same_key}{} {parent} WHERE {}{old_range} AND ({}) LIMIT 1",
                 self.old,
                 self.new,
+                self.when_new.as_ref().map(|when| format!(" AND {when}")).unwrap_or_default(),
                 self.mapped,
                 unlike.join(" OR ")
             ),
             format!(
-                "SELECT 1 {}{new_range} AND NOT EXISTS (SELECT 1 {} AND {same_key}) LIMIT 1",
+                "SELECT 1 {}{new_range} AND NOT EXISTS (SELECT 1 {} AND {}) LIMIT 1",
                 self.new_from(),
-                self.old_from()
+                self.old_from(),
+                if self.negated { self.same_key_of_old() } else { same_key }
             ),
         ]
     }
 
     fn same_key(&self) -> String {
-        let same = |(old, new): &(String, String)| format!("new.{} = old.{}", quote_ident(new), quote_ident(old));
+        let minus = if self.negated { "-" } else { "" };
+        let same =
+            |(old, new): &(String, String)| format!("new.{} = {minus}old.{}", quote_ident(new), quote_ident(old));
         self.key.iter().map(same).collect::<Vec<_>>().join(" AND ")
     }
 
-    /// The key's columns of one side, compared byte by byte.
-    pub(crate) fn keys(&self, side: &str, name: impl Fn(&(String, String)) -> &String) -> Vec<String> {
-        self.key.iter().map(|key| format!("{side}.{} COLLATE BINARY", quote_ident(name(key)))).collect()
+    /// The same, as an index of the old table can find it.
+    fn same_key_of_old(&self) -> String {
+        let same = |(old, new): &(String, String)| format!("old.{} = -new.{}", quote_ident(old), quote_ident(new));
+        self.key.iter().map(same).collect::<Vec<_>>().join(" AND ")
     }
 
+    /// The key of an old row, compared byte by byte.
     pub(crate) fn old_key(&self) -> Vec<String> {
-        self.keys("old", |key| &key.0)
+        self.key.iter().map(|(old, _)| format!("old.{} COLLATE BINARY", quote_ident(old))).collect()
     }
 
+    /// The key of a new row, as the old side has it.
     pub(crate) fn new_key(&self) -> Vec<String> {
-        self.keys("new", |key| &key.1)
+        let minus = if self.negated { "-" } else { "" };
+        self.key.iter().map(|(_, new)| format!("{minus}new.{} COLLATE BINARY", quote_ident(new))).collect()
     }
+
+    /// The keys of both sides, as ranges run over them.
+    pub(crate) fn ordered(&self) -> [Ordered; 2] {
+        let new = self.key.iter().map(|(_, new)| format!("new.{} COLLATE BINARY", quote_ident(new))).collect();
+        [Ordered { stored: self.old_key(), reversed: false }, Ordered { stored: new, reversed: self.negated }]
+    }
+}
+
+/// The key of a side in the order of the old table's keys.
+#[derive(Debug, Clone)]
+pub(crate) struct Ordered {
+    /// Its columns, as an index has them.
+    pub(crate) stored: Vec<String>,
+    /// They are the old ones with a minus, and run the other way.
+    pub(crate) reversed: bool,
 }
 
 fn listed(key: Vec<String>, columns: impl Iterator<Item = String>) -> String {
@@ -217,7 +249,8 @@ pub(crate) fn there_and_back(pair: &Pair, back: &str, new_columns: &[Stored]) ->
         reaches_parent = true;
         columns.push(format!("parent.{} AS {}", quote_ident(&p.id), quote_ident(&p.refers)));
     }
-    columns.extend(pair.key.iter().map(|k| format!("old.{} AS {}", quote_ident(&k.old), quote_ident(&k.new))));
+    let key = |k: &KeyColumn| k.across(&format!("old.{}", quote_ident(&k.old)));
+    columns.extend(pair.key.iter().map(|k| format!("{} AS {}", key(k), quote_ident(&k.new))));
     let from = |yes: bool, before: &str| match &parent {
         Some(parent) if yes => format!("{before} {parent} AS parent"),
         _ => String::new(),

@@ -46,7 +46,8 @@ fn outside(
     if count == 0 {
         return Ok(None);
     }
-    let key: Vec<String> = sides.new_key();
+    let [_, new] = sides.ordered();
+    let key = new.stored;
     let sql = format!("SELECT {}, {column} {from} ORDER BY {} LIMIT {NAMED}", key.join(", "), key.join(", "));
     let mut statement = conn.prepare_cached(&sql).map_err(failed)?;
     let mut rows = statement.query([]).map_err(failed)?;

@@ -7,17 +7,19 @@
 //! back may take every row away that a batch inserted, whatever became of it: the old row has it all.
 
 use cutover_core::{BuildContext, BuildError, StepError, StepInfo};
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
 mod kept;
 mod range;
 mod step;
 
+use crate::declared::same_name;
 use crate::expand::{ROW, Side, Weave};
-use crate::mapping::Mapping;
 use crate::mapping::names::GUARD;
+use crate::mapping::over::over;
 use crate::mapping::stage::{self, Stage};
+use crate::mapping::{Mapping, Pair};
 use crate::sql::{quote_ident, sqlite_error};
 use crate::target::{Recorder, bookkeeping};
 use crate::value::Exact;
@@ -28,6 +30,8 @@ use range::Range;
 pub(super) struct Mapped {
     pub(super) target: String,
     pub(super) mapping: Mapping,
+    /// The one table of it that is to be filled.
+    only: Option<String>,
 }
 
 /// How far it has come: the document in the cursor row, which becomes the receipt.
@@ -85,16 +89,13 @@ impl Mapped {
         table: Option<&str>,
         cx: &BuildContext<'_>,
     ) -> Result<Self, BuildError> {
-        let mut mapping = Mapping::load("mapping", path, cx)?;
-        if let Some(table) = table {
-            let names: Vec<String> = mapping.pairs.iter().map(|p| p.name.clone()).collect();
-            mapping.pairs.retain(|pair| pair.name == table);
-            if mapping.pairs.is_empty() {
-                let error = BuildError::at("table", format!("the mapping has no table `{table}`"));
-                return Err(error.with_help(format!("it has {}", names.join(", "))));
-            }
+        let mapping = Mapping::load("mapping", path, cx)?;
+        if let Some(table) = table.filter(|table| mapping.pair(table).is_none()) {
+            let names: Vec<&str> = mapping.pairs.iter().map(|p| p.name.as_str()).collect();
+            let error = BuildError::at("table", format!("the mapping has no table `{table}`"));
+            return Err(error.with_help(format!("it has {}", names.join(", "))));
         }
-        Ok(Self { target: target.to_owned(), mapping })
+        Ok(Self { target: target.to_owned(), mapping, only: table.map(str::to_owned) })
     }
 
     /// The pairs with their tables, when both schemas are kept in step.
@@ -108,7 +109,7 @@ impl Mapped {
             );
             return Err(StepError::conflict(text).with_help("put a `sqlite.expand` step of this mapping before it"));
         }
-        let weaves = crate::expand::weaves(conn, &self.mapping)?;
+        let weaves = self.all(conn)?;
         // What a batch inserts is known by its rowids.
         for weave in &weaves {
             if crate::declared::Table::read(conn, &weave.new.name)?.is_some_and(|t| t.has_rule("WITHOUT ROWID")) {
@@ -119,6 +120,13 @@ impl Mapped {
                 .with_help("declare the new table with rowids"));
             }
         }
+        Ok(weaves)
+    }
+
+    /// The pairs that are to be filled.
+    fn all(&self, conn: &Connection) -> Result<Vec<Weave>, StepError> {
+        let mut weaves = crate::expand::weaves(conn, &self.mapping)?;
+        weaves.retain(|weave| self.only.as_ref().is_none_or(|only| *only == weave.pair.name));
         Ok(weaves)
     }
 
@@ -174,40 +182,44 @@ impl Mapped {
         let Some((key, inserted)) = kept::last(conn, step)? else { return Ok(false) };
         let undo = || -> rusqlite::Result<()> {
             let Some(pair) = self.mapping.pair(&inserted.pair) else { return Ok(()) };
-            guard(conn, Some("backfill"))?;
-            let same: Vec<String> = pair
-                .key
-                .iter()
-                .map(|k| format!("r.{} = {}.{}", quote_ident(&k.old), quote_ident(&pair.new), quote_ident(&k.new)))
-                .collect();
-            // A row that only the new table has (its old one was not to be shown) is nobody's to delete.
-            take(
-                conn,
-                &pair.new,
-                &inserted.rows,
-                &format!("EXISTS (SELECT 1 FROM {} AS r WHERE {})", quote_ident(&pair.old), same.join(" AND ")),
-            )?;
+            guard(conn, pair, Some("backfill"))?;
+            let new = |column: &str| format!("{}.{}", quote_ident(&pair.new), quote_ident(column));
+            let same: Vec<String> =
+                pair.key.iter().map(|k| format!("r.{} = {}", quote_ident(&k.old), k.across(&new(&k.new)))).collect();
+            // A row that only the new table has (its old one was not to be shown) is nobody's to delete; one that others
+            // have made the parent of theirs is no longer ours alone.
+            let old = format!("EXISTS (SELECT 1 FROM {} AS r WHERE {})", quote_ident(&pair.old), same.join(" AND "));
+            let conditions = [old].into_iter().chain(self.alone(conn, &pair.new)?);
+            take(conn, &pair.new, &inserted.rows, &conditions.collect::<Vec<_>>().join(" AND "))?;
             if let Some(parent) = &pair.parent {
-                take(
-                    conn,
-                    &parent.new,
-                    &inserted.parents,
-                    &format!(
-                        "NOT EXISTS (SELECT 1 FROM {} AS c WHERE c.{} = {}.{})",
-                        quote_ident(&pair.new),
-                        quote_ident(&parent.refers),
-                        quote_ident(&parent.new),
-                        quote_ident(&parent.id)
-                    ),
-                )?;
+                let shown = self.mapping.shown_of(&parent.new).map(|shown| {
+                    let table = quote_ident(&parent.new);
+                    format!("NOT coalesce(({}), 0)", over(shown, |_, c| format!("{table}.{}", quote_ident(c))))
+                });
+                let conditions = self.alone(conn, &parent.new)?.into_iter().chain(shown);
+                take(conn, &parent.new, &inserted.parents, &conditions.collect::<Vec<_>>().join(" AND "))?;
             }
-            guard(conn, None)
+            guard(conn, pair, None)
         };
         undo().map_err(|e| sqlite_error(e, "taking back the rows that were filled in"))?;
         kept::drop(conn, &key)?;
         let state = Come { undoing: true, last: Vec::new(), ..state.clone() };
         bookkeeping::set_cursor(conn, step, &state.text()?)?;
         Ok(true)
+    }
+
+    /// The conditions that no row of the mapping has a row of `table` for its parent.
+    fn alone(&self, conn: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
+        let children = self.mapping.pairs.iter().filter_map(|pair| Some((pair, pair.parent.as_ref()?)));
+        let mut found = Vec::new();
+        for (pair, parent) in children.filter(|(_, parent)| same_name(&parent.new, table)) {
+            if there(conn, &pair.new)? {
+                let (child, refers) = (quote_ident(&pair.new), quote_ident(&parent.refers));
+                let id = format!("{}.{}", quote_ident(table), quote_ident(&parent.id));
+                found.push(format!("NOT EXISTS (SELECT 1 FROM {child} AS c WHERE c.{refers} = {id})"));
+            }
+        }
+        Ok(found)
     }
 
     /// Old rows that no new row shows, and that are not in the quarantine either.
@@ -221,7 +233,7 @@ impl Mapped {
             }
             Stage::DualWrite | Stage::PreferNew | Stage::NewOnly => {}
         }
-        for weave in crate::expand::weaves(conn, &self.mapping)? {
+        for weave in self.all(conn)? {
             let condition = format!(
                 "NOT EXISTS (SELECT 1 FROM {} AS there WHERE {}) AND NOT {}",
                 weave.table(Side::New),
@@ -248,18 +260,19 @@ impl Mapped {
 }
 
 /// Tells the triggers who writes.
-fn guard(conn: &Connection, origin: Option<&str>) -> rusqlite::Result<()> {
-    conn.prepare_cached(&format!("UPDATE {GUARD} SET origin = ?1"))?.execute([origin]).map(|_| ())
+fn guard(conn: &Connection, pair: &Pair, origin: Option<&str>) -> rusqlite::Result<()> {
+    let mut set = conn.prepare_cached(&format!("UPDATE {GUARD} SET origin = ?1 WHERE pair = ?2"))?;
+    set.execute((origin, &pair.name)).map(|_| ())
+}
+
+fn there(conn: &Connection, table: &str) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE")?
+        .exists([table])
 }
 
 /// Deletes the rows of `table` in these ranges of rowids that meet `condition`.
 fn take(conn: &Connection, table: &str, ranges: &[(i64, i64)], condition: &str) -> rusqlite::Result<()> {
-    let there: Option<i64> = conn
-        .query_row("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE", [table], |r| {
-            r.get(0)
-        })
-        .optional()?;
-    if there.is_none() {
+    if !there(conn, table)? {
         return Ok(());
     }
     let mut statement = conn

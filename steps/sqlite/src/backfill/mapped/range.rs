@@ -68,7 +68,7 @@ impl Range {
         let condition = if some { format!("{all} AND {}", weave.absent(ROW)) } else { all };
         let statements = weave.put_where(Side::Old, &condition, true, some);
         let [parents @ .., insert, aside] = &statements[..] else { return Err(rusqlite::Error::InvalidQuery) };
-        guard(conn, Some("backfill"))?;
+        guard(conn, &weave.pair, Some("backfill"))?;
         let parent = weave.pair.parent.as_ref().map_or("", |p| p.new.as_str());
         let ((), made) =
             recorder.inserted(&[parent], || parents.iter().try_for_each(|sql| self.run(conn, sql).map(|_| ())))?;
@@ -78,7 +78,7 @@ impl Range {
         if rows < self.mapped {
             set_aside = self.run(conn, aside)?;
         }
-        guard(conn, None)?;
+        guard(conn, &weave.pair, None)?;
         let first = |ranges: Vec<Ranges>| ranges.into_iter().next().unwrap_or_default().settled();
         Ok((Inserted { pair: weave.pair.name.clone(), rows: first(filled), parents: first(made) }, rows, set_aside))
     }

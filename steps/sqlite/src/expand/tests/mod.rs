@@ -2,6 +2,7 @@
 
 mod model;
 mod random;
+mod shared;
 mod statements;
 mod support;
 mod traps;

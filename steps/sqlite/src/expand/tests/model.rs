@@ -13,7 +13,6 @@ use super::random::Random;
 use super::statements::{Statement, WORLDS, Writes, statement};
 use super::support::World;
 use crate::cutover::refuse;
-use crate::expand::put::guarded;
 use crate::expand::weave::{ROW, Side};
 
 /// Statements in one database.
@@ -113,7 +112,7 @@ impl Episode {
         let mut log = String::new();
         // Old rows that were there before the new tables.
         let conn = Connection::open_in_memory().unwrap();
-        conn.execute_batch(&format!("PRAGMA foreign_keys = OFF; {}", kind.schema)).unwrap();
+        conn.execute_batch(&format!("PRAGMA foreign_keys = OFF; {}", kind.schema.concat())).unwrap();
         let behind = random.chance(2);
         if behind {
             for _ in 0..random.below(12) {
@@ -122,14 +121,14 @@ impl Episode {
                 let _ = writeln!(log, "{sql}; -- before");
             }
         }
-        let world = World::over(conn, kind.mapping);
+        let world = World::over(conn, &kind.mapping.concat());
         let pragmas = format!(
             "PRAGMA recursive_triggers = {}; PRAGMA foreign_keys = {}; PRAGMA trusted_schema = OFF",
             random.chance(2),
             random.chance(2)
         );
         let plain = Connection::open_in_memory().unwrap();
-        plain.execute_batch(&format!("PRAGMA foreign_keys = OFF; {}", kind.schema)).unwrap();
+        plain.execute_batch(&format!("PRAGMA foreign_keys = OFF; {}", kind.schema.concat())).unwrap();
         for conn in [&world.conn, &plain] {
             conn.execute_batch(&pragmas).unwrap();
         }
@@ -173,7 +172,7 @@ impl Episode {
                 format!("unicode({}) % 2 = {half}", weave.key_text(Side::Old, ROW))
             };
             let condition = format!("({range}) AND {}", weave.absent(ROW));
-            for sql in guarded("backfill", weave.put(Side::Old, &condition, true)) {
+            for sql in weave.guarded("backfill", weave.put(Side::Old, &condition, true)) {
                 if let Err(e) = self.world.conn.execute_batch(&sql) {
                     self.fail(&format!("the backfill failed: {e}\n{sql}"));
                 }
@@ -296,10 +295,10 @@ impl Episode {
 
     /// Whether the row of that line is not on the new side at all.
     fn unseen(&self, line: &str) -> bool {
-        let row = line.split(": only old: ").nth(1).unwrap_or_default();
-        self.world.weaves.iter().all(|weave| {
-            let columns = weave.keys(Side::New).join(" || '|' || ");
-            let there = format!("SELECT 1 FROM {} WHERE instr(?1, {columns} || '|') = 1", weave.table(Side::New));
+        let (name, row) = line.split_once(": only old: ").unwrap_or_default();
+        self.world.weaves.iter().filter(|weave| weave.pair.name == name).all(|weave| {
+            let key = weave.across(Side::New, Side::Old, weave.keys(Side::New)).join(" || '|' || ");
+            let there = format!("SELECT 1 FROM {} WHERE instr(?1, {key} || '|') = 1", weave.table(Side::New));
             !self.world.conn.prepare_cached(&there).unwrap().exists([row]).unwrap()
         })
     }

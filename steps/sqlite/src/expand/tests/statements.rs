@@ -1,14 +1,15 @@
 //! Random statements: every verb with every conflict clause, on few keys and values, so that they meet.
 
 use super::random::Random;
-use super::support::{MAPPING, SCHEMA};
+use super::support::{MAPPING, SCHEMA, SYNTHESES, SYNTHESES_MAPPING};
 use crate::expand::weave::Side;
 
 /// A kind of schema and what programs write into it.
 pub(super) struct Writes {
     pub(super) name: &'static str,
-    pub(super) schema: &'static str,
-    pub(super) mapping: &'static str,
+    /// Statements, one text after the other.
+    pub(super) schema: &'static [&'static str],
+    pub(super) mapping: &'static [&'static str],
     pub(super) tables: &'static [Table],
     /// Ids are counted by AUTOINCREMENT.
     pub(super) counted: bool,
@@ -31,6 +32,7 @@ pub(super) struct Statement {
 }
 
 const IDS: &[&str] = &["1", "2", "3", "4", "5", "6", "7", "8", "9"];
+const SIGNED: &[&str] = &["1", "2", "3", "4", "5", "-1", "-2", "-3", "0"];
 const TIMES: &[&str] = &[
     "'2025-11-13 10:00:00'",
     "'2025-11-13 10:00:00'",
@@ -60,8 +62,8 @@ const PAIRED: &str = "[[table]]\nname = 'p'\nold = 'o'\nnew = 'n'\nkey = [{ old 
 pub(super) const WORLDS: &[Writes] = &[
     Writes {
         name: "consensus",
-        schema: SCHEMA,
-        mapping: MAPPING,
+        schema: &[SCHEMA],
+        mapping: &[MAPPING],
         counted: true,
         tables: &[
             Table {
@@ -107,9 +109,74 @@ pub(super) const WORLDS: &[Writes] = &[
         ],
     },
     Writes {
+        name: "shared",
+        schema: &[SCHEMA, SYNTHESES],
+        mapping: &[MAPPING, SYNTHESES_MAPPING],
+        counted: true,
+        tables: &[
+            Table {
+                name: "consensus_artifacts",
+                side: Side::Old,
+                key: "id",
+                columns: &[
+                    ("id", IDS),
+                    ("spec_id", SPECS),
+                    ("stage", &["'plan'"]),
+                    ("agent_name", &["'a'", "'b'"]),
+                    ("content_json", NAMES),
+                    ("created_at", TIMES),
+                ],
+            },
+            Table {
+                name: "consensus_synthesis",
+                side: Side::Old,
+                key: "id",
+                columns: &[
+                    ("id", SIGNED),
+                    ("spec_id", SPECS),
+                    ("stage", &["'plan'"]),
+                    ("output_markdown", NAMES),
+                    ("status", NAMES),
+                    ("degraded", &["0", "1", "NULL"]),
+                    ("created_at", TIMES),
+                    ("run_id", NAMES),
+                ],
+            },
+            Table {
+                name: "agent_outputs",
+                side: Side::New,
+                key: "id",
+                columns: &[
+                    ("id", IDS),
+                    ("run_id", SIGNED),
+                    ("agent_name", &["'a'", "'c'"]),
+                    ("content", NAMES),
+                    ("output_timestamp", MOMENTS),
+                ],
+            },
+            Table {
+                name: "consensus_runs",
+                side: Side::New,
+                key: "id",
+                columns: &[
+                    ("id", SIGNED),
+                    ("spec_id", SPECS),
+                    ("stage", &["'plan'", "'tasks'"]),
+                    ("run_timestamp", MOMENTS),
+                    ("consensus_ok", &["0", "1"]),
+                    ("degraded", &["0", "1", "NULL"]),
+                    (
+                        "synthesis_json",
+                        &["NULL", "NULL", "NULL", "'{\"status\":\"ok\"}'", "'{\"output_markdown\":\"m\"}'", "'cut'"],
+                    ),
+                ],
+            },
+        ],
+    },
+    Writes {
         name: "unique",
-        schema: UNIQUE,
-        mapping: PLAIN,
+        schema: &[UNIQUE],
+        mapping: &[PLAIN],
         counted: true,
         tables: &[
             Table {
@@ -128,8 +195,8 @@ pub(super) const WORLDS: &[Writes] = &[
     },
     Writes {
         name: "pairs",
-        schema: PAIRS,
-        mapping: PAIRED,
+        schema: &[PAIRS],
+        mapping: &[PAIRED],
         counted: false,
         tables: &[
             Table {

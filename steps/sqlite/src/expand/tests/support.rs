@@ -58,8 +58,7 @@ impl World {
 
     /// The rows that one side shows and the other does not.
     pub(super) fn differences(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        assert_eq!(install::stuck(&self.conn).unwrap(), None);
+        let mut lines = install::stuck(&self.conn, &self.weaves).unwrap();
         for (name, sides) in &self.sides {
             let (old, new) = (sides.old_query(), sides.new_query());
             for (what, query) in
@@ -129,6 +128,46 @@ spec_id = "old.spec_id"
 stage = "old.stage"
 run_timestamp = "CAST(round((julianday(old.created_at) - 2440587.5) * 86400000) AS INTEGER)"
 "#;
+
+/// The table of syntheses, and how each is a run of its own: a table that is also the parent of outputs.
+pub(super) const SYNTHESES: &str = "
+CREATE TABLE consensus_synthesis (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, spec_id TEXT NOT NULL, stage TEXT NOT NULL, output_markdown TEXT NOT NULL,
+  status TEXT, degraded BOOLEAN DEFAULT 0, run_id TEXT, created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP
+);";
+
+pub(super) const SYNTHESES_MAPPING: &str = r#"
+[[table]]
+name = "syntheses"
+old = "consensus_synthesis"
+new = "consensus_runs"
+key = [{ old = "id", new = "id", negated = true }]
+when_new = "new.synthesis_json IS NOT NULL"
+keep = ["run_id", "created_at"]
+[table.forth]
+spec_id = "old.spec_id"
+stage = "old.stage"
+run_timestamp = "CAST(strftime('%s', old.created_at) AS INTEGER) * 1000 + 1 + (old.id % 998 + 998) % 998"
+consensus_ok = "1"
+degraded = "old.degraded"
+synthesis_json = "json_object('output_markdown', old.output_markdown, 'status', old.status)"
+[table.back]
+spec_id = "new.spec_id"
+stage = "new.stage"
+output_markdown = "COALESCE(CASE WHEN json_valid(new.synthesis_json) THEN json_extract(new.synthesis_json, '$.output_markdown') END, '')"
+status = "CASE WHEN json_valid(new.synthesis_json) THEN json_extract(new.synthesis_json, '$.status') END"
+degraded = "new.degraded"
+created_at = { sql = "datetime(new.run_timestamp / 1000, 'unixepoch')", lossy = "milliseconds" }
+[table.check]
+run_timestamp = { from = "2000-01-01", to = "2100-01-01", unit = "ms" }
+[table.gone]
+synthesis_json = "NULL"
+"#;
+
+/// Artifacts and syntheses of one database.
+pub(super) fn shared() -> World {
+    World::open(&format!("{SCHEMA}{SYNTHESES}"), &format!("{MAPPING}{SYNTHESES_MAPPING}"))
+}
 
 /// The consensus database, in step.
 pub(super) struct Consensus(World);
