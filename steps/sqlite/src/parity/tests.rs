@@ -151,7 +151,7 @@ fn keys_of_several_columns_and_of_text_are_cut_into_ranges_too() {
             [
                 "p: 3 rows of `o` are not in `n`: a \"K1\", b 1; a \"k0\", b 2500; a \"k0\", b 5000",
                 "p: 1 row of `o` is otherwise in `n`: a \"K27\", b 77, v is \"v77\" and would come back as \"W\"",
-                "p: 2 rows of `n` are not in `o`: a \"a\", b 0; a \"z\", b 0",
+                "p: 2 rows of `n` are not in `o`: x \"a\", y 0; x \"z\", y 0",
             ]
         );
     }
