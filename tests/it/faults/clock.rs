@@ -66,7 +66,7 @@ fn a_clock_that_goes_a_year_back_or_forth_in_mid_run_changes_nothing() {
 
 fn tell(row: &Row, library: &Path, choice: &Choice) -> Tally {
     let mut met = Tally::default();
-    let drawn = |what: &str, of: usize| choice.draw(&format!("clock/{}/{what}", row.kind), of);
+    let drawn = |what: &str, of: usize| choice.draw(&format!("clock/{}/{what}", row.name), of);
     let first = drawn("axes", Axes::ALL.len());
     for (i, axes) in Axes::ALL.into_iter().enumerate() {
         for way in Way::ALL {
@@ -74,7 +74,7 @@ fn tell(row: &Row, library: &Path, choice: &Choice) -> Tally {
             if points.is_empty() {
                 continue;
             }
-            let name = format!("clock/{}/{}/{}", row.kind, axes.name(), way.line().0);
+            let name = format!("clock/{}/{}/{}", row.name, axes.name(), way.line().0);
             let one = drawn(way.line().0, points.len() * CLOCKS.len());
             let places = points.iter().flat_map(|point| CLOCKS.map(|clocks| (*point, clocks))).enumerate();
             let wanted = places.filter(|(j, (point, (killed, again)))| {

@@ -79,9 +79,9 @@ fn strace_works() -> bool {
 fn tell(row: &Row, choice: &Choice) -> Tally {
     let mut met = Tally::default();
     for way in Way::ALL {
-        let first = choice.draw(&format!("{}/{way:?}", row.kind), Axes::ALL.len());
+        let first = choice.draw(&format!("{}/{way:?}", row.name), Axes::ALL.len());
         for (i, axes) in Axes::ALL.into_iter().enumerate() {
-            let name = format!("{}/{}/{}", row.kind, axes.name(), way.line().0);
+            let name = format!("{}/{}/{}", row.name, axes.name(), way.line().0);
             if (choice.all() || i == first) && choice.allows(&name) {
                 met.add(each_call(&name, row, axes, way, choice));
             }
@@ -112,7 +112,7 @@ fn each_call(name: &str, row: &Row, axes: Axes, way: Way, choice: &Choice) -> Ta
     let (paths, counts) = calls_on(&ready.lab.root(), &fs::read_to_string(&log).unwrap());
     let mut calls: Vec<&str> = CALLS.iter().copied().filter(|call| counts.contains_key(call)).collect();
     if choice.all() && !choice.by_name() {
-        let here = |call: &str| choice.draw(&format!("{}/{way:?}/{call}", row.kind), Axes::ALL.len());
+        let here = |call: &str| choice.draw(&format!("{}/{way:?}/{call}", row.name), Axes::ALL.len());
         calls.retain(|call| Axes::ALL[here(call)].name() == axes.name());
     }
     while !choice.all() && calls.len() > DRAWN {

@@ -58,6 +58,8 @@ pub(super) enum Needs {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row {
     pub(super) kind: &'static str,
+    /// As a part of a path: the kind, and behind a `+` which of its ways it goes where there are several.
+    pub(super) name: &'static str,
     example: &'static str,
     pub(super) faults: Faults,
     /// The step in which the points of the way there are passed.
@@ -66,12 +68,17 @@ pub(super) struct Row {
     pub(super) back: &'static str,
 }
 
+/// Kinds that do another thing when they are told to, and are met once more.
+const VARIANTS: [(&str, &str); 2] =
+    [("sqlite.backfill", "sqlite.backfill+mapping"), ("sqlite.cutover", "sqlite.cutover+new-only")];
+
 impl Row {
     /// All that is registered.
     pub(super) fn all() -> Vec<Self> {
         let registry = cutover_runner::registry().unwrap();
         let steps = registry.steps().map(|s| Self {
             kind: s.kind,
+            name: s.kind,
             example: s.example,
             faults: s.faults,
             forth: "k",
@@ -80,12 +87,23 @@ impl Row {
         // A target's snapshot is taken by one step, and put back when another is undone.
         let targets = registry.targets().map(|t| Self {
             kind: t.kind,
+            name: t.kind,
             example: t.example,
             faults: t.faults,
             forth: "copy",
             back: if t.kind == "sqlite" { "b" } else { "k" },
         });
-        steps.chain(targets).collect()
+        let mut all: Vec<Self> = steps.chain(targets).collect();
+        for (kind, name) in VARIANTS {
+            let plain = all.iter().find(|row| row.kind == kind).copied();
+            all.extend(plain.map(|row| Self { name, ..row }));
+        }
+        all
+    }
+
+    /// Whether it is met as what it is, and not once more for another of its ways.
+    pub(super) fn is_plain(&self) -> bool {
+        self.kind == self.name
     }
 
     /// The plan: `a`; then the step `k`, and `b` and `c` on top of it.
@@ -96,13 +114,7 @@ impl Row {
         let unit = if restored { format!("{alone}\nunit = \"u\"") } else { alone.to_owned() };
         let copies = copy().replace("[\"app\"]", "[\"app\", \"files\"]");
         let mut first = vec![script("a", "")];
-        first.extend(self.is_of_mapping().then(|| script("dual", "")));
-        if self.kind == "sqlite.contract" {
-            for to in ["prefer-new", "new-only"] {
-                let with = format!("with = {{ mapping = \"colours.toml\", to = \"{to}\" }}");
-                first.push(step(to, &format!("use = \"sqlite.cutover\"\ntarget = \"app\"\n{with}")));
-            }
-        }
+        first.extend(self.stages_before().iter().map(|(kind, with)| of_mapping(kind, with)));
         first.extend((restored || self.kind == "sqlite.contract").then_some(copies));
         let b = if restored { one_way("b", &unit) } else { script("b", alone) };
         let freeze = format!("use = \"sqlite.freeze\"\ntarget = \"app\"\n{unit}");
@@ -114,9 +126,21 @@ impl Row {
         Small::new(self.kind, "", &[&first, &second]).with_filler(self.kind == "sqlite")
     }
 
-    /// Whether it moves a mapping, whose tables are there and in step by then.
-    fn is_of_mapping(&self) -> bool {
-        ["sqlite.contract", "sqlite.cutover", "sqlite.parity"].contains(&self.kind)
+    /// The steps that bring a mapping to where this one finds it: kind, and what else its `with` says.
+    fn stages_before(&self) -> &'static [(&'static str, &'static str)] {
+        const STAGES: [(&str, &str); 4] = [
+            ("expand", ", up = \"tints.sql\""),
+            ("backfill", ", batch = 2"),
+            ("cutover", ", to = \"prefer-new\""),
+            ("cutover", ", to = \"new-only\""),
+        ];
+        match self.name {
+            "sqlite.backfill+mapping" => &STAGES[..1],
+            "sqlite.parity" | "sqlite.cutover" => &STAGES[..2],
+            "sqlite.cutover+new-only" => &STAGES[..3],
+            "sqlite.contract" => &STAGES,
+            _ => &[],
+        }
     }
 
     /// What an earlier try left in the system, so that every point is passed.
@@ -143,7 +167,7 @@ impl Row {
     fn step(&self, more: &str) -> Option<String> {
         let on_app = |with: &str| format!("use = \"{}\"\ntarget = \"app\"\n{more}\nwith = {{ {with} }}", self.kind);
         let on_all = |with: &str| format!("use = \"{}\"\n{more}\nwith = {{ {with} }}", self.kind);
-        let rest = match self.kind {
+        let rest = match self.name {
             "sqlite" => return None,
             "dir" => format!(
                 "use = \"command.run\"\n{more}\nwith.restore = \"files\"\n\
@@ -167,15 +191,17 @@ impl Row {
             "sqlite.backfill" => on_app(
                 "into = \"copies\", key = \"id\", key-stored = true, batch = 2, rows = \"SELECT id, name FROM colours\"",
             ),
+            "sqlite.backfill+mapping" => on_app("mapping = \"tints.toml\", batch = 1"),
             "sqlite.check" => on_app("tables = { orders = [\"id\"] }, integrity = true"),
             "sqlite.columns" => on_app("table = \"colours\", add = [\"shade TEXT DEFAULT 'dark'\", \"n INTEGER\"]"),
-            "sqlite.contract" => on_app("mapping = \"colours.toml\""),
-            "sqlite.cutover" => on_app("mapping = \"colours.toml\", to = \"prefer-new\""),
+            "sqlite.contract" => on_app("mapping = \"tints.toml\""),
+            "sqlite.cutover" => on_app("mapping = \"tints.toml\", to = \"prefer-new\""),
+            "sqlite.cutover+new-only" => on_app("mapping = \"tints.toml\", to = \"new-only\""),
             "sqlite.expand" => on_app("mapping = \"tints.toml\", up = \"tints.sql\""),
             "sqlite.export" => on_app("into = \"kept/k.sql\""),
             "sqlite.freeze" => on_app("lease = \"60s\""),
             "sqlite.indexes" => on_app("create = [\"CREATE INDEX by_name ON colours(name)\"]"),
-            "sqlite.parity" => on_app("mapping = \"colours.toml\""),
+            "sqlite.parity" => on_app("mapping = \"tints.toml\""),
             "sqlite.rows" => on_app(
                 "table = \"colours\", key = [\"id\"], rows = [{ id = 8, name = \"x\" }, { id = 9, name = \"y\" }]",
             ),
@@ -192,4 +218,10 @@ impl Row {
         };
         Some(step("k", &rest))
     }
+}
+
+/// A step of that mapping, named after what it does.
+fn of_mapping(kind: &str, with: &str) -> String {
+    let id = with.rsplit('"').nth(1).filter(|_| kind == "cutover").unwrap_or(kind);
+    step(id, &format!("use = \"sqlite.{kind}\"\ntarget = \"app\"\nwith = {{ mapping = \"tints.toml\"{with} }}"))
 }

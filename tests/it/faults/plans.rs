@@ -51,19 +51,6 @@ const OTHER: &[(&str, &str)] = &[
     ("again.sql", "UPDATE orders SET n = n * 2;\n"),
     ("again.down.sql", "UPDATE orders SET n = n / 2;\n"),
     (
-        "dual.sql",
-        "INSERT INTO copies SELECT id, name FROM colours;\n\
-         CREATE TABLE _cutover_guard (id INTEGER PRIMARY KEY, origin TEXT);\nINSERT INTO _cutover_guard VALUES (1, NULL);\n\
-         CREATE TABLE _cutover_stage (name TEXT PRIMARY KEY, stage TEXT, changed_at TEXT, run TEXT);\n\
-         INSERT INTO _cutover_stage VALUES ('colours', 'dual-write', '', '');\n",
-    ),
-    ("dual.down.sql", "DROP TABLE _cutover_stage;\nDROP TABLE _cutover_guard;\nDELETE FROM copies;\n"),
-    (
-        "colours.toml",
-        "[[table]]\nname = 'colours'\nold = 'colours'\nnew = 'copies'\nkey = [{ old = 'id', new = 'id' }]\n\
-         [table.forth]\nname = 'old.name'\n[table.back]\nname = 'new.name'\n",
-    ),
-    (
         "large.sql",
         "CREATE TABLE more_filler AS SELECT * FROM filler;\nUPDATE filler SET x = x || 'y';\nCREATE INDEX i ON filler(x);\n",
     ),

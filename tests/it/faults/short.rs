@@ -24,9 +24,9 @@ fn reads_and_writes_that_end_early_disturb_nothing() {
     let mut met = Tally::default();
     for row in Row::all() {
         for way in Way::ALL {
-            let drawn = choice.draw(&format!("short/{}/{way:?}", row.kind), Axes::ALL.len());
+            let drawn = choice.draw(&format!("short/{}/{way:?}", row.name), Axes::ALL.len());
             for (i, axes) in Axes::ALL.into_iter().enumerate() {
-                let name = format!("short/{}/{}/{}", row.kind, axes.name(), way.line().0);
+                let name = format!("short/{}/{}/{}", row.name, axes.name(), way.line().0);
                 if (choice.all() || i == drawn) && choice.allows(&name) {
                     met.add(tell(&name, &row, axes, way));
                 }

@@ -84,13 +84,13 @@ fn in_own_mounts() {
 
 fn tell(row: &Row, choice: &Choice) -> Tally {
     let mut met = Tally::default();
-    let drawn = |what: &str, of: usize| choice.draw(&format!("{}/{what}", row.kind), of);
+    let drawn = |what: &str, of: usize| choice.draw(&format!("{}/{what}", row.name), of);
     for way in Way::ALL {
         let first = (drawn("axes", Axes::ALL.len()) + way as usize) % Axes::ALL.len();
         let only = (drawn("short", Short::ALL.len()) + way as usize) % Short::ALL.len();
         for (i, axes) in Axes::ALL.into_iter().enumerate() {
             for (j, short) in Short::ALL.into_iter().enumerate() {
-                let name = format!("{}/{}/{}/{}", row.kind, axes.name(), short.name(), way.line().0);
+                let name = format!("{}/{}/{}/{}", row.name, axes.name(), short.name(), way.line().0);
                 let place = (i + only) % Short::ALL.len();
                 let wanted = choice.by_name() || (j == place && (choice.all() || i == first));
                 if wanted && choice.allows(&name) {

@@ -1,6 +1,6 @@
 //! The program is killed at each point of each kind, on the way there and on the way back, then goes on or turns round.
 //!
-//! A combination is a kind, how its plan is made, a command, a point that the kind declares and a number of passages;
+//! A combination is a kind (`+` and what it does, where a kind is met more than once), how its plan is made, a command, a point that the kind declares and a number of passages;
 //! `kind/mode/grouping/way back/command/point/passages` is its name. By default each point is met once, in a plan that
 //! the seed draws; see `choice`. A kind that declares a point which is never passed is a failure.
 
@@ -57,7 +57,8 @@ fn the_documented_failpoints_are_those_of_the_list() {
     let rows = Row::all();
     for point in fault::ALL {
         let of = |points: fn(&Row) -> &'static [&'static str]| {
-            let kinds = rows.iter().filter(|row| points(row).contains(&point.name)).map(|row| row.kind);
+            let kinds =
+                rows.iter().filter(|row| row.is_plain() && points(row).contains(&point.name)).map(|row| row.kind);
             kinds.collect::<Vec<_>>().join(", ")
         };
         let (forth, back) = (of(|row| row.faults.apply), of(|row| row.faults.rollback));
@@ -93,7 +94,7 @@ impl<'a> Story<'a> {
     }
 
     fn tell(mut self) -> Tally {
-        let first = self.choice.draw(self.row.kind, Axes::ALL.len());
+        let first = self.choice.draw(self.row.name, Axes::ALL.len());
         for way in Way::ALL {
             for (i, point) in way.points(self.row).iter().enumerate() {
                 let mut met = false;
@@ -103,7 +104,7 @@ impl<'a> Story<'a> {
                 }
                 for j in 0..Axes::ALL.len() {
                     let axes = Axes::ALL[(first + i + j) % Axes::ALL.len()];
-                    let name = format!("{}/{}/{}/{point}", self.row.kind, axes.name(), way.line().0);
+                    let name = format!("{}/{}/{}/{point}", self.row.name, axes.name(), way.line().0);
                     if !self.choice.allows(&name) || (met && !self.choice.all()) {
                         continue;
                     }
@@ -112,7 +113,7 @@ impl<'a> Story<'a> {
                 }
                 if asked && !met && self.met.failures.is_empty() {
                     let why = "the kind declares this point and never passes it".to_owned();
-                    let name = format!("{}/*/*/*/{}/{point}", self.row.kind, way.line().0);
+                    let name = format!("{}/*/*/*/{}/{point}", self.row.name, way.line().0);
                     self.met.failures.push(Failure { name, why, trail: String::new() });
                 }
             }
