@@ -16,6 +16,7 @@ mod docs;
 pub mod duration;
 mod error;
 mod event;
+mod explained;
 pub mod fault;
 pub mod journal;
 mod lint;
@@ -39,7 +40,7 @@ pub use digest::{blake3_hex, canonical_json, token_digest};
 pub use docs::{Field, step_fields, step_markdown, steps_markdown, target_fields, target_markdown};
 pub use error::{StepError, StepErrorKind};
 pub use event::{Event, EventKind, Outcome, StepFigures};
-pub use lint::{Finding, Lint, Seen};
+pub use lint::{Finding, Later, Lint, Seen};
 pub use registry::{
     BuildContext, BuildError, BuildStep, BuildTarget, ConfigSource, Layer, Registry, RegistryError, StepDescriptor,
     StepKind, TargetDescriptor, TargetKind, TargetSpec,

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::Use;
+
 /// A sort of warning that a step kind may give. Kinds list theirs in [`StepKind::LINTS`](crate::StepKind::LINTS).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lint {
@@ -22,6 +24,15 @@ pub enum Seen {
     OnTarget,
 }
 
+/// A step that comes later in the plan, as a [`lint`](crate::MigrationStep::lint) sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Later {
+    /// Its registered kind.
+    pub kind: &'static str,
+    /// The targets that it touches.
+    pub uses: Vec<Use>,
+}
+
 /// One warning about one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -37,6 +48,8 @@ pub struct Finding {
     pub help: Option<String>,
 }
 
+crate::explained::explained!(Finding);
+
 impl Finding {
     /// A warning about the step itself.
     pub fn new(lint: &Lint, message: impl Into<String>) -> Self {
@@ -46,19 +59,5 @@ impl Finding {
     /// A warning about `span` of the plan's file `file`.
     pub fn at(lint: &Lint, file: impl Into<String>, span: Range<usize>, message: impl Into<String>) -> Self {
         Self { place: Some((file.into(), span)), ..Self::new(lint, message) }
-    }
-
-    /// Adds what the caret line says.
-    #[must_use]
-    pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = Some(label.into());
-        self
-    }
-
-    /// Adds what to do about it.
-    #[must_use]
-    pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
     }
 }

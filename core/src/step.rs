@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Finding, StepContext, StepError};
+use crate::{Finding, Later, StepContext, StepError};
 
 /// One verified, reversible change.
 ///
@@ -83,8 +83,10 @@ pub trait MigrationStep: fmt::Debug + Send + Sync {
         None
     }
 
-    /// What is doubtful about the step by its text alone; `check` and `plan` show it. Pure.
-    fn lint(&self) -> Vec<Finding> {
+    /// What is doubtful about the step by its text and by those that come after it in the plan; `check` and `plan` show it.
+    /// Pure.
+    fn lint(&self, later: &[Later]) -> Vec<Finding> {
+        let _ = later;
         Vec::new()
     }
 

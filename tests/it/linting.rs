@@ -138,6 +138,144 @@ fn what_other_steps_make_is_known_and_what_cannot_be_known_is_not_missed() {
     system.cutover("apply", &[]).expect_code(100);
 }
 
+const MAPPING: &str = "
+[[table]]
+name = 'orders'
+old = 'orders'
+new = 'sales'
+key = [{ old = 'id', new = 'id' }]
+[table.forth]
+buyer = 'old.customer'
+[table.back]
+customer = 'new.buyer'
+";
+
+const NEW: &str = "CREATE TABLE sales (id INTEGER PRIMARY KEY AUTOINCREMENT, buyer TEXT);\n";
+
+/// A plan through all stages of a mapping; a step of that text is put behind each step that is named.
+fn staged(behind: &[(&str, String)]) -> System {
+    let mut plan = "name = \"shop\"\n[targets.app]\nkind = \"sqlite\"\npath = \"app.db\"\n".to_owned();
+    let of_mapping = |kind: &str, more: &str| {
+        format!("use = \"sqlite.{kind}\"\ntarget = \"app\"\nwith = {{ mapping = \"mapping.toml\"{more} }}\n")
+    };
+    for (id, text) in [
+        ("wide", of_mapping("expand", ", up = \"new.sql\"")),
+        ("fill", of_mapping("backfill", "")),
+        ("same", of_mapping("parity", "")),
+        ("readers", of_mapping("cutover", ", to = \"prefer-new\"")),
+        ("writers", of_mapping("cutover", ", to = \"new-only\"")),
+        ("copies", "use = \"target.snapshot\"\nwith = { targets = [\"app\"], into = \"copies\" }\n".to_owned()),
+        ("narrow", of_mapping("contract", "")),
+    ] {
+        plan.push_str(&format!(
+            "\n[[phase]]\nname = \"{id}\"\nlayer = \"storage\"\n[[phase.step]]\nid = \"{id}\"\n{text}"
+        ));
+        let more = behind.iter().filter(|(name, _)| *name == id);
+        more.for_each(|(_, text)| plan.push_str(&format!("\n[[phase.step]]\n{text}")));
+    }
+    let system = System::new(OLD, &plan);
+    system.write("mapping.toml", MAPPING);
+    system.write("new.sql", NEW);
+    system
+}
+
+/// A script step of that name.
+fn named(id: &str) -> String {
+    format!(
+        "id = \"{id}\"\nuse = \"sqlite.script\"\ntarget = \"app\"\nwith = {{ up = \"{id}.sql\", down = \"{id}.down.sql\" }}\n"
+    )
+}
+
+#[test]
+fn a_script_is_tried_on_what_each_stage_of_a_mapping_leaves() {
+    let frozen = "id = \"freeze\"\nuse = \"sqlite.freeze\"\ntarget = \"app\"\n".to_owned();
+    let thawed = "id = \"thaw\"\nuse = \"sqlite.thaw\"\ntarget = \"app\"\nwith = { freeze = \"freeze\" }\n".to_owned();
+    let version =
+        "id = \"version\"\nuse = \"sqlite.settings\"\ntarget = \"app\"\nwith = { set = { user_version = 7 } }\n";
+    let system = staged(&[
+        ("wide", frozen),
+        ("wide", version.to_owned()),
+        ("wide", named("index")),
+        ("wide", thawed),
+        ("readers", named("open")),
+        ("writers", named("closed")),
+        ("narrow", named("gone")),
+    ]);
+    for (name, up, down) in [
+        // The new table is known, and what is wrong about it is seen; so is the number that was set.
+        (
+            "index",
+            "CREATE INDEX by_buyer ON sales(buyer);\nPRAGMA user_version = 8;\nCREATE INDEX by_day ON sales(day);\n",
+            "PRAGMA user_version = 7;\n",
+        ),
+        ("open", "INSERT INTO orders (id) VALUES (99);\n", "DELETE FROM orders WHERE id = 99;\n"),
+        ("closed", "INSERT INTO orders (id) VALUES (98);\n", "DELETE FROM orders WHERE id = 98;\n"),
+        ("gone", "UPDATE orders SET total = 1 WHERE id = 1;\n", "UPDATE orders SET total = 2 WHERE id = 1;\n"),
+    ] {
+        system.write(&format!("{name}.sql"), up);
+        system.write(&format!("{name}.down.sql"), down);
+    }
+    let said = |system: &System| {
+        let ran = system.cutover("plan", &["--format", "json"]).expect_code(0);
+        let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let warnings = document["warnings"].as_array().unwrap();
+        let line = |w: &Value| {
+            let text = |key: &str| w[key].as_str().unwrap_or("-").to_owned();
+            format!("{} {}; {}", text("code"), text("message"), text("help"))
+        };
+        warnings.iter().map(line).collect::<Vec<_>>().join("\n")
+    };
+    // What fails makes all behind it unsure: each is mended in its turn.
+    let first = said(&system);
+    assert!(
+        first.starts_with("W413 step `index`: this fails on a copy of the structure: no such column: day"),
+        "{first}"
+    );
+    system.write("index.sql", "CREATE INDEX by_buyer ON sales(buyer);\nPRAGMA user_version = 8;\n");
+    system.write("index.down.sql", "DROP INDEX by_buyer;\nPRAGMA user_version = 7;\n");
+    let second = said(&system);
+    assert!(
+        second.starts_with(
+            "W413 step `closed`: this fails on a copy of the structure: table `orders` is closed to writes"
+        ),
+        "{second}"
+    );
+    system.write("closed.sql", "UPDATE sales SET buyer = 'x' WHERE id = 1;\n");
+    system.write("closed.down.sql", "UPDATE sales SET buyer = 'y' WHERE id = 1;\n");
+    let third = said(&system);
+    assert!(third.starts_with("W413 step `narrow`: this fails on a copy of the structure: the old tables stay: view `open_orders` names `orders`; table `lines` refers to `orders`; drop or rewrite"), "{third}");
+    system.ask("DROP VIEW open_orders; DROP TABLE lines;");
+    let fourth = said(&system);
+    assert!(
+        fourth.starts_with("W413 step `gone`: this fails on a copy of the structure: no such table: orders"),
+        "{fourth}"
+    );
+    system.write("gone.sql", "UPDATE sales SET buyer = 'x' WHERE id = 1;\n");
+    system.write("gone.down.sql", "UPDATE sales SET buyer = 'y' WHERE id = 1;\n");
+    assert_eq!(said(&system), "");
+}
+
+#[test]
+fn a_mapping_that_cannot_be_expanded_is_said_before_anything_is_applied() {
+    let system = staged(&[]);
+    system.write("new.sql", "CREATE TABLE sales (id INTEGER PRIMARY KEY AUTOINCREMENT, customer TEXT);\n");
+    system.ask("DROP VIEW open_orders; DROP TABLE lines;");
+    assert_screen("lint-expand", &system, "plan", &[]);
+}
+
+#[test]
+fn statistics_are_doubtful_before_a_cutover_and_nowhere_else() {
+    for (behind, found) in [("wide", vec!["W407 1"]), ("readers", vec!["W407 1"]), ("writers", vec![])] {
+        let system = staged(&[(behind, named("figures"))]);
+        system.write("figures.sql", "ANALYZE;\n");
+        system.write("figures.down.sql", "DROP TABLE sqlite_stat1;\n");
+        assert_eq!(codes(&system, "check"), found, "behind {behind}");
+        if behind == "wide" {
+            assert_screen("lint-statistics", &system, "check", &[]);
+        }
+    }
+}
+
 #[test]
 fn what_is_allowed_or_done_is_not_warned_of() {
     let down = Some("CREATE TABLE gone (a TEXT);\n");

@@ -16,7 +16,7 @@ use super::meaning::{self, StepView};
 use super::placeholder::Filler;
 use super::{CompileErrors, Phase, Plan, PlanFiles, PlanStep, Warning};
 use super::{folders, order, reversal, syntax, targets, value, vars, warnings};
-use crate::{Registry, blake3_hex, canonical_json};
+use crate::{Later, Registry, blake3_hex, canonical_json};
 
 /// What a compilation starts from.
 #[derive(Clone, Copy)]
@@ -79,8 +79,8 @@ fn passes(input: &CompileInput<'_>, unset: Unset, d: &mut Diagnostics) -> Option
     filler.unset = unset;
     meaning::names(&draft.phases, input.text, d);
     let mut builder = Builder { targets: &targets, vars: &vars, files: input.files, filler };
-    let mut found = Vec::new();
-    let made = build(&mut draft.phases, &mut builder, input.registry, &mut found, d);
+    let made = build(&mut draft.phases, &mut builder, input.registry, d);
+    let found = warned(&draft.phases, &made, input.registry, d);
     let secrets: Vec<String> = builder.filler.secrets.into_iter().filter(|s| !s.is_empty()).collect();
     d.hide(&secrets);
 
@@ -130,7 +130,6 @@ fn build<'i>(
     phases: &mut [PhaseDraft<'i>],
     builder: &mut Builder<'_, 'i>,
     registry: &Registry,
-    found: &mut Vec<Warning>,
     d: &mut Diagnostics,
 ) -> Vec<Made> {
     let mut made = Vec::new();
@@ -141,12 +140,27 @@ fn build<'i>(
             let kind = meaning::kind(step, layer, registry, d);
             made.push(kind.and_then(|kind| {
                 let built = builder.build(step, kind, d)?;
-                found.extend(warnings::of(step, kind, &built, d));
                 Some((kind.kind, built))
             }));
         }
     }
     made
+}
+
+/// What is doubtful about the steps that could be built, in file order.
+fn warned(phases: &[PhaseDraft<'_>], made: &[Made], registry: &Registry, d: &mut Diagnostics) -> Vec<Warning> {
+    let built: Vec<_> = phases
+        .iter()
+        .flat_map(|phase| &phase.steps)
+        .zip(made)
+        .filter_map(|(draft, made)| made.as_ref().map(|(kind, built)| (draft, *kind, built)))
+        .collect();
+    let all: Vec<Later> = built.iter().map(|(_, kind, built)| Later { kind, uses: built.step.uses() }).collect();
+    let of = |(at, (draft, kind, built)): (usize, &(&StepDraft<'_>, &'static str, &Built))| {
+        let kind = registry.step(kind)?;
+        Some(warnings::of(draft, kind, built, &all[at + 1..], d))
+    };
+    built.iter().enumerate().filter_map(of).flatten().collect()
 }
 
 fn phase(draft: PhaseDraft<'_>, made: &mut impl Iterator<Item = (Made, Vec<String>)>) -> Option<Phase> {

@@ -33,6 +33,8 @@ pub struct Diagnostic {
     pub beside: Option<Arc<Beside>>,
 }
 
+crate::explained::explained!(Diagnostic);
+
 impl Diagnostic {
     /// A mistake at `span`.
     pub(crate) fn at(code: &'static str, span: Range<usize>, message: impl Into<String>) -> Self {
@@ -47,20 +49,6 @@ impl Diagnostic {
     /// A mistake that has no place in the file.
     pub(crate) fn nowhere(code: &'static str, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), span: None, label: None, help: None, beside: None }
-    }
-
-    /// Adds what the caret line says.
-    #[must_use]
-    pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = Some(label.into());
-        self
-    }
-
-    /// Adds what to do about it.
-    #[must_use]
-    pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
     }
 
     /// Adds "did you mean" for the closest of `known`, or else the list of them when it is short.

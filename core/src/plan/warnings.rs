@@ -6,11 +6,17 @@ use super::build::Built;
 use super::codes;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::draft::StepDraft;
-use crate::{Seen, StepDescriptor};
+use crate::{Later, Seen, StepDescriptor};
 
-/// The warnings of one built step.
-pub(crate) fn of(draft: &StepDraft<'_>, kind: &StepDescriptor, built: &Built, d: &mut Diagnostics) -> Vec<Warning> {
-    let found = built.step.lint();
+/// The warnings of one built step, before `later` ones.
+pub(crate) fn of(
+    draft: &StepDraft<'_>,
+    kind: &StepDescriptor,
+    built: &Built,
+    later: &[Later],
+    d: &mut Diagnostics,
+) -> Vec<Warning> {
+    let found = built.step.lint(later);
     for allowed in &draft.allow {
         let code = allowed.get_ref().as_str();
         match kind.lints.iter().find(|lint| lint.code == code) {

@@ -6,7 +6,7 @@
 //! objects that the script created, by name: a later step may alter them.
 
 use cutover_core::{
-    Action, Applied, BuildContext, BuildError, Change, Finding, Layer, Lint, MigrationStep, Receipt, Reversal,
+    Action, Applied, BuildContext, BuildError, Change, Finding, Later, Layer, Lint, MigrationStep, Receipt, Reversal,
     Standing, StepContext, StepError, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
 };
 use rusqlite::Connection;
@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::SqliteTarget;
+use crate::cutover::Cutover;
 use crate::lint::{self, Sketch, Trial};
 use crate::sql::{self, Statement, bind_vars, sqlite_error};
 use crate::target::bookkeeping::{DEFAULT_LEDGER, STATE_TABLE};
@@ -211,8 +212,10 @@ impl MigrationStep for Script {
         Some(self.source.clone())
     }
 
-    fn lint(&self) -> Vec<Finding> {
-        let mut found = lint::of_up(&self.up.path, &self.up.statements);
+    fn lint(&self, later: &[Later]) -> Vec<Finding> {
+        let here = |used: &Use| used.target == self.target;
+        let moves = later.iter().any(|step| step.kind == Cutover::KIND && step.uses.iter().any(here));
+        let mut found = lint::of_up(&self.up.path, &self.up.statements, moves);
         match &self.down {
             Some(down) => found.extend(lint::of_down(&down.path, &down.statements, &self.up.statements)),
             // It says why by `irreversible`.

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use cutover_core::{
-    Action, Applied, BuildContext, BuildError, Change, Layer, MigrationStep, Receipt, Standing, StepContext, StepError,
-    StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
+    Action, Applied, BuildContext, BuildError, Change, Finding, Layer, Lint, MigrationStep, Receipt, Standing,
+    StepContext, StepError, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
 };
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -24,6 +24,7 @@ use crate::SqliteTarget;
 use crate::cutover::expect;
 use crate::declared;
 use crate::done;
+use crate::lint;
 use crate::mapping::stage::{self, Stage};
 use crate::mapping::{Mapping, Pair};
 use crate::parity::{Asked, Sides, asked, parity};
@@ -73,6 +74,7 @@ impl StepKind for Contract {
     const EXAMPLE: &'static str = "id = \"drop-old-tables\"\nuse = \"sqlite.contract\"\ntarget = \"app\"\n\
         with = { mapping = \"mapping.toml\" }\n";
     const FAULTS: Faults = crate::target::CHANGED;
+    const LINTS: &'static [Lint] = &[lint::FAILS];
     type Config = ContractConfig;
 
     fn build(config: ContractConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
@@ -91,11 +93,7 @@ impl Contract {
         if let Some(error) = report.error("the old tables stay") {
             return Err(error);
         }
-        let built = schema::in_the_way(conn, &self.mapping)?;
-        if !built.is_empty() {
-            return Err(StepError::conflict(format!("the old tables stay: {}", built.join("; ")))
-                .with_help("drop or rewrite what still needs the old tables in an earlier step, then run again"));
-        }
+        self.is_free(conn)?;
         let taken = Taken::read(conn, &self.mapping)?;
         let mut kept = Vec::new();
         for pair in &self.mapping.pairs {
@@ -120,6 +118,16 @@ impl Contract {
         let mut receipt = Receipt::of(&Gone { taken, rows: report.rows })?.with_note(note);
         receipt.notes.extend(report.notes);
         Ok(receipt)
+    }
+
+    /// Nobody has built on the old tables.
+    fn is_free(&self, conn: &Connection) -> Result<(), StepError> {
+        let built = schema::in_the_way(conn, &self.mapping)?;
+        if built.is_empty() {
+            return Ok(());
+        }
+        Err(StepError::conflict(format!("the old tables stay: {}", built.join("; ")))
+            .with_help("drop or rewrite what still needs the old tables in an earlier step, then run again"))
     }
 
     fn back(&self, conn: &Connection, cx: &StepContext, gone: &Gone) -> Result<(), StepError> {
@@ -200,6 +208,15 @@ impl MigrationStep for Contract {
             Ok(_) => Ok(copy::missing(cx, &self.target).map_or(Standing::Pending, Standing::Conflict)),
             Err(e) => done::conflict_standing(e),
         }
+    }
+
+    async fn lint_on(&self, cx: &StepContext) -> Result<Option<Vec<Finding>>, StepError> {
+        let this = self.clone();
+        let gone = move |conn: &Connection| {
+            this.is_free(conn)?;
+            Taken::read(conn, &this.mapping)?.take(conn, &this.mapping)
+        };
+        cx.target::<SqliteTarget>(&self.target)?.tried(cx, gone).await
     }
 
     async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use cutover_core::{
-    Action, Applied, BuildContext, BuildError, Change, Layer, MigrationStep, Receipt, Standing, StepContext, StepError,
-    StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
+    Action, Applied, BuildContext, BuildError, Change, Finding, Layer, Lint, MigrationStep, Receipt, Standing,
+    StepContext, StepError, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
 };
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -19,6 +19,7 @@ pub(crate) mod refuse;
 
 use crate::SqliteTarget;
 use crate::done;
+use crate::lint;
 use crate::mapping::Mapping;
 use crate::mapping::stage::{self, Stage};
 use crate::parity::{Asked, asked, parity};
@@ -92,6 +93,7 @@ impl StepKind for Cutover {
     const EXAMPLE: &'static str = "id = \"read-new-first\"\nuse = \"sqlite.cutover\"\ntarget = \"app\"\n\
         with = { mapping = \"mapping.toml\", to = \"prefer-new\" }\n";
     const FAULTS: Faults = crate::target::CHANGED;
+    const LINTS: &'static [Lint] = &[lint::FAILS];
     type Config = CutoverConfig;
 
     fn build(config: CutoverConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
@@ -199,6 +201,16 @@ impl MigrationStep for Cutover {
             Ok(_) => Ok(Standing::Pending),
             Err(e) => done::conflict_standing(e),
         }
+    }
+
+    /// Later scripts meet the old tables closed.
+    async fn lint_on(&self, cx: &StepContext) -> Result<Option<Vec<Finding>>, StepError> {
+        let this = self.clone();
+        let closed = move |conn: &Connection| match this.to {
+            To::PreferNew => Ok(()),
+            To::NewOnly => refuse::close_for_all(conn, &this.mapping),
+        };
+        cx.target::<SqliteTarget>(&self.target)?.tried(cx, closed).await
     }
 
     async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {

@@ -7,8 +7,8 @@
 //! are what they were. What a trigger cannot show on the other side is never refused; it goes into the quarantine.
 
 use cutover_core::{
-    Action, Applied, BuildContext, BuildError, Change, Layer, MigrationStep, Receipt, Standing, StepContext, StepError,
-    StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
+    Action, Applied, BuildContext, BuildError, Change, Finding, Layer, Lint, MigrationStep, Receipt, Standing,
+    StepContext, StepError, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
 };
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -29,6 +29,7 @@ mod tests;
 use crate::SqliteTarget;
 use crate::declared::{self, Declarations};
 use crate::done;
+use crate::lint;
 use crate::mapping::Mapping;
 use crate::mapping::stage::{self, Stage};
 use crate::tables;
@@ -73,6 +74,7 @@ impl StepKind for Expand {
     const LAYERS: &'static [Layer] = &[Layer::Storage];
     const EXAMPLE: &'static str = "id = \"expand\"\nuse = \"sqlite.expand\"\ntarget = \"app\"\nwith = { mapping = \"mapping.toml\", up = \"sql/new.sql\" }\n";
     const FAULTS: Faults = crate::target::CHANGED;
+    const LINTS: &'static [Lint] = &[lint::FAILS];
     type Config = ExpandConfig;
 
     fn build(config: ExpandConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
@@ -114,6 +116,16 @@ impl MigrationStep for Expand {
         let ours = target.done(cx).await?.is_some();
         let this = self.clone();
         target.read(cx, move |conn| this.standing(conn, ours)).await
+    }
+
+    /// What is in the way of the mapping is known only behind the steps that come before it.
+    async fn lint_on(&self, cx: &StepContext) -> Result<Option<Vec<Finding>>, StepError> {
+        let this = self.clone();
+        let made = move |conn: &Connection| {
+            this.tables.iter().try_for_each(|declared| tables::make(conn, declared).map(drop))?;
+            check::weaves(conn, &this.mapping).map(drop)
+        };
+        cx.target::<SqliteTarget>(&self.target)?.tried(cx, made).await
     }
 
     async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {

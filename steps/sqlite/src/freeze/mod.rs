@@ -8,7 +8,7 @@ mod thaw;
 use std::time::{Duration, Instant};
 
 use cutover_core::{
-    Action, Applied, BuildContext, BuildError, Change, Checkpoint, Layer, MigrationStep, Receipt, Standing,
+    Action, Applied, BuildContext, BuildError, Change, Checkpoint, Finding, Layer, MigrationStep, Receipt, Standing,
     StepContext, StepError, StepErrorKind, StepKind, Target as _, Use, Verdict, async_trait, duration, fault::Faults,
     register_step,
 };
@@ -138,6 +138,11 @@ impl MigrationStep for FreezeStep {
 
     fn ledgered(&self) -> Option<&str> {
         Some(&self.target)
+    }
+
+    /// It makes no structure that later scripts see.
+    async fn lint_on(&self, _cx: &StepContext) -> Result<Option<Vec<Finding>>, StepError> {
+        Ok(Some(Vec::new()))
     }
 
     async fn inspect(&self, cx: &StepContext) -> Result<Standing, StepError> {

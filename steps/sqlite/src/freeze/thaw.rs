@@ -1,8 +1,8 @@
 //! The step kind `sqlite.thaw`: everybody may write again.
 
 use cutover_core::{
-    Action, Applied, BuildContext, BuildError, Change, Layer, MigrationStep, Receipt, Standing, StepContext, StepError,
-    StepInfo, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
+    Action, Applied, BuildContext, BuildError, Change, Finding, Layer, MigrationStep, Receipt, Standing, StepContext,
+    StepError, StepInfo, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
 };
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -58,6 +58,11 @@ impl MigrationStep for Thaw {
 
     fn supersedes(&self) -> Vec<String> {
         vec![self.freeze.clone()]
+    }
+
+    /// It makes no structure that later scripts see.
+    async fn lint_on(&self, _cx: &StepContext) -> Result<Option<Vec<Finding>>, StepError> {
+        Ok(Some(Vec::new()))
     }
 
     async fn inspect(&self, cx: &StepContext) -> Result<Standing, StepError> {

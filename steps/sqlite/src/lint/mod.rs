@@ -29,7 +29,7 @@ lints! {
     UNBOUNDED = "W404", InText, "a whole table is written in one transaction";
     REBUILD = "W405", InText, "a table is rebuilt while foreign keys are on";
     NOT_NULL = "W406", InText, "a NOT NULL column is added without a default";
-    ANALYZE = "W407", InText, "statistics are gathered";
+    ANALYZE = "W407", InText, "statistics are gathered before a cutover";
     NO_DOWN = "W408", InText, "there is no down script";
     IDLE_DOWN = "W409", InText, "the down script changes nothing";
     INEXACT_DOWN = "W410", OnTarget, "the down script does not lead back to the structure before";

@@ -8,8 +8,8 @@ mod pragma;
 use std::collections::BTreeMap;
 
 use cutover_core::{
-    Action, Applied, BuildContext, BuildError, Change, Layer, MigrationStep, Receipt, Standing, StepContext, StepError,
-    StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,
+    Action, Applied, BuildContext, BuildError, Change, Finding, Layer, Lint, MigrationStep, Receipt, Standing,
+    StepContext, StepError, StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,
 };
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use crate::SqliteTarget;
 use crate::done;
+use crate::lint;
 use crate::sql::sqlite_error;
 use crate::target::{plain_tables, rowid_alias};
 use pragma::{Setting, Settings};
@@ -75,6 +76,7 @@ impl StepKind for SettingsStep {
             fault::SQLITE_COMMITTED,
         ],
     };
+    const LINTS: &'static [Lint] = &[lint::FAILS];
     type Config = SettingsConfig;
 
     fn build(config: SettingsConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
@@ -208,6 +210,15 @@ impl MigrationStep for SettingsStep {
 
     fn ledgered(&self) -> Option<&str> {
         Some(&self.target)
+    }
+
+    /// Of what it sets, scripts see the numbers.
+    async fn lint_on(&self, cx: &StepContext) -> Result<Option<Vec<Finding>>, StepError> {
+        let set = self.set.clone();
+        let written = move |conn: &Connection| {
+            set.iter().filter(|(setting, _)| setting.is_transactional()).try_for_each(|(s, value)| s.write(conn, value))
+        };
+        cx.target::<SqliteTarget>(&self.target)?.tried(cx, written).await
     }
 
     async fn inspect(&self, cx: &StepContext) -> Result<Standing, StepError> {

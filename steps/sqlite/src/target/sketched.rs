@@ -7,7 +7,7 @@ use cutover_core::{Finding, Receipt, StepContext, StepError};
 use rusqlite::Connection;
 
 use super::SqliteTarget;
-use crate::lint::Sketch;
+use crate::lint::{FAILS, Sketch};
 
 impl SqliteTarget {
     /// Work on a copy of the structure, which is as the lints of earlier steps left it. Read-only for the database.
@@ -33,16 +33,28 @@ impl SqliteTarget {
         .await
     }
 
-    /// A step whose `work` makes structure by itself is followed on the copy; one that cannot be made there blurs it.
+    /// A step whose `work` makes structure by itself is followed on the copy; one that cannot be made there blurs it. Its
+    /// inspection says what is in the way.
     pub(crate) async fn followed<F>(&self, cx: &StepContext, work: F) -> Result<Option<Vec<Finding>>, StepError>
     where
         F: FnOnce(&Connection) -> Result<Receipt, StepError> + Send + 'static,
     {
+        self.tried(cx, |conn| work(conn).map(drop)).await.map(|_| Some(Vec::new()))
+    }
+
+    /// The same for a step whose inspection cannot say what is in the way before its turn comes.
+    pub(crate) async fn tried<F>(&self, cx: &StepContext, work: F) -> Result<Option<Vec<Finding>>, StepError>
+    where
+        F: FnOnce(&Connection) -> Result<(), StepError> + Send + 'static,
+    {
         self.sketched(cx, move |sketch| {
-            if work(&sketch.conn).is_err() {
-                sketch.blur();
-            }
-            Ok(Some(Vec::new()))
+            let Err(error) = work(&sketch.conn) else { return Ok(Some(Vec::new())) };
+            let sure = sketch.is_sure();
+            sketch.blur();
+            let finding = Finding::new(&FAILS, format!("this fails on a copy of the structure: {error}"));
+            let help =
+                error.help().unwrap_or("it was tried after the steps before it: apply will most likely fail here too");
+            Ok(Some(if sure { vec![finding.help(help)] } else { Vec::new() }))
         })
         .await
     }
