@@ -4,7 +4,6 @@
 //! there, and all of it is one transaction. The way back makes the old tables anew, word by word, from the new ones and
 //! from what those do not hold (`raw`): what was written since is in them too.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use cutover_core::{
@@ -12,7 +11,6 @@ use cutover_core::{
     StepContext, StepError, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
 };
 use rusqlite::Connection;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod copy;
@@ -27,7 +25,7 @@ use crate::done;
 use crate::lint;
 use crate::mapping::stage::{self, Stage};
 use crate::mapping::{Mapping, Pair};
-use crate::parity::{Asked, Sides, asked, parity};
+use crate::parity::{Asked, Sides, comparing, parity};
 use raw::Raw;
 use rebuild::Rebuilt;
 use schema::{Taken, run};
@@ -43,19 +41,9 @@ pub(crate) struct Contract {
     asked: Asked,
 }
 
-/// Configuration of `sqlite.contract`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ContractConfig {
-    /// The mapping file, relative to the plan.
-    mapping: String,
-    /// How many rows may be in quarantine. Old ones are kept aside whole, and come back with a rollback.
-    #[serde(default)]
-    quarantined: u64,
-    /// By pair of tables, the old columns by which readers ask: of no such group may the new tables show fewer rows than
-    /// the old one has. By default the columns that the parent's key takes over as they are.
-    #[serde(default)]
-    groups: BTreeMap<String, Vec<String>>,
+comparing! {
+    /// Configuration of `sqlite.contract`.
+    ContractConfig {}
 }
 
 /// What apply took away.
@@ -79,8 +67,7 @@ impl StepKind for Contract {
 
     fn build(config: ContractConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
         let target = cx.target_of("sqlite")?;
-        let mapping = Mapping::load("mapping", &config.mapping, cx)?;
-        let asked = asked(&mapping, config.quarantined, config.groups, true)?;
+        let (mapping, asked) = config.asked(cx, true)?;
         Ok(Self { target, mapping, asked })
     }
 }

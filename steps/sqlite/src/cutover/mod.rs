@@ -4,7 +4,6 @@
 //! transaction, so nobody can write between the answer and the move. Each step is a transaction of its own, however its
 //! plan groups steps: writers wait for the comparison, and for nothing else.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use cutover_core::{
@@ -22,7 +21,7 @@ use crate::done;
 use crate::lint;
 use crate::mapping::Mapping;
 use crate::mapping::stage::{self, Stage};
-use crate::parity::{Asked, asked, parity};
+use crate::parity::{Asked, comparing, parity};
 
 /// Moves a mapping to the next stage.
 #[derive(Debug, Clone)]
@@ -33,21 +32,12 @@ pub(crate) struct Cutover {
     to: To,
 }
 
-/// Configuration of `sqlite.cutover`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CutoverConfig {
-    /// The mapping file, relative to the plan.
-    mapping: String,
-    /// The stage to move to, from the one before it.
-    to: To,
-    /// How many rows may be in quarantine, where nobody sees them who reads the new tables.
-    #[serde(default)]
-    quarantined: u64,
-    /// By pair of tables, the old columns by which readers ask: of no such group may the new tables show fewer rows than
-    /// the old one has. By default the columns that the parent's key takes over as they are.
-    #[serde(default)]
-    groups: BTreeMap<String, Vec<String>>,
+comparing! {
+    /// Configuration of `sqlite.cutover`.
+    CutoverConfig {
+        /// The stage to move to, from the one before it.
+        to: To,
+    }
 }
 
 /// A stage that a cutover moves to.
@@ -98,9 +88,9 @@ impl StepKind for Cutover {
 
     fn build(config: CutoverConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
         let target = cx.target_of("sqlite")?;
-        let mapping = Mapping::load("mapping", &config.mapping, cx)?;
-        let asked = asked(&mapping, config.quarantined, config.groups, true)?;
-        Ok(Self { target, mapping, asked, to: config.to })
+        let to = config.to;
+        let (mapping, asked) = config.asked(cx, true)?;
+        Ok(Self { target, mapping, asked, to })
     }
 }
 

@@ -3,17 +3,14 @@
 //! Owns the step. What is compared is `sides`' business, how it is compared `compare`'s, what else is asked `report`'s,
 //! which `sqlite.cutover` and `sqlite.contract` ask too. Never writes, not even a ledger row.
 
-use std::collections::BTreeMap;
-
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Checkpoint, Layer, MigrationStep, Receipt, StepContext,
     StepError, StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,
 };
-use schemars::JsonSchema;
-use serde::Deserialize;
 
 pub(crate) mod columns;
 mod compare;
+pub(crate) mod config;
 mod groups;
 pub(crate) mod quarantine;
 mod ranges;
@@ -23,12 +20,12 @@ pub(crate) mod sides;
 mod tests;
 mod values;
 
+pub(crate) use config::comparing;
 pub(crate) use ranges::Range;
 pub(crate) use report::{Asked, Report, parity};
 pub(crate) use sides::{Sides, names};
 
 use crate::SqliteTarget;
-use crate::declared::same_name;
 use crate::done;
 use crate::mapping::Mapping;
 use crate::watched::watched;
@@ -41,19 +38,9 @@ pub(crate) struct Parity {
     asked: Asked,
 }
 
-/// Configuration of `sqlite.parity`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ParityConfig {
-    /// The mapping file, relative to the plan.
-    mapping: String,
-    /// How many old rows may be in quarantine, where nobody sees them who reads the new tables.
-    #[serde(default)]
-    quarantined: u64,
-    /// By pair of tables, the old columns by which readers ask: of no such group may the new tables show fewer rows than
-    /// the old one has. By default the columns that the parent's key takes over as they are.
-    #[serde(default)]
-    groups: BTreeMap<String, Vec<String>>,
+comparing! {
+    /// Configuration of `sqlite.parity`.
+    ParityConfig {}
 }
 
 register_step!(Parity);
@@ -69,37 +56,9 @@ impl StepKind for Parity {
 
     fn build(config: ParityConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
         let target = cx.target_of("sqlite")?;
-        let mapping = Mapping::load("mapping", &config.mapping, cx)?;
-        let asked = asked(&mapping, config.quarantined, config.groups, false)?;
+        let (mapping, asked) = config.asked(cx, false)?;
         Ok(Self { target, mapping, asked })
     }
-}
-
-/// What is asked, from what a `with` says.
-pub(crate) fn asked(
-    mapping: &Mapping,
-    quarantined: u64,
-    groups: BTreeMap<String, Vec<String>>,
-    quick: bool,
-) -> Result<Asked, BuildError> {
-    for (name, columns) in &groups {
-        let field = format!("groups.{name}");
-        let Some(pair) = mapping.pair(name) else {
-            let known: Vec<&str> = mapping.pairs.iter().map(|p| p.name.as_str()).collect();
-            return Err(BuildError::at(field, format!("the mapping has no table `{name}`"))
-                .with_help(format!("it has {}", known.join(", "))));
-        };
-        for (i, column) in columns.iter().enumerate() {
-            if !pair.back.iter().any(|back| same_name(&back.name, column)) {
-                return Err(BuildError::at(
-                    format!("{field}[{i}]"),
-                    format!("`{column}` has no way back, so readers of the new tables cannot ask by it"),
-                )
-                .with_help("name columns of `[table.back]`"));
-            }
-        }
-    }
-    Ok(Asked { quarantined, groups, quick })
 }
 
 impl Parity {

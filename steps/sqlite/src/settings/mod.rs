@@ -8,8 +8,8 @@ mod pragma;
 use std::collections::BTreeMap;
 
 use cutover_core::{
-    Action, Applied, BuildContext, BuildError, Change, Finding, Layer, Lint, MigrationStep, Receipt, Standing,
-    StepContext, StepError, StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,
+    Action, Applied, BuildContext, BuildError, Change, Finding, Layer, MigrationStep, Receipt, Standing, StepContext,
+    StepError, StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,
 };
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -18,7 +18,6 @@ use serde_json::Value;
 
 use crate::SqliteTarget;
 use crate::done;
-use crate::lint;
 use crate::sql::sqlite_error;
 use crate::target::{plain_tables, rowid_alias};
 use pragma::{Setting, Settings};
@@ -76,7 +75,6 @@ impl StepKind for SettingsStep {
             fault::SQLITE_COMMITTED,
         ],
     };
-    const LINTS: &'static [Lint] = &[lint::FAILS];
     type Config = SettingsConfig;
 
     fn build(config: SettingsConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
@@ -216,9 +214,11 @@ impl MigrationStep for SettingsStep {
     async fn lint_on(&self, cx: &StepContext) -> Result<Option<Vec<Finding>>, StepError> {
         let set = self.set.clone();
         let written = move |conn: &Connection| {
-            set.iter().filter(|(setting, _)| setting.is_transactional()).try_for_each(|(s, value)| s.write(conn, value))
+            let mut numbers = set.iter().filter(|(setting, _)| setting.is_transactional());
+            numbers.try_for_each(|(setting, value)| setting.write(conn, value))?;
+            Ok(Receipt::nothing())
         };
-        cx.target::<SqliteTarget>(&self.target)?.tried(cx, written).await
+        cx.target::<SqliteTarget>(&self.target)?.followed(cx, written).await
     }
 
     async fn inspect(&self, cx: &StepContext) -> Result<Standing, StepError> {
