@@ -105,11 +105,7 @@ impl Range {
     fn add(&mut self, record: Record) -> Option<(Vec<u8>, String)> {
         // A key's versions stay together.
         let ended = if self.records >= RANGE && record.key != self.last { self.end() } else { None };
-        let kept = crate::encoding::value(&Record { user_meta: Some(record.user_meta.unwrap_or(0)), ..record.clone() });
-        for part in [&record.key, &kept] {
-            self.hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
-        }
-        self.hasher.update(&record.version.to_le_bytes());
+        super::sum::hash(&mut self.hasher, &record);
         self.records += 1;
         self.last = record.key;
         ended

@@ -5,9 +5,12 @@
 mod compare;
 mod run;
 mod sort;
+mod sum;
 #[cfg(test)]
 mod tests;
 
 pub use compare::{Comparison, Differing, compare};
 pub use run::{Copied, Copy, Cursor, Flow};
 pub use sort::{Sorted, sorted};
+pub use sum::Sum;
+pub(crate) use sum::hash;

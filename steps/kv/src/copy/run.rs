@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::sort::sorted;
+use super::sum::Sum;
 use crate::error::{KvError, KvErrorKind, Result};
 use crate::record::Record;
 use crate::source::{Order, RecordSource};
@@ -61,8 +62,26 @@ pub struct Cursor {
     pub bytes: u64,
     /// The highest version among them. The next incremental copy begins with it, not with one more.
     pub max_version: u64,
+    /// Over all of them.
+    pub sum: Sum,
     /// Whether that was all.
     pub done: bool,
+}
+
+impl Cursor {
+    /// How far the copy of this name has come in the store, of whatever source; none where it never began.
+    pub fn of(name: &str, store: &dyn VersionedStore) -> Result<Option<Self>> {
+        let found = store.notes()?.remove(&Self::note(name)).map(serde_json::from_value).transpose();
+        found.map_err(|error| {
+            let text = format!("the cursor of the copy `{name}` cannot be read: {error}");
+            KvError::of(store.path(), KvErrorKind::Malformed(text))
+        })
+    }
+
+    /// The note that a store keeps it under.
+    pub(crate) fn note(name: &str) -> String {
+        format!("copy:{name}")
+    }
 }
 
 /// What came of a copy.
@@ -85,7 +104,8 @@ impl Copy<'_> {
         store: &dyn VersionedStore,
         between: &mut dyn FnMut(&Cursor) -> Flow,
     ) -> Result<Copied> {
-        let begun = self.cursor(store)?.filter(|found| found.identity == self.identity && found.since == self.since);
+        let begun =
+            Cursor::of(self.name, store)?.filter(|found| found.identity == self.identity && found.since == self.since);
         let mut cursor = begun.unwrap_or_else(|| self.at_the_beginning());
         if cursor.done {
             return Ok(Copied { cursor, written: 0 });
@@ -109,6 +129,7 @@ impl Copy<'_> {
                 cursor.version = record.version;
                 cursor.records += 1;
                 cursor.bytes += (record.key.len() + record.value.len()) as u64;
+                cursor.sum.add(&record);
                 cursor.max_version = cursor.max_version.max(record.version);
                 let full = batch.len() + 1 >= RECORDS || batch.bytes() + record.value.len() >= BYTES;
                 next = records.next();
@@ -124,7 +145,7 @@ impl Copy<'_> {
             undurable += batch.bytes();
             written += batch.len() as u64;
             batch.note(
-                &self.note(),
+                &Cursor::note(self.name),
                 serde_json::to_value(&cursor).map_err(|e| KvError::of(store.path(), std::io::Error::from(e)))?,
             );
             let flow = if cursor.done { Flow::On } else { between(&cursor) };
@@ -138,19 +159,6 @@ impl Copy<'_> {
         }
     }
 
-    /// How far the copy of this name has come in the store, of whatever source; none where it never began.
-    pub fn cursor(&self, store: &dyn VersionedStore) -> Result<Option<Cursor>> {
-        let found = store.notes()?.remove(&self.note()).map(serde_json::from_value).transpose();
-        found.map_err(|error| {
-            let text = format!("the cursor of the copy `{}` cannot be read: {error}", self.name);
-            KvError::of(store.path(), KvErrorKind::Malformed(text))
-        })
-    }
-
-    fn note(&self) -> String {
-        format!("copy:{}", self.name)
-    }
-
     fn at_the_beginning(&self) -> Cursor {
         Cursor {
             identity: self.identity.to_owned(),
@@ -160,6 +168,7 @@ impl Copy<'_> {
             records: 0,
             bytes: 0,
             max_version: 0,
+            sum: Sum::default(),
             done: false,
         }
     }

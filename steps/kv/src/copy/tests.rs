@@ -147,7 +147,7 @@ fn a_source_that_fails_leaves_what_was_copied_before_and_its_error() {
     let copy = Copy { name: "c", identity: "a", since: 0, scratch: &folder.path().join("sort") };
     let error = copy.run(&Failing, &store, &mut |_| Flow::On).unwrap_err();
     assert_eq!(error.to_string(), "`b.bak` at byte 7: gone");
-    assert_eq!(copy.cursor(&store).unwrap().unwrap().records, 4_000);
+    assert_eq!(Cursor::of("c", &store).unwrap().unwrap().records, 4_000);
     assert_eq!(store.versions(b"", 0).unwrap().count(), 4_000);
 }
 

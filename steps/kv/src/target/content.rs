@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 use cutover_core::{Assessment, Depth, Fingerprint, PartPrint, StepContext, StepError, blake3_hex};
 
 use super::{KvTarget, look};
-use crate::copy::{Differing, compare};
-use crate::encoding::value;
+use crate::copy::{Differing, compare, hash};
 use crate::error::Result;
 use crate::record::Record;
 use crate::store::{Engine, FORMAT, FORMAT_VERSION, Keyed, Records, VersionedStore};
@@ -123,7 +122,7 @@ pub(super) fn fingerprint<E: Engine>(
                 parts.insert(part.to_owned(), Default::default());
             }
             let Some((hasher, count)) = parts.get_mut(part) else { return };
-            add(hasher, record);
+            hash(hasher, record);
             *count += 1;
         })?,
     };
@@ -135,19 +134,6 @@ pub(super) fn fingerprint<E: Engine>(
         schema: schema.into_iter().collect(),
         content: (depth == Depth::Content).then_some(content),
     })
-}
-
-/// Adds a record to a digest: an absent user meta is 0, as to Badger.
-fn add(hasher: &mut blake3::Hasher, record: &Record) {
-    let kept = if record.user_meta.is_some() {
-        value(record)
-    } else {
-        value(&Record { user_meta: Some(0), ..record.clone() })
-    };
-    for part in [&record.key, &kept] {
-        hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
-    }
-    hasher.update(&record.version.to_le_bytes());
 }
 
 /// A line for each of the first records that differ from those of `original`.

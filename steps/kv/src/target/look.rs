@@ -17,7 +17,7 @@ use crate::store::{Engine, Keyed};
 
 /// A copy and the store in it.
 #[derive(Debug)]
-pub(super) struct Look<E: Engine> {
+pub(crate) struct Look<E: Engine> {
     // Dropped before its folder.
     store: Keyed<E>,
     stamp: u64,
@@ -57,7 +57,8 @@ pub(super) fn copy<E: Engine>(from: &Path, to: &Path) -> Result<()> {
         if let Some(above) = to.parent() {
             disk::private_dir(above).map_err(of_disk)?;
         }
-        disk::copy_file(&file, &to).map_err(of_disk)?;
+        // Not synced: it is read now, or it is a rehearsal's.
+        fs::copy(&file, &to).map_err(|error| KvError::of(&to, error))?;
     }
     Ok(())
 }

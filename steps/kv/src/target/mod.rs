@@ -51,6 +51,22 @@ impl<E: Engine> Clone for KvTarget<E> {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct KvConfig {}
 
+/// A store that is being read.
+#[derive(Debug)]
+pub(crate) enum Reading<E: Engine> {
+    Open(Arc<Keyed<E>>),
+    Copy(Arc<Look<E>>),
+}
+
+impl<E: Engine> Reading<E> {
+    pub(crate) fn store(&self) -> &Keyed<E> {
+        match self {
+            Self::Open(store) => store,
+            Self::Copy(look) => look.store(),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Open<E: Engine> {
     writer: Option<Arc<Keyed<E>>>,
@@ -77,20 +93,27 @@ impl<E: Engine> KvTarget<E> {
         Ok(writer)
     }
 
+    /// The store to read from: the open one, or a copy; none where no store is.
+    pub(crate) fn reading(&self) -> Result<Option<Reading<E>>> {
+        let mut open = self.lock();
+        if let Some(writer) = &open.writer {
+            return Ok(Some(Reading::Open(Arc::clone(writer))));
+        }
+        let look = Look::renewed(open.look.take(), &self.path)?;
+        open.look.clone_from(&look);
+        Ok(look.map(Reading::Copy))
+    }
+
     /// Reads the store: the open one, or a copy; none where no store is.
     pub fn read<T>(&self, work: impl FnOnce(Option<&Keyed<E>>) -> Result<T>) -> Result<T> {
-        let (writer, look) = {
-            let mut open = self.lock();
-            match &open.writer {
-                Some(writer) => (Some(Arc::clone(writer)), None),
-                None => {
-                    let look = Look::renewed(open.look.take(), &self.path)?;
-                    open.look.clone_from(&look);
-                    (None, look)
-                }
-            }
-        };
-        work(writer.as_deref().or(look.as_ref().map(|look| look.store())))
+        let reading = self.reading()?;
+        work(reading.as_ref().map(Reading::store))
+    }
+
+    /// Removes the store and its folder. Nobody has it open.
+    pub(crate) fn remove(&self) -> Result<(), StepError> {
+        self.shut()?;
+        restore::remove(&self.path)
     }
 
     /// Gives every handle up.

@@ -50,10 +50,7 @@ pub(super) fn restore<E: Engine>(
     }
     match kept.there {
         true => put_back(target, cx, &snapshot, &kept)?,
-        false => {
-            target.shut()?;
-            remove(&target.path)?;
-        }
+        false => target.remove()?,
     }
     let lost = if foreign > 0 { BTreeMap::from([("records".to_owned(), foreign)]) } else { BTreeMap::new() };
     Ok(Restored { aside: options.aside.clone(), lost })
@@ -128,8 +125,8 @@ fn notes<E: Engine>(store: &Keyed<E>, kept: &Kept, batch: &mut Batch) -> Result<
     Ok(())
 }
 
-/// Removes a store that was not there.
-fn remove(path: &Path) -> Result<(), StepError> {
+/// Removes a store that was not there before.
+pub(super) fn remove(path: &Path) -> Result<(), StepError> {
     match path.symlink_metadata() {
         Ok(_) => {
             disk::remove_all(path).map_err(|error| KvError::of(path, error))?;
