@@ -22,6 +22,8 @@ mod replaced;
 mod settings;
 #[path = "kinds/shapes.rs"]
 mod shapes;
+#[path = "kinds/shared.rs"]
+mod shared;
 #[path = "kinds/stages.rs"]
 mod stages;
 #[path = "kinds/support.rs"]

@@ -4,7 +4,7 @@
 //! work (the guard): so nothing loops, whatever `recursive_triggers` says. Nothing in a trigger can fail on a row that
 //! its table took: what does not fit on the other side goes into the quarantine.
 
-use crate::mapping::names::{PREFIX, QUARANTINE};
+use crate::mapping::names::{GUARD, PREFIX, QUARANTINE};
 use crate::sql::quote_ident;
 
 use super::weave::{ROW, Side, Weave};
@@ -61,9 +61,11 @@ fn before(weave: &Weave, side: Side) -> Vec<Trigger> {
         }
     }
     if side == Side::New {
+        // What triggers of another pair insert here gets an id that nobody has (which is said to be -1 until then).
         let at_key = weave.same_key((Side::Old, ROW), (side, "NEW"));
         let unseen = format!(
-            "EXISTS (SELECT 1 FROM {} AS {ROW} WHERE {at_key}) AND NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {}) AND NOT {}",
+            "NOT EXISTS (SELECT 1 FROM {GUARD} WHERE origin IS NOT NULL) AND EXISTS (SELECT 1 FROM {} AS {ROW} WHERE {at_key}) \
+             AND NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {}) AND NOT {}",
             weave.table(Side::Old),
             weave.same_key((side, "t"), (side, "NEW")),
             weave.quarantined(Side::Old, (side, "NEW")),
