@@ -11,15 +11,15 @@ mod error;
 #[cfg(any(test, feature = "fuzzed"))]
 pub mod fuzzed;
 mod holder;
-mod kv_copy;
 mod record;
 mod source;
+mod steps;
 pub mod store;
 mod target;
 
 pub use badger::{BadgerDir, BadgerOptions, Compression, Key, Scan, Tally, Version};
 pub use error::{KvError, KvErrorKind, Result};
-pub use kv_copy::{CopyConfig, KvCopy};
 pub use record::{Meta, Record};
 pub use source::{Order, RecordSource};
+pub use steps::{CopyConfig, KvCopy, KvVerify, VerifyConfig};
 pub use target::{FjallTarget, KvConfig, KvTarget, SledTarget};

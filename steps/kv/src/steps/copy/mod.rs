@@ -4,8 +4,6 @@
 //! `from`'s, and the way back is `back`'s.
 
 mod back;
-mod from;
-mod into;
 mod points;
 #[cfg(test)]
 mod tests;
@@ -20,8 +18,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::copy::{Copy, Cursor, Flow, Sum};
-use from::From;
-use into::Into;
+use crate::steps::from::{self, From};
+use crate::steps::into::{self, Into};
 
 /// Copies records into a store.
 #[derive(Debug)]
@@ -76,25 +74,7 @@ with = { backups = ["data/backups/phl-memory-backup-20251201_020000.bak"], into 
 
     fn build(config: CopyConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
         into::known(cx, &config.into, "into")?;
-        match (&config.from, config.backups.as_slice()) {
-            (Some(from), []) if *from == config.into => {
-                return Err(BuildError::at("from", format!("`{from}` is the target that is copied into"))
-                    .with_help("name another target"));
-            }
-            (Some(from), []) => into::known(cx, from, "from")?,
-            (None, [_, ..]) => {}
-            (None, []) => {
-                return Err(BuildError::at("backups", "nothing is named that could be copied")
-                    .with_help("name backup files (`backups`) or a target (`from`)"));
-            }
-            (Some(_), _) => {
-                return Err(BuildError::at("from", "both `from` and `backups` are named").with_help("name one of them"));
-            }
-        }
-        if let Some(path) = config.backups.iter().find(|path| !cutover_core::plan::is_inside(path.as_ref())) {
-            return Err(BuildError::at("backups", format!("`{path}` leaves the root"))
-                .with_help("name a file inside the root, without `..`"));
-        }
+        from::known(cx, &config.backups, config.from.as_deref(), &config.into)?;
         Ok(Self { config })
     }
 }
@@ -117,7 +97,7 @@ impl MigrationStep for KvCopy {
 
     async fn inspect(&self, cx: &StepContext) -> Result<Standing, StepError> {
         self.on(cx, |job| {
-            let from = match From::of(job.cx, job.config) {
+            let from = match job.from() {
                 Ok(from) => from,
                 Err(error) => return Ok(Standing::Conflict(error.to_string())),
             };
@@ -138,7 +118,7 @@ impl MigrationStep for KvCopy {
         };
         let (made, begun) = self
             .on(cx, move |job| {
-                let from = From::of(job.cx, job.config)?;
+                let from = job.from()?;
                 let cursor = job.cursor()?;
                 match &cursor {
                     Some(cursor) if cursor.identity != from.identity() => {
@@ -244,6 +224,10 @@ impl KvCopy {
 }
 
 impl Job<'_> {
+    fn from(&self) -> Result<From, StepError> {
+        From::of(self.cx, &self.config.backups, self.config.from.as_deref())
+    }
+
     /// How far the copy has come, as the store says.
     fn cursor(&self) -> Result<Option<Cursor>, StepError> {
         Ok(self.into.read(|store| match store {
@@ -258,7 +242,7 @@ impl Job<'_> {
 
     /// Copies until the end or until a stop is asked for, and gives the store up.
     fn copy(&self) -> Result<(Cursor, bool), StepError> {
-        let from = From::of(self.cx, self.config)?;
+        let from = self.from()?;
         let store = self.into.writer()?;
         let scratch = self.cx.scratch_dir().join("sort");
         let copy = Copy { name: &self.name, identity: from.identity(), since: 0, scratch: &scratch };

@@ -1,10 +1,10 @@
-//! Where a copy's records come from.
+//! Where a step's records come from.
 //!
 //! Owns that backups are whole before a record of them is believed, and what identifies a source.
 
-use cutover_core::{StepContext, StepError, disk};
+use cutover_core::{BuildContext, BuildError, StepContext, StepError, disk};
 
-use super::{CopyConfig, into};
+use super::into;
 use crate::backup::{BackupFile, Sidecar};
 use crate::error::{KvError, KvErrorKind, Result};
 use crate::record::Record;
@@ -18,8 +18,8 @@ pub(super) struct From {
 
 impl From {
     /// Opens the source of a step: reads backups once, to compare them with their manifests and to know them again.
-    pub(super) fn of(cx: &StepContext, config: &CopyConfig) -> Result<Self, StepError> {
-        match &config.from {
+    pub(super) fn of(cx: &StepContext, backups: &[String], from: Option<&str>) -> Result<Self, StepError> {
+        match from {
             Some(name) => {
                 let target = into::of(cx, name)?;
                 let version = target.read(|store| store.map_or(Ok(0), |store| store.max_version()))?;
@@ -29,7 +29,7 @@ impl From {
             }
             None => {
                 let (mut files, mut digests) = (Vec::new(), Vec::new());
-                for name in &config.backups {
+                for name in backups {
                     let path = disk::inside(cx.root(), name, true)?;
                     if !path.is_file() {
                         return Err(KvError::of(&path, KvErrorKind::Missing("no such backup file".to_owned())).into());
@@ -56,6 +56,34 @@ impl From {
     /// What the source is, in a word.
     pub(super) fn identity(&self) -> &str {
         &self.identity
+    }
+}
+
+/// Refuses what names no source, or two, or a file outside of the root.
+pub(super) fn known(
+    cx: &BuildContext<'_>,
+    backups: &[String],
+    from: Option<&str>,
+    into: &str,
+) -> Result<(), BuildError> {
+    match (from, backups) {
+        (Some(from), []) if from == into => {
+            return Err(BuildError::at("from", format!("`{from}` is on both sides")).with_help("name another target"));
+        }
+        (Some(from), []) => into::known(cx, from, "from")?,
+        (None, [_, ..]) => {}
+        (None, []) => {
+            return Err(BuildError::at("backups", "no source is named")
+                .with_help("name backup files (`backups`) or a target (`from`)"));
+        }
+        (Some(_), _) => {
+            return Err(BuildError::at("from", "both `from` and `backups` are named").with_help("name one of them"));
+        }
+    }
+    match backups.iter().find(|path| !cutover_core::plan::is_inside(path.as_ref())) {
+        Some(path) => Err(BuildError::at("backups", format!("`{path}` leaves the root"))
+            .with_help("name a file inside the root, without `..`")),
+        None => Ok(()),
     }
 }
 

@@ -3,87 +3,16 @@
 use std::fs;
 use std::path::Path;
 
-use cutover_core::{Applied, Registry, Standing, StepDescriptor, StepErrorKind, TargetDescriptor};
+use cutover_core::{Applied, Standing, StepErrorKind};
 use cutover_tests::{Conformance, Fixture};
 
-use super::KvCopy;
-use crate::backup::{BackupWriter, write_backup};
-use crate::record::{Meta, Record};
-use crate::store::{Batch, Engine, Fjall, Keyed, Sled, VersionedStore};
-use crate::target::{FjallTarget, SledTarget};
-
-fn registry() -> Registry {
-    let of = ["cutover-steps-kv", "0.1.0"];
-    let targets = [TargetDescriptor::of::<SledTarget>(of[0], of[1]), TargetDescriptor::of::<FjallTarget>(of[0], of[1])];
-    Registry::of([StepDescriptor::of::<KvCopy>(of[0], of[1])], targets).unwrap()
-}
-
-fn plan(kind: &str, with: &str) -> String {
-    format!(
-        r#"
-name = "p"
-[targets.old]
-kind = "fjall"
-path = "data/old"
-[targets.memory]
-kind = "{kind}"
-path = "data/memory"
-[[phase]]
-name = "x"
-layer = "storage"
-[[phase.step]]
-id = "copy"
-use = "kv.copy"
-with = {{ {with} }}
-"#
-    )
-}
-
-const BACKUPS: &str = "backups = [\"whole.bak\", \"since.bak\"], into = \"memory\"";
-
-fn record(n: u64, version: u64) -> Record {
-    let key = format!("layer{}:key{n:05}", n % 5).into();
-    Record { key, version, value: vec![n as u8; (n % 40) as usize], user_meta: Some(0), ..Record::default() }
-}
-
-/// A whole backup, one of Badger's own by all that can be seen, and one since then with a manifest.
-fn backups(root: &Path) {
-    let mut whole: Vec<Record> = (0..4_500).map(|n| record(n, 1 + n / 1_000)).collect();
-    whole.push(Record { meta: Meta::of(Meta::DELETE), ..record(3, 7) });
-    whole.push(Record { expires_at: 1_000, ..record(4, 8) });
-    whole.sort_by(Record::order);
-    let mut writer = BackupWriter::new(fs::File::create(root.join("whole.bak")).unwrap(), Path::new("whole.bak"));
-    whole.iter().for_each(|record| writer.push(record).unwrap());
-    writer.finish(0).unwrap();
-    // Badger 2 writes the records of the version that was asked for again.
-    let mut since: Vec<Record> = vec![whole.iter().find(|record| record.version == 8).unwrap().clone()];
-    since.extend((0..50).map(|n| record(n * 3, 9)));
-    since.sort_by(Record::order);
-    write_backup(&root.join("since.bak"), 8, since.into_iter().map(Ok)).unwrap();
-}
-
-fn old_store(root: &Path) {
-    let store = Keyed::<Fjall>::open_or_create(&root.join("data/old")).unwrap();
-    let mut batch = Batch::default().durable();
-    (0..4_100).for_each(|n| batch.put(record(n, 1 + n % 3)));
-    store.write(batch).unwrap();
-}
-
-fn put<E: Engine>(root: &Path, record: Record) {
-    let store = Keyed::<E>::open_or_create(&root.join("data/memory")).unwrap();
-    let mut batch = Batch::default().durable();
-    batch.put(record);
-    store.write(batch).unwrap();
-}
-
-fn read<E: Engine>(root: &Path) -> Vec<Record> {
-    let store = Keyed::<E>::open(&root.join("data/memory")).unwrap();
-    store.versions(b"", 0).unwrap().map(Result::unwrap).collect()
-}
+use crate::record::Record;
+use crate::steps::testing::{BACKUPS, backups, old_store, plan, put, read, record, registry};
+use crate::store::{Engine, Fjall, Keyed, Sled};
 
 fn conforms<E: Engine>(with: &str, make: impl Fn(&Path) + 'static) {
     let later = || Record { value: b"theirs".to_vec(), ..record(7, 99) };
-    Conformance::new(plan(E::NAME, with))
+    Conformance::new(plan("kv.copy", E::NAME, with))
         .registry(registry())
         .step("copy")
         .root(make)
@@ -114,7 +43,7 @@ fn it_keeps_the_contract_from_a_store_into_an_empty_one() {
 fn every_record_of_a_chain_of_backups_is_there_once() {
     let folder = tempfile::tempdir().unwrap();
     backups(folder.path());
-    let bench = Fixture::with_registry(plan("fjall", BACKUPS), &registry()).open(folder.path());
+    let bench = Fixture::with_registry(plan("kv.copy", "fjall", BACKUPS), &registry()).open(folder.path());
     assert_eq!(bench.inspect("copy").unwrap(), Standing::Pending);
     let Applied::Changed(receipt) = bench.apply("copy").unwrap() else { panic!("nothing changed") };
     assert_eq!(
@@ -132,7 +61,7 @@ fn every_record_of_a_chain_of_backups_is_there_once() {
 fn what_is_missing_damaged_changed_or_in_the_way_is_refused_and_named() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
-    let bench = Fixture::with_registry(plan("sled", BACKUPS), &registry()).open(root);
+    let bench = Fixture::with_registry(plan("kv.copy", "sled", BACKUPS), &registry()).open(root);
     let conflict = || match bench.inspect("copy").unwrap() {
         Standing::Conflict(why) => why,
         other => panic!("{other:?}"),
@@ -163,12 +92,12 @@ fn what_is_missing_damaged_changed_or_in_the_way_is_refused_and_named() {
 #[test]
 fn mistakes_in_a_plan_are_told() {
     let told = |with: &str| {
-        let errors = Fixture::with_registry(plan("sled", with), &registry()).try_compile().unwrap_err();
+        let errors = Fixture::with_registry(plan("kv.copy", "sled", with), &registry()).try_compile().unwrap_err();
         errors.to_string()
     };
     for (with, expected) in [
-        ("into = \"memory\"", "nothing is named that could be copied"),
-        ("from = \"memory\", into = \"memory\"", "`memory` is the target that is copied into"),
+        ("into = \"memory\"", "no source is named"),
+        ("from = \"memory\", into = \"memory\"", "`memory` is on both sides"),
         ("from = \"olt\", into = \"memory\"", "the plan has no target `olt`"),
         ("from = \"old\", backups = [\"a.bak\"], into = \"memory\"", "both `from` and `backups` are named"),
         ("backups = [\"../a.bak\"], into = \"memory\"", "`../a.bak` leaves the root"),
