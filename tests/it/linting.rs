@@ -261,6 +261,15 @@ fn a_mapping_that_cannot_be_expanded_is_said_before_anything_is_applied() {
     system.write("new.sql", "CREATE TABLE sales (id INTEGER PRIMARY KEY AUTOINCREMENT, customer TEXT);\n");
     system.ask("DROP VIEW open_orders; DROP TABLE lines;");
     assert_screen("lint-expand", &system, "plan", &[]);
+    system.write("new.sql", NEW);
+    system.write("mapping.toml", &MAPPING.replace("old.customer", "old.custumer"));
+    let said = system.cutover("plan", &[]).expect_code(0).stdout;
+    assert!(
+        said.contains(
+            "this fails on a copy of the structure: table `orders` of the mapping, on \"orders\": no such column"
+        ),
+        "{said}"
+    );
 }
 
 #[test]

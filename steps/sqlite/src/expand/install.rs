@@ -177,6 +177,20 @@ fn trigger_sql(conn: &Connection, name: &str) -> Result<Option<String>, StepErro
         .map_err(|e| sqlite_error(e, "while reading the triggers"))
 }
 
+/// How many rows of the new tables have no old one, since none of theirs would take it.
+pub(crate) fn apart(conn: &Connection, mapping: &Mapping) -> Result<u64, StepError> {
+    if !has_table(conn, QUARANTINE)? {
+        return Ok(0);
+    }
+    let query = format!("SELECT count(*) FROM {QUARANTINE} WHERE side = 'new' AND pair = ?1");
+    let count = |pair: &crate::mapping::Pair| -> Result<u64, StepError> {
+        conn.query_row(&query, [&pair.name], |row| row.get::<_, i64>(0))
+            .map(i64::unsigned_abs)
+            .map_err(|e| sqlite_error(e, "while reading the quarantine"))
+    };
+    mapping.pairs.iter().map(count).sum()
+}
+
 /// Takes it all away again. What the quarantine holds is set aside first.
 pub(crate) fn remove(
     cx: &StepContext,

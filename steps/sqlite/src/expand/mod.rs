@@ -6,6 +6,8 @@
 //! Old programs go on as before: the triggers are on tables, so `last_insert_rowid()`, `changes()`, RETURNING and upserts
 //! are what they were. What a trigger cannot show on the other side is never refused; it goes into the quarantine.
 
+use std::time::Instant;
+
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Finding, Layer, Lint, MigrationStep, Receipt, Standing,
     StepContext, StepError, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
@@ -123,7 +125,7 @@ impl MigrationStep for Expand {
         let this = self.clone();
         let made = move |conn: &Connection| {
             this.tables.iter().try_for_each(|declared| tables::make(conn, declared).map(drop))?;
-            check::weaves(conn, &this.mapping).map(drop)
+            install::install(conn, &check::weaves(conn, &this.mapping)?).map(drop)
         };
         cx.target::<SqliteTarget>(&self.target)?.tried(cx, made).await
     }
@@ -148,12 +150,7 @@ impl MigrationStep for Expand {
         let Some(receipt) = target.to_undo(cx, receipt).await? else { return Ok(()) };
         let made: Made = done::body(&receipt)?;
         let (this, inner) = (self.clone(), cx.clone());
-        target
-            .reverse(cx, move |conn| {
-                install::remove(&inner, conn, &this.mapping, &made.installed)?;
-                tables::undo(&inner, conn, &made.tables)
-            })
-            .await
+        target.reverse(cx, move |conn| this.back(conn, &inner, &made)).await
     }
 }
 
@@ -186,6 +183,25 @@ impl Expand {
         made.installed = install::install(conn, &weaves)?;
         stage::set(conn, &self.mapping.name, Stage::DualWrite, cx.info(), cx.now())?;
         Ok(Receipt { notes, ..Receipt::of(&made)? })
+    }
+
+    /// What programs wrote on the new side is in the old tables already, or in the quarantine, which is set aside.
+    fn back(&self, conn: &Connection, cx: &StepContext, made: &Made) -> Result<(), StepError> {
+        let began = Instant::now();
+        let apart = install::apart(conn, &self.mapping)?;
+        install::remove(cx, conn, &self.mapping, &made.installed)?;
+        tables::undo(cx, conn, &made.tables)?;
+        let held = match apart {
+            0 => "the old tables have all of them".to_owned(),
+            1 => "1 that the old tables do not take is set aside".to_owned(),
+            n => format!("{n} that the old tables do not take are set aside"),
+        };
+        cx.note(&format!(
+            "{} is back at stage old-only in {:.3} s (RTO), with 0 rows lost (RPO): {held}",
+            self.mapping.name,
+            began.elapsed().as_secs_f64()
+        ));
+        Ok(())
     }
 
     /// What is not as it was made. When a later step has moved the stage on, it may have taken the old tables away.
