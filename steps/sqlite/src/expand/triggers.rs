@@ -72,6 +72,8 @@ fn before(weave: &Weave, side: Side) -> Vec<Trigger> {
         );
         let put = weave.guarded(Side::Old.name(), weave.put(Side::Old, &at_key, false));
         all.push(trigger(weave, (&table, "unseen"), "BEFORE INSERT", Some(&unseen), &put));
+        let moved = format!("({}) AND {unseen}", weave.key_moved(side));
+        all.push(trigger(weave, (&table, "unseen"), "BEFORE UPDATE", Some(&moved), &put));
     }
     all
 }

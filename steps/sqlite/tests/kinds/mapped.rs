@@ -221,6 +221,34 @@ fn a_way_back_that_is_broken_off_goes_on_and_the_ledger_does_not_claim_the_step_
 }
 
 #[test]
+fn old_rows_of_one_batch_that_the_new_table_keeps_apart_are_quarantined() {
+    let root = TempDir::new().expect("a temporary folder");
+    sql(
+        root.path(),
+        "CREATE TABLE words (id INTEGER PRIMARY KEY AUTOINCREMENT, word TEXT);
+         INSERT INTO words (word) VALUES ('a'), ('b'), ('A'), (NULL), (NULL), ('b')",
+    );
+    let mapping = "[[table]]\nname = 'w'\nold = 'words'\nnew = 'terms'\nkey = [{ old = 'id', new = 'id' }]\n\
+        [table.forth]\nterm = 'lower(old.word)'\n[table.back]\nword = { sql = 'new.term', lossy = 'case' }\n";
+    let steps = [
+        ("wide", "expand", r#"{ mapping = "m.toml", up = "new.sql" }"#),
+        ("it", "backfill", r#"{ mapping = "m.toml" }"#),
+    ];
+    let fixture = Fixture::new(plan(&steps))
+        .file("m.toml", mapping)
+        .file("new.sql", "CREATE TABLE terms (id INTEGER PRIMARY KEY AUTOINCREMENT, term TEXT UNIQUE);");
+    let bench = fixture.open(root.path());
+    bench.apply("wide").expect("expands");
+    bench.apply("it").unwrap_or_else(|e| panic!("{}", e.chain()));
+    assert_eq!(bench.verify("it").expect("verifies"), Verdict::Holds);
+    assert_eq!(ask(root.path(), "SELECT group_concat(id || coalesce(term, '-'), ' ') FROM terms"), "1a 2b 4- 5-");
+    assert_eq!(
+        ask(root.path(), "SELECT group_concat(key || ' ' || reason, ', ') FROM _cutover_quarantine"),
+        "3 another row has its (term), 6 another row has its (term)"
+    );
+}
+
+#[test]
 fn one_table_of_a_mapping_can_be_filled_and_what_is_not_expanded_is_told() {
     let (root, _fixture, bench) = expanded(", table = \"words\"");
     bench.apply("it").expect("applies");

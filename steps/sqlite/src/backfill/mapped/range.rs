@@ -68,11 +68,13 @@ impl Range {
         let condition = if some { format!("{all} AND {}", weave.absent(ROW)) } else { all };
         let statements = weave.put_where(Side::Old, &condition, true, some);
         let [parents @ .., insert, aside] = &statements[..] else { return Err(rusqlite::Error::InvalidQuery) };
+        // Two rows of one batch may be in each other's way; the second is set aside then.
+        let insert = insert.replacen("INSERT INTO", "INSERT OR IGNORE INTO", 1);
         guard(conn, &weave.pair, Some("backfill"))?;
         let parent = weave.pair.parent.as_ref().map_or("", |p| p.new.as_str());
         let ((), made) =
             recorder.inserted(&[parent], || parents.iter().try_for_each(|sql| self.run(conn, sql).map(|_| ())))?;
-        let (rows, filled) = recorder.inserted(&[&weave.new.name], || self.run(conn, insert))?;
+        let (rows, filled) = recorder.inserted(&[&weave.new.name], || self.run(conn, &insert))?;
         // Where every row got its image there is nothing to set aside: most batches need not look again.
         let mut set_aside = 0;
         if rows < self.mapped {
