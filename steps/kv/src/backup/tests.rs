@@ -177,7 +177,7 @@ fn what_is_damaged_is_told_with_its_byte() {
     let cases: [(&[u8], &str); 14] = [
         (b"\x01\0\0", "`b.bak` at byte 0: ends inside the length of a frame, 3 bytes of 8"),
         (b"SQLite format 3\0", "`b.bak` at byte 0: a frame of 7358993341780611411 bytes, where at most"),
-        (&framed(b"\x0a\x05ab"), "`b.bak` at byte 9: a length of 5 bytes in a frame that has 2 left"),
+        (&framed(b"\x0a\x03ab"), "`b.bak` at byte 9: a length of 3 bytes in a frame that has 2 left"),
         (&framed(b"\x0a\x80"), "`b.bak` at byte 9: a number that goes beyond its frame"),
         (&framed(b"\x08\x01"), "`b.bak` at byte 8: a record that is no message"),
         (&framed(b"\x0b"), "`b.bak` at byte 8: a field of wire type 3, which Badger never writes"),
