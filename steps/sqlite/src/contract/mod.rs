@@ -1,34 +1,35 @@
 //! The step kind `sqlite.contract`: the old tables of a mapping go, and can come back.
 //!
-//! Owns the end of a migration: nothing is dropped before both schemas show the same and a snapshot of the database is
-//! there, and all of it is one transaction. The way back makes the old tables anew, word by word, from the new ones and
-//! from what those do not hold (`raw`): what was written since is in them too.
+//! Owns the step: nothing is dropped before both schemas show the same and a snapshot of the database is there. The work of
+//! either way is done in batches while programs write, and what they wrote meanwhile is done again in the transaction that
+//! moves the stage: writers wait for that alone. The way there (`forth`) keeps aside what the new tables do not hold (`raw`)
+//! and drops the old ones; the way back (`back`) makes them anew, word by word, from the new ones and from what was kept
+//! (`rebuild`): what was written since is in them too.
 
 use std::time::Instant;
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Finding, Layer, Lint, MigrationStep, Receipt, Standing,
-    StepContext, StepError, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
+    StepContext, StepError, StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,
 };
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
+mod back;
 mod copy;
+mod forth;
 mod raw;
 mod rebuild;
 mod schema;
 
 use crate::SqliteTarget;
-use crate::cutover::expect;
 use crate::declared;
 use crate::done;
 use crate::lint;
 use crate::mapping::stage::{self, Stage};
 use crate::mapping::{Mapping, Pair};
-use crate::parity::{Asked, Sides, comparing, parity};
-use raw::Raw;
-use rebuild::Rebuilt;
-use schema::{Taken, run};
+use crate::parity::{Asked, comparing};
+use schema::Taken;
 
 /// Rows that a way back makes anew in a second, at least: a quarter of what was measured on two cores for rows of 200 bytes.
 const ROWS_A_SECOND: f64 = 100_000.0;
@@ -55,13 +56,22 @@ struct Gone {
 
 register_step!(Contract);
 
+/// Where the way back passes.
+const BACK: &[&str] = &[
+    fault::SQLITE_COMMIT,
+    fault::SQLITE_COMMITTED,
+    fault::SQLITE_REVERSE_BEGUN,
+    fault::SQLITE_REVERSE_MADE,
+    fault::SQLITE_REVERSE_RECORDED,
+];
+
 impl StepKind for Contract {
     const KIND: &'static str = "sqlite.contract";
     const SUMMARY: &'static str = "drop the old tables of a mapping, so that a rollback can make them anew";
     const LAYERS: &'static [Layer] = &[Layer::Storage];
     const EXAMPLE: &'static str = "id = \"drop-old-tables\"\nuse = \"sqlite.contract\"\ntarget = \"app\"\n\
         with = { mapping = \"mapping.toml\" }\n";
-    const FAULTS: Faults = crate::target::CHANGED;
+    const FAULTS: Faults = Faults { apply: crate::target::SETTLED.apply, rollback: BACK };
     const LINTS: &'static [Lint] = &[lint::FAILS];
     type Config = ContractConfig;
 
@@ -72,100 +82,19 @@ impl StepKind for Contract {
     }
 }
 
-impl Contract {
-    fn forth(&self, conn: &Connection, cx: &StepContext, copy: &str) -> Result<Receipt, StepError> {
-        let (began, name) = (Instant::now(), &self.mapping.name);
-        expect(conn, &self.mapping, Stage::NewOnly, Stage::Contracted)?;
-        let report = parity(conn, &self.mapping, &self.asked, &|_, _| {})?;
-        if let Some(error) = report.error("the old tables stay") {
-            return Err(error);
-        }
-        self.is_free(conn)?;
-        let taken = Taken::read(conn, &self.mapping)?;
-        let mut kept = Vec::new();
-        for pair in &self.mapping.pairs {
-            let sides = Sides::of(conn, pair)?;
-            let raw = Raw::of(conn, pair, &sides)?;
-            raw.keep(conn, &sides)?;
-            kept.push((pair, sides, raw));
-        }
-        taken.take(conn, &self.mapping)?;
-        for (pair, sides, raw) in &kept {
-            raw.follow(conn, pair, sides)?;
-        }
-        stage::set(conn, name, Stage::Contracted, cx.info(), cx.now())?;
-        let seconds = began.elapsed().as_secs_f64();
-        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        let back = seconds + report.rows as f64 / ROWS_A_SECOND;
-        let note = format!(
-            "{name} is contracted in {seconds:.3} s; the way back makes {} rows anew in about {back:.1} s (RTO) and loses 0 \
-             rows (RPO); the snapshot of `{copy}` is there besides",
-            report.rows
-        );
-        let mut receipt = Receipt::of(&Gone { taken, rows: report.rows })?.with_note(note);
-        receipt.notes.extend(report.notes);
-        Ok(receipt)
-    }
-
-    /// Nobody has built on the old tables.
-    fn is_free(&self, conn: &Connection) -> Result<(), StepError> {
-        let built = schema::in_the_way(conn, &self.mapping)?;
-        if built.is_empty() {
-            return Ok(());
-        }
-        Err(StepError::conflict(format!("the old tables stay: {}", built.join("; ")))
-            .with_help("drop or rewrite what still needs the old tables in an earlier step, then run again"))
-    }
-
-    fn back(&self, conn: &Connection, cx: &StepContext, gone: &Gone) -> Result<(), StepError> {
-        let began = Instant::now();
-        expect(conn, &self.mapping, Stage::Contracted, Stage::NewOnly)?;
-        if gone.taken.tables.is_empty() {
-            return Err(StepError::failed("nothing says what the old tables were: this step did not drop them")
-                .with_help("take them from a snapshot, then `cutover resolve` the step"));
-        }
-        let mut made = Rebuilt::default();
-        for table in &gone.taken.tables {
-            if declared::object(conn, &table.name)?.is_some() {
-                return Err(StepError::conflict(format!("`{}` is there again, made by others", table.name))
-                    .with_help("rename it, then roll back again"));
-            }
-            run(conn, &table.sql, &format!("making table `{}`", table.name))?;
-        }
-        let pairs = || gone.taken.tables.iter().filter_map(|t| Some((t, self.mapping.pair(&t.pair)?)));
-        for (table, pair) in pairs() {
-            let sides = Sides::of(conn, pair)?;
-            let raw = Raw::of(conn, pair, &sides)?;
-            rebuild::fill(conn, pair, &sides, &raw, &mut made)?;
-            rebuild::count_on(conn, pair, table)?;
-            raw.drop(conn, pair)?;
-        }
-        for sql in gone.taken.tables.iter().flat_map(|t| &t.objects).chain(&gone.taken.triggers) {
-            run(conn, sql, "making the indexes and triggers of the old tables")?;
-        }
-        // What does not fit is in the new tables still, where programs read it at this stage.
-        let asked = Asked { quarantined: u64::MAX, ..self.asked.clone() };
-        let report = parity(conn, &self.mapping, &asked, &|_, _| {})?;
-        if let Some(error) = report.error("the old tables cannot come back as the new ones have them") {
-            return Err(error);
-        }
-        stage::set(conn, &self.mapping.name, Stage::NewOnly, cx.info(), cx.now())?;
-        cx.note(&format!(
-            "{} is back at stage new-only in {:.3} s (RTO), with 0 of {} rows lost (RPO): {} with values that only the old \
-             tables held",
-            self.mapping.name,
-            began.elapsed().as_secs_f64(),
-            made.rows,
-            made.exact
-        ));
-        let fit = match made.quarantined {
-            0 => return Ok(()),
-            1 => "1 row that was written since does not fit into the old tables: it is in the new ones".to_owned(),
-            n => format!("{n} rows that were written since do not fit into the old tables: they are in the new ones"),
-        };
-        cx.note(&format!("{fit}, and in quarantine"));
-        Ok(())
-    }
+/// Does one batch, then lets others have the database for as long as it took.
+async fn paced<T: Send + 'static>(
+    cx: &StepContext,
+    batch: impl Future<Output = Result<T, StepError>>,
+) -> Result<T, StepError> {
+    let began = Instant::now();
+    let value = batch.await?;
+    let pause = began.elapsed();
+    cx.blocking(move || {
+        std::thread::sleep(pause);
+        Ok(value)
+    })
+    .await
 }
 
 #[async_trait]
@@ -200,7 +129,7 @@ impl MigrationStep for Contract {
     async fn lint_on(&self, cx: &StepContext) -> Result<Option<Vec<Finding>>, StepError> {
         let this = self.clone();
         let gone = move |conn: &Connection| {
-            this.is_free(conn)?;
+            forth::is_free(conn, &this.mapping)?;
             Taken::read(conn, &this.mapping)?.take(conn, &this.mapping)
         };
         cx.target::<SqliteTarget>(&self.target)?.tried(cx, gone).await
@@ -212,8 +141,7 @@ impl MigrationStep for Contract {
             return Ok(Applied::AlreadyApplied(receipt));
         }
         let copy = copy::proven(cx, &self.target).await?;
-        let (step, inner) = (self.clone(), cx.clone());
-        target.change(cx, move |conn| step.forth(conn, &inner, &copy)).await.map(Applied::Changed)
+        self.forth(cx, &target, copy).await
     }
 
     async fn verify(&self, cx: &StepContext) -> Result<Verdict, StepError> {
@@ -243,9 +171,9 @@ impl MigrationStep for Contract {
 
     async fn rollback(&self, cx: &StepContext, receipt: Option<&Receipt>) -> Result<(), StepError> {
         let target = cx.target::<SqliteTarget>(&self.target)?;
-        let Some(receipt) = target.to_undo(cx, receipt).await? else { return Ok(()) };
-        let gone: Gone = done::body(&receipt)?;
-        let (step, inner) = (self.clone(), cx.clone());
-        target.reverse(cx, move |conn| step.back(conn, &inner, &gone)).await
+        match target.to_undo(cx, receipt).await? {
+            Some(receipt) if target.has_traces(cx).await? => self.back(cx, &target, done::body(&receipt)?).await,
+            _ => self.tidy(cx, &target).await,
+        }
     }
 }

@@ -6,18 +6,19 @@
 //! forget what is kept of a row that is deleted, and follow a row that gets another key.
 
 use cutover_core::StepError;
-use rusqlite::Connection;
+use rusqlite::{Connection, params_from_iter};
 
 use super::schema::run;
 use crate::declared::same_name;
 use crate::identity::Shape;
-use crate::mapping::Pair;
 use crate::mapping::names::{PREFIX, raw};
 use crate::mapping::over::named;
-use crate::parity::Sides;
+use crate::mapping::{Mapping, Pair};
 use crate::parity::columns::columns;
 use crate::parity::sides::bytewise;
-use crate::sql::quote_ident;
+use crate::parity::{Part, Sides};
+use crate::sql::{quote_ident, sqlite_error};
+use crate::target::bookkeeping::has_table;
 
 /// The table of one pair, as SQL.
 #[derive(Debug, Clone)]
@@ -66,16 +67,18 @@ impl Raw {
         all.join(", ")
     }
 
-    /// Makes the table and fills it.
-    pub(super) fn keep(&self, conn: &Connection, sides: &Sides) -> Result<(), StepError> {
+    /// Makes the table anew.
+    pub(super) fn make(&self, conn: &Connection) -> Result<(), StepError> {
         let (table, list, keys) = (&self.table, self.list(), self.keys().join(", "));
-        run(
-            conn,
-            &format!(
-                "DROP TABLE IF EXISTS {table}; CREATE TABLE {table} (whole INTEGER NOT NULL, {list}, PRIMARY KEY ({keys}))"
-            ),
-            "making room for what the new tables do not hold",
-        )?;
+        let make = format!(
+            "DROP TABLE IF EXISTS {table}; CREATE TABLE {table} (whole INTEGER NOT NULL, {list}, PRIMARY KEY ({keys}))"
+        );
+        run(conn, &make, "making room for what the new tables do not hold")
+    }
+
+    /// Keeps of that part what the new tables do not hold, instead of what was kept of it before.
+    pub(super) fn keep(&self, conn: &Connection, sides: &Sides, part: &Part) -> Result<(), StepError> {
+        let (table, list) = (&self.table, self.list());
         let old = |name: &str| format!("old.{}", quote_ident(name));
         let raws: Vec<String> = sides.compared.iter().map(|c| old(&c.column)).collect();
         let given: Vec<String> = sides.compared.iter().map(|c| c.new.clone()).collect();
@@ -86,18 +89,27 @@ impl Raw {
         let exact = raws.iter().zip(&given).map(|(raw, given)| format!("{} IS {}", bytewise(raw), bytewise(given)));
         let same: Vec<String> = exact.chain(self.defaults.iter().cloned()).collect();
         let same = if same.is_empty() { "1".to_owned() } else { same.join(" AND ") };
-        run(
-            conn,
-            &format!(
-                "INSERT INTO {table} (whole, {list}) SELECT 0, {} {} AND NOT ({same});
-                 INSERT INTO {table} (whole, {list}) SELECT 1, {} {}",
+        let statements = [
+            format!("DELETE FROM {table} WHERE 1{}", part.key),
+            format!(
+                "INSERT INTO {table} (whole, {list}) SELECT 0, {} {}{} AND NOT ({same})",
                 select(&given),
                 sides.both_from(),
+                part.old
+            ),
+            format!(
+                "INSERT INTO {table} (whole, {list}) SELECT 1, {} {}{}",
                 select(&none),
                 sides.rest_from(),
+                part.old
             ),
-            "keeping what the new tables do not hold",
-        )
+        ];
+        statements.iter().try_for_each(|sql| {
+            conn.prepare_cached(sql)
+                .and_then(|mut s| s.execute(params_from_iter(&part.values)))
+                .map(|_| ())
+                .map_err(|e| sqlite_error(e, "keeping what the new tables do not hold"))
+        })
     }
 
     /// Makes the triggers that keep the table true while programs write the new one.
@@ -141,14 +153,20 @@ impl Raw {
             run(conn, &format!("CREATE TRIGGER {} {body}", quote_ident(&follower(pair, verb))), "making a trigger")
         })
     }
+}
 
-    /// Takes the table and its triggers away.
-    pub(super) fn drop(&self, conn: &Connection, pair: &Pair) -> Result<(), StepError> {
-        for verb in ["insert", "delete", "update", "hidden"] {
-            run(conn, &format!("DROP TRIGGER IF EXISTS {}", quote_ident(&follower(pair, verb))), "dropping a trigger")?;
-        }
-        run(conn, &format!("DROP TABLE IF EXISTS {}", self.table), "dropping what was kept of the old tables")
+/// Whether something is kept of a pair.
+pub(super) fn is_kept(conn: &Connection, mapping: &Mapping) -> Result<bool, StepError> {
+    mapping.pairs.iter().try_fold(false, |kept, pair| Ok(kept || has_table(conn, &raw(&pair.name))?))
+}
+
+/// Takes what is kept of a pair away, and the triggers that follow it.
+pub(super) fn drop(conn: &Connection, pair: &Pair) -> Result<(), StepError> {
+    for verb in ["insert", "delete", "update", "hidden"] {
+        run(conn, &format!("DROP TRIGGER IF EXISTS {}", quote_ident(&follower(pair, verb))), "dropping a trigger")?;
     }
+    let table = quote_ident(&raw(&pair.name));
+    run(conn, &format!("DROP TABLE IF EXISTS {table}"), "dropping what was kept of the old tables")
 }
 
 fn follower(pair: &Pair, verb: &str) -> String {

@@ -5,6 +5,7 @@
 //! side, in quarantine: no way back fails on a row, and none loses one.
 
 use cutover_core::StepError;
+use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, params_from_iter};
 
 use super::raw::Raw;
@@ -12,12 +13,12 @@ use super::schema::{OldTable, run};
 use crate::mapping::Pair;
 use crate::mapping::names::QUARANTINE;
 use crate::parity::sides::bytewise;
-use crate::parity::{Range, Sides};
+use crate::parity::{Part, Sides, log};
 use crate::sequence;
 use crate::sql::{message, quote_ident, quote_text, sqlite_error};
 
 /// What came back.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Rebuilt {
     pub(super) rows: u64,
     /// Of them, those with old bytes that the new tables do not hold.
@@ -26,38 +27,68 @@ pub(super) struct Rebuilt {
     pub(super) quarantined: u64,
 }
 
-/// Fills the table, which is there and empty, without indexes and triggers.
+/// What is done with a new row that does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unfit {
+    /// It may fit once others have moved: it is logged, and looked at again.
+    Again,
+    /// It goes into the quarantine.
+    Aside,
+}
+
+/// Rows of one batch of those that were kept whole.
+const WHOLE: i64 = 1000;
+
+/// Fills in the next rows that were kept whole, those behind the rowid `above`. Returns the last one's; none: there are
+/// none left.
+pub(super) fn whole(
+    conn: &Connection,
+    pair: &Pair,
+    sides: &Sides,
+    raw: &Raw,
+    above: i64,
+    made: &mut Rebuilt,
+) -> Result<Option<i64>, StepError> {
+    let last = format!(
+        "SELECT max(rowid) FROM (SELECT rowid FROM {} WHERE whole = 1 AND rowid > ?1 ORDER BY rowid LIMIT {WHOLE})",
+        raw.table
+    );
+    let last: Option<i64> =
+        conn.prepare_cached(&last).and_then(|mut s| s.query_row([above], |row| row.get(0))).map_err(failed)?;
+    let Some(last) = last else { return Ok(None) };
+    let insert = Insert::new(pair, sides, raw).whole;
+    let rows = conn.prepare_cached(&insert).and_then(|mut s| s.execute([above, last])).map_err(failed)? as u64;
+    made.rows += rows;
+    made.exact += rows;
+    Ok(Some(last))
+}
+
+/// Fills in that part from the new table, instead of what was filled in of it before.
 pub(super) fn fill(
     conn: &Connection,
     pair: &Pair,
     sides: &Sides,
     raw: &Raw,
-    found: &mut Rebuilt,
+    (part, unfit): (&Part, Unfit),
+    made: &mut Rebuilt,
 ) -> Result<(), StepError> {
     let insert = Insert::new(pair, sides, raw);
-    let mut range = Some(Range::first(conn, sides)?);
-    while let Some(at) = range {
-        let [_, new] = sides.ordered();
-        let condition = at.condition(&new);
-        for (sql, exact) in [(&insert.given, false), (&insert.kept, true)] {
-            let rows = match conn
-                .prepare_cached(&format!("{sql}{condition}"))
-                .and_then(|mut s| s.execute(params_from_iter(at.values())))
-            {
-                Ok(rows) => rows as u64,
-                Err(e) if e.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                    one_by_one(conn, pair, sides, sql, &at, found)?
-                }
-                Err(e) => return Err(failed(e)),
-            };
-            found.rows += rows;
-            found.exact += if exact { rows } else { 0 };
-        }
-        range = at.next(conn, sides)?;
+    let run = |sql: &str, more: &str| -> rusqlite::Result<u64> {
+        let rows = conn.prepare_cached(&format!("{sql}{more}"))?.execute(params_from_iter(&part.values))?;
+        Ok(rows as u64)
+    };
+    made.rows = made.rows.saturating_sub(run(&insert.again, &part.old).map_err(failed)?);
+    for (sql, exact) in [(&insert.given, false), (&insert.kept, true)] {
+        let rows = match run(sql, &part.new) {
+            Ok(rows) => rows,
+            Err(e) if e.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                one_by_one(conn, pair, sides, sql, (part, unfit), made)?
+            }
+            Err(e) => return Err(failed(e)),
+        };
+        made.rows += rows;
+        made.exact += if exact { rows } else { 0 };
     }
-    let whole = conn.execute(&insert.whole, []).map_err(failed)? as u64;
-    found.rows += whole;
-    found.exact += whole;
     Ok(())
 }
 
@@ -71,8 +102,10 @@ struct Insert {
     given: String,
     /// Of rows of which something was.
     kept: String,
-    /// Of rows that were kept whole.
+    /// Of rows that were kept whole, between two rowids.
     whole: String,
+    /// Deletes what was filled in, but for rows that were kept whole.
+    again: String,
 }
 
 impl Insert {
@@ -83,7 +116,7 @@ impl Insert {
         let unmapped: Vec<String> = raw.unmapped.iter().map(|u| quote_ident(u)).collect();
         let new_key: Vec<String> = pair.key.iter().map(|k| k.across(&format!("new.{}", quote_ident(&k.new)))).collect();
         let given: Vec<String> = sides.compared.iter().map(|c| c.new.clone()).collect();
-        let at: Vec<String> = raw.keys().iter().zip(&new_key).map(|(k, key)| format!("r.{k} = {key}")).collect();
+        let at: Vec<String> = raw.keys().iter().zip(&new_key).map(|(k, key)| format!("r.{k} = +{key}")).collect();
         let at = at.join(" AND ");
         let values: Vec<String> = given
             .iter()
@@ -93,13 +126,15 @@ impl Insert {
             })
             .collect();
         let unmapped_raw: Vec<String> = (0..unmapped.len()).map(|i| format!("r.u{i}")).collect();
+        let old_at: Vec<String> = raw.keys().iter().zip(&key).map(|(k, key)| format!("r.{k} = +old.{key}")).collect();
+        let old_at = old_at.join(" AND ");
         let join = |parts: &[&[String]]| parts.concat().join(", ");
         let (from, condition) = sides.new_parts();
         let whole: Vec<String> = (0..columns.len()).map(|i| format!("r.v{i}")).collect();
         let keys: Vec<String> = raw.keys().iter().map(|k| format!("r.{k}")).collect();
         Self {
             given: format!(
-                "INSERT INTO {table} ({}) SELECT {} {from} WHERE {condition} AND NOT EXISTS (SELECT 1 FROM {} AS r WHERE {at})",
+                "INSERT INTO {table} ({}) SELECT {} {from} WHERE {condition} AND NOT EXISTS (SELECT 1 FROM {} AS r WHERE r.whole = 0 AND {at})",
                 join(&[&key, &columns]),
                 join(&[&new_key, &given]),
                 raw.table
@@ -111,38 +146,43 @@ impl Insert {
                 raw.table
             ),
             whole: format!(
-                "INSERT INTO {table} ({}) SELECT {} FROM {} AS r WHERE r.whole = 1 ORDER BY {}",
+                "INSERT INTO {table} ({}) SELECT {} FROM {} AS r WHERE r.whole = 1 AND r.rowid > ?1 AND r.rowid <= ?2",
                 join(&[&key, &columns, &unmapped]),
                 join(&[&keys, &whole, &unmapped_raw]),
-                raw.table,
-                keys.join(", ")
+                raw.table
+            ),
+            again: format!(
+                "DELETE FROM {table} AS old WHERE NOT EXISTS (SELECT 1 FROM {} AS r WHERE r.whole = 1 AND {old_at})",
+                raw.table
             ),
         }
     }
 }
 
-/// The rows of a range one at a time; those that do not fit go into the quarantine.
+/// The rows of a part one at a time.
 fn one_by_one(
     conn: &Connection,
     pair: &Pair,
     sides: &Sides,
     insert: &str,
-    range: &Range,
-    found: &mut Rebuilt,
+    (part, unfit): (&Part, Unfit),
+    made: &mut Rebuilt,
 ) -> Result<u64, StepError> {
     let (from, condition) = sides.new_parts();
-    let [_, ordered] = sides.ordered();
-    let keys = format!("SELECT {} {from} WHERE {condition}{}", ordered.stored.join(", "), range.condition(&ordered));
-    let key = ordered.stored;
-    let keys: Vec<Vec<rusqlite::types::Value>> = conn
+    let [_, stored] = sides.ordered();
+    let (stored, old) = (stored.stored, sides.new_key());
+    let columns = [&stored[..], &old].concat().join(", ");
+    let keys = format!("SELECT {columns} {from} WHERE {condition}{}", part.new);
+    let keys: Vec<Vec<Value>> = conn
         .prepare_cached(&keys)
         .and_then(|mut s| {
-            s.query_map(params_from_iter(range.values()), |row| (0..key.len()).map(|i| row.get(i)).collect())?.collect()
+            let all = stored.len() + old.len();
+            s.query_map(params_from_iter(&part.values), |row| (0..all).map(|i| row.get(i)).collect())?.collect()
         })
         .map_err(failed)?;
-    let at: Vec<String> = key.iter().enumerate().map(|(i, k)| format!(" AND {k} = ?{}", i + 1)).collect();
+    let at: Vec<String> = stored.iter().enumerate().map(|(i, k)| format!(" AND {k} = ?{}", i + 1)).collect();
     let at = at.concat();
-    let quoted: Vec<String> = sides.new_key().iter().map(|k| format!("quote({k})")).collect();
+    let quoted: Vec<String> = old.iter().map(|k| format!("quote({k})")).collect();
     let row: Vec<String> = crate::declared::column_names(conn, &pair.new)?
         .iter()
         .map(|c| {
@@ -155,18 +195,22 @@ fn one_by_one(
          SELECT {}, 'new', {}, ?{}, 0, json_object({}), strftime('%Y-%m-%dT%H:%M:%SZ', 'now') {from} WHERE {condition}{at}",
         quote_text(&pair.name),
         quoted.join(" || ',' || "),
-        key.len() + 1,
+        stored.len() + 1,
         row.join(", ")
     );
     let mut rows = 0;
-    for key in keys {
-        match conn.prepare_cached(&format!("{insert}{at}")).and_then(|mut s| s.execute(params_from_iter(&key))) {
+    for keys in keys {
+        let (key, old) = keys.split_at(stored.len());
+        match conn.prepare_cached(&format!("{insert}{at}")).and_then(|mut s| s.execute(params_from_iter(key))) {
             Ok(n) => rows += n as u64,
-            Err(e) if e.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                let why = rusqlite::types::Value::Text(message(&e));
-                conn.execute(&aside, params_from_iter(key.iter().chain([&why]))).map_err(failed)?;
-                found.quarantined += 1;
-            }
+            Err(e) if e.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => match unfit {
+                Unfit::Again => log::add(conn, pair, old)?,
+                Unfit::Aside => {
+                    let why = Value::Text(message(&e));
+                    conn.execute(&aside, params_from_iter(key.iter().chain([&why]))).map_err(failed)?;
+                    made.quarantined += 1;
+                }
+            },
             Err(e) => return Err(failed(e)),
         }
     }

@@ -12,7 +12,7 @@ use crate::mapping::Mapping;
 use crate::mapping::names::{PREFIX, is_helper};
 use crate::parity::names;
 use crate::sequence;
-use crate::sql::{quote_ident, sqlite_error};
+use crate::sql::{quote_ident, sqlite_error, tokens};
 
 /// An old table, as it was.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -26,6 +26,18 @@ pub(super) struct OldTable {
     /// Its AUTOINCREMENT counter, and that of the new table.
     pub(super) counter: Option<i64>,
     pub(super) new_counter: Option<i64>,
+}
+
+impl OldTable {
+    /// Whether this statement about the table comes before its rows: an index, or a trigger that closes it to others.
+    pub(super) fn comes_first(sql: &str) -> bool {
+        let words = tokens(sql);
+        let refuses = |name: &str| name.trim_matches('"').starts_with(&format!("{PREFIX}refuse_"));
+        match words.iter().position(|word| word.eq_ignore_ascii_case("TRIGGER")) {
+            Some(1) => words.get(2).is_some_and(|name| refuses(name)),
+            _ => true,
+        }
+    }
 }
 
 /// What a contract takes away.

@@ -1,14 +1,15 @@
 //! The step kind `sqlite.cutover`: moves a mapping one stage on, when both schemas show the same at that very moment.
 //!
-//! Owns the move there and back. Programs that follow the stage row turn with its commit; parity is asked inside the same
-//! transaction, so nobody can write between the answer and the move. Each step is a transaction of its own, however its
-//! plan groups steps: writers wait for the comparison, and for nothing else.
+//! Owns the move there and back. Programs that follow the stage row turn with its commit. All rows are compared before, while
+//! programs write; what they wrote meanwhile is compared inside the transaction of the move, so nobody can write between
+//! the answer and the move. Each step is a transaction of its own, however its plan groups steps: writers wait for that
+//! last comparison, and for nothing else.
 
 use std::time::Instant;
 
 use cutover_core::{
-    Action, Applied, BuildContext, BuildError, Change, Finding, Layer, Lint, MigrationStep, Receipt, Standing,
-    StepContext, StepError, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
+    Action, Applied, BuildContext, BuildError, Change, Checkpoint, Finding, Layer, Lint, MigrationStep, Receipt,
+    Standing, StepContext, StepError, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
 };
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -21,7 +22,7 @@ use crate::done;
 use crate::lint;
 use crate::mapping::Mapping;
 use crate::mapping::stage::{self, Stage};
-use crate::parity::{Asked, comparing, parity};
+use crate::parity::{Asked, Report, comparing, log, rest, settle, tidy};
 
 /// Moves a mapping to the next stage.
 #[derive(Debug, Clone)]
@@ -82,7 +83,7 @@ impl StepKind for Cutover {
     const LAYERS: &'static [Layer] = &[Layer::Storage];
     const EXAMPLE: &'static str = "id = \"read-new-first\"\nuse = \"sqlite.cutover\"\ntarget = \"app\"\n\
         with = { mapping = \"mapping.toml\", to = \"prefer-new\" }\n";
-    const FAULTS: Faults = crate::target::CHANGED;
+    const FAULTS: Faults = crate::target::SETTLED;
     const LINTS: &'static [Lint] = &[lint::FAILS];
     type Config = CutoverConfig;
 
@@ -95,50 +96,67 @@ impl StepKind for Cutover {
 }
 
 impl Cutover {
-    /// Compares, in the transaction that is open.
-    fn same(&self, conn: &Connection) -> Result<u64, StepError> {
-        let report = parity(conn, &self.mapping, &self.asked, &|_, _| {})?;
-        match report.error(&format!("mapping `{}` stays where it is", self.mapping.name)) {
-            Some(error) => Err(error),
-            None => Ok(report.rows),
+    /// Compares while programs write: how many rows. None: a stop was asked for.
+    async fn settle(&self, cx: &StepContext, target: &SqliteTarget) -> Result<Option<u64>, StepError> {
+        match settle(cx, target, &self.mapping, &self.asked).await? {
+            None => Ok(None),
+            Some(report) => self.decide(&report).map(Some),
         }
     }
 
-    fn forth(&self, conn: &Connection, cx: &StepContext) -> Result<Receipt, StepError> {
+    /// Compares what was written meanwhile, in the transaction that is open: how many rows.
+    fn rest(&self, conn: &Connection) -> Result<u64, StepError> {
+        let rows = self.decide(&rest(conn, &self.mapping, &self.asked)?)?;
+        log::close(conn, &self.mapping)?;
+        Ok(rows)
+    }
+
+    fn decide(&self, report: &Report) -> Result<u64, StepError> {
+        report.error(&format!("mapping `{}` stays where it is", self.mapping.name)).map_or(Ok(report.rows), Err)
+    }
+
+    fn forth(&self, conn: &Connection, cx: &StepContext, rows: u64) -> Result<Receipt, StepError> {
         let began = Instant::now();
         let (from, to) = (self.to.from(), self.to.stage());
         expect(conn, &self.mapping, from, to)?;
-        let rows = self.same(conn)?;
+        let rest = self.rest(conn)?;
         if to == Stage::NewOnly {
             refuse::close(conn, &self.mapping)?;
         }
         stage::set(conn, &self.mapping.name, to, cx.info(), cx.now())?;
-        let seconds = began.elapsed().as_secs_f64();
         let note = format!(
-            "{} is at stage {}: writers waited {seconds:.3} s while {rows} rows were compared; the way back takes about \
-             as long (RTO), and loses 0 rows (RPO)",
+            "{} is at stage {}: {rows} rows were compared, and writers waited {:.3} s for {rest} written meanwhile; the way \
+             back takes about as long (RTO), and loses 0 rows (RPO)",
             self.mapping.name,
-            to.name()
+            to.name(),
+            began.elapsed().as_secs_f64()
         );
         Ok(Receipt::of(&Moved { to: self.to, rows })?.with_note(note))
     }
 
-    fn back(&self, conn: &Connection, cx: &StepContext) -> Result<(), StepError> {
-        let began = Instant::now();
+    fn back(&self, conn: &Connection, cx: &StepContext, rows: u64, begun: Instant) -> Result<(), StepError> {
+        let waited = Instant::now();
         let (from, to) = (self.to.from(), self.to.stage());
         expect(conn, &self.mapping, to, from)?;
-        let rows = self.same(conn)?;
+        self.rest(conn)?;
         if to == Stage::NewOnly {
             refuse::open(conn, &self.mapping)?;
         }
         stage::set(conn, &self.mapping.name, from, cx.info(), cx.now())?;
         cx.note(&format!(
-            "{} is back at stage {} in {:.3} s (RTO), with 0 of {rows} rows lost (RPO)",
+            "{} is back at stage {} in {:.3} s (RTO), with 0 of {rows} rows lost (RPO); writers waited {:.3} s",
             self.mapping.name,
             from.name(),
-            began.elapsed().as_secs_f64()
+            begun.elapsed().as_secs_f64(),
+            waited.elapsed().as_secs_f64()
         ));
         Ok(())
+    }
+
+    /// Refuses where the mapping is not at the stage from which it moves on, before anything is done.
+    async fn expect(&self, cx: &StepContext, from: Stage, to: Stage) -> Result<(), StepError> {
+        let mapping = self.mapping.clone();
+        cx.target::<SqliteTarget>(&self.target)?.read(cx, move |conn| expect(conn, &mapping, from, to)).await
     }
 }
 
@@ -208,8 +226,12 @@ impl MigrationStep for Cutover {
         if let Some(receipt) = target.done(cx).await? {
             return Ok(Applied::AlreadyApplied(receipt));
         }
+        self.expect(cx, self.to.from(), self.to.stage()).await?;
+        let Some(rows) = self.settle(cx, &target).await? else {
+            return Ok(Applied::Stopped(Checkpoint { at: "the comparison begins anew".to_owned() }));
+        };
         let (step, inner) = (self.clone(), cx.clone());
-        target.change(cx, move |conn| step.forth(conn, &inner)).await.map(Applied::Changed)
+        target.change(cx, move |conn| step.forth(conn, &inner, rows)).await.map(Applied::Changed)
     }
 
     /// A later step may have moved it on.
@@ -231,10 +253,15 @@ impl MigrationStep for Cutover {
 
     async fn rollback(&self, cx: &StepContext, receipt: Option<&Receipt>) -> Result<(), StepError> {
         let target = cx.target::<SqliteTarget>(&self.target)?;
-        if target.to_undo(cx, receipt).await?.is_none() {
-            return Ok(());
+        if target.to_undo(cx, receipt).await?.is_none() || !target.has_traces(cx).await? {
+            return tidy(cx, &target, &self.mapping).await;
         }
+        let begun = Instant::now();
+        self.expect(cx, self.to.stage(), self.to.from()).await?;
+        let Some(rows) = self.settle(cx, &target).await? else {
+            return Err(StepError::failed("the comparison was stopped").with_help("run the same command again"));
+        };
         let (step, inner) = (self.clone(), cx.clone());
-        target.reverse(cx, move |conn| step.back(conn, &inner)).await
+        target.reverse(cx, move |conn| step.back(conn, &inner, rows, begun)).await
     }
 }

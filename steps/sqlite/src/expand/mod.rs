@@ -37,6 +37,7 @@ use crate::mapping::stage::{self, Stage};
 use crate::tables;
 pub(crate) use check::weaves;
 use install::Installed;
+pub(crate) use shape::Shape;
 pub(crate) use weave::{ROW, Side, Weave};
 
 /// Keeps an old and a new schema in step.

@@ -7,6 +7,7 @@ use cutover_core::StepError;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
+use super::part::Part;
 use super::ranges::{ROWS, Range};
 use super::sides::{Ordered, Sides};
 use crate::mapping::Pair;
@@ -90,8 +91,9 @@ pub(crate) fn compare(
     let mut compared = 0;
     let mut range = Some(Range::first(conn, sides)?);
     while let Some(at) = range {
-        if !quick || unlike(conn, sides, &at)? {
-            except(conn, sides, &at, &mut found)?;
+        let part = at.part(sides);
+        if !quick || unlike(conn, sides, &part)? {
+            except(conn, sides, &part, &mut found)?;
         }
         if found.enough() {
             break;
@@ -103,14 +105,21 @@ pub(crate) fn compare(
     Ok(found)
 }
 
-/// Whether anything differs in a range.
-fn unlike(conn: &Connection, sides: &Sides, range: &Range) -> Result<bool, StepError> {
-    let [old, new] = sides.ordered();
-    let queries = sides.unlike(&range.condition(&old), &range.condition(&new));
-    for sql in queries {
+/// Compares one part, the quick way.
+pub(crate) fn differing(conn: &Connection, sides: &Sides, part: &Part) -> Result<Differing, StepError> {
+    let mut found = Differing::default();
+    if unlike(conn, sides, part)? {
+        except(conn, sides, part, &mut found)?;
+    }
+    Ok(found)
+}
+
+/// Whether anything differs in a part.
+fn unlike(conn: &Connection, sides: &Sides, part: &Part) -> Result<bool, StepError> {
+    for sql in sides.unlike(&part.old, &part.new) {
         let differs = conn
             .prepare_cached(&sql)
-            .and_then(|mut s| s.exists(params_from_iter(range.values())))
+            .and_then(|mut s| s.exists(params_from_iter(&part.values)))
             .map_err(|e| sqlite_error(e, "while comparing old and new rows"))?;
         if differs {
             return Ok(true);
@@ -119,13 +128,12 @@ fn unlike(conn: &Connection, sides: &Sides, range: &Range) -> Result<bool, StepE
     Ok(false)
 }
 
-/// What differs in a range.
-fn except(conn: &Connection, sides: &Sides, range: &Range, found: &mut Differing) -> Result<(), StepError> {
+/// What differs in a part.
+fn except(conn: &Connection, sides: &Sides, part: &Part, found: &mut Differing) -> Result<(), StepError> {
     let [old_key, new_key] = sides.ordered();
-    let old = format!("{}{}", sides.old_query(), range.condition(&old_key));
-    let new = format!("{}{}", sides.new_query(), range.condition(&new_key));
+    let (old, new) = (format!("{}{}", sides.old_query(), part.old), format!("{}{}", sides.new_query(), part.new));
     let (old_row, new_row) = (by_key(sides.old_query(), &old_key), by_key(sides.new_query(), &new_key));
-    rows_of(conn, &format!("{old} EXCEPT {new}"), range.values(), |row| {
+    rows_of(conn, &format!("{old} EXCEPT {new}"), part.values.iter(), |row| {
         let key = &row[..sides.key.len()];
         match row_of(conn, &new_row, key)? {
             None => found.missing.add(|| Ok(told(sides, key)))?,
@@ -133,7 +141,7 @@ fn except(conn: &Connection, sides: &Sides, range: &Range, found: &mut Differing
         }
         Ok(!found.enough())
     })?;
-    rows_of(conn, &format!("{new} EXCEPT {old}"), range.values(), |row| {
+    rows_of(conn, &format!("{new} EXCEPT {old}"), part.values.iter(), |row| {
         let key = &row[..sides.key.len()];
         if row_of(conn, &old_row, key)?.is_none() {
             found.surplus.add(|| Ok(told_new(sides, key)))?;

@@ -12,17 +12,23 @@ pub(crate) mod columns;
 mod compare;
 pub(crate) mod config;
 mod groups;
+pub(crate) mod log;
+mod part;
 pub(crate) mod quarantine;
 mod ranges;
 mod report;
+mod settle;
 pub(crate) mod sides;
 #[cfg(test)]
 mod tests;
 mod values;
 
+pub(crate) use compare::differing;
 pub(crate) use config::comparing;
+pub(crate) use part::Part;
 pub(crate) use ranges::Range;
-pub(crate) use report::{Asked, Report, parity};
+pub(crate) use report::{Asked, Report, orphans, parity, rest};
+pub(crate) use settle::{ROUNDS, forget, logged, settle, tidy};
 pub(crate) use sides::{Sides, names};
 
 use crate::SqliteTarget;

@@ -6,6 +6,7 @@ use cutover_core::StepError;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
+use super::part::Part;
 use super::sides::{Ordered, Sides};
 use crate::sql::sqlite_error;
 
@@ -67,8 +68,20 @@ impl Range {
         Ok(Self { to, ..open })
     }
 
+    /// The rows of the range.
+    pub(crate) fn part(&self, sides: &Sides) -> Part {
+        let [old, new] = sides.ordered();
+        let names = Ordered { stored: (0..sides.key.len()).map(|i| format!("k{i}")).collect(), reversed: false };
+        Part {
+            old: self.condition(&old),
+            new: self.condition(&new),
+            key: self.condition(&names),
+            values: self.values().cloned().collect(),
+        }
+    }
+
     /// The condition on a side's key, to be added to its `WHERE`; its parameters are [`values`](Self::values).
-    pub(crate) fn condition(&self, key: &Ordered) -> String {
+    fn condition(&self, key: &Ordered) -> String {
         let (columns, minus) = (&key.stored, if key.reversed { "-" } else { "" });
         let bound = |operator: &str, first: usize| {
             let marks: Vec<String> = (first..first + columns.len()).map(|i| format!("{minus}?{i}")).collect();
@@ -85,7 +98,7 @@ impl Range {
     }
 
     /// The values of the condition's parameters.
-    pub(crate) fn values(&self) -> impl Iterator<Item = &Value> {
+    fn values(&self) -> impl Iterator<Item = &Value> {
         self.above.iter().chain(&self.to).flatten()
     }
 }

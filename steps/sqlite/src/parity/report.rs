@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use cutover_core::StepError;
 use rusqlite::Connection;
 
-use super::compare::compare;
+use super::compare::{compare, differing};
+use super::part::Part;
 use super::sides::Sides;
-use super::{groups, quarantine, values};
+use super::{groups, log, quarantine, values};
 use crate::declared;
 use crate::mapping::{Mapping, Pair};
 use crate::sql::sqlite_error;
@@ -86,15 +87,60 @@ fn one(
         compare(conn, &sides, asked.quick, &|done| progress(report.rows + done.min(rows), report.rows + rows))?;
     report.failures.extend(differing.lines(pair));
     report.rows += rows;
-    if let (Some(orphans), Some(parent)) = (sides.orphans(), &pair.parent) {
-        match values::one(conn, &format!("SELECT count(*) {orphans}")).map_err(failed)? {
-            0 => {}
-            n => report
-                .failures
-                .push(format!("{}: rows of `{}` that belong to no row of `{}`: {n}", pair.name, pair.new, parent.new)),
-        }
+    let held = beside(conn, pair, &sides, asked, &Part::default(), report)?;
+    let by = asked.groups.get(&pair.name).cloned().unwrap_or_else(|| groups::usual(pair));
+    let hidden = groups::hidden(conn, &sides, &by, held > asked.quarantined)?;
+    report.failures.extend((!hidden.is_empty()).then(|| format!("{}: {}", pair.name, hidden.join("; "))));
+    if !asked.quick {
+        report.notes.extend(values::lossy(conn, pair, &sides)?);
     }
-    report.failures.extend(values::out_of_range(conn, pair, &sides)?);
+    Ok(())
+}
+
+/// Asks it of the rows alone that are in the logs. What all rows together have to fulfil follows when all others did: a
+/// group is whole when each of its rows is there.
+pub(crate) fn rest(conn: &Connection, mapping: &Mapping, asked: &Asked) -> Result<Report, StepError> {
+    let mut report = Report::default();
+    for pair in &mapping.pairs {
+        let sides = Sides::of(conn, pair)?;
+        let (last, keys) = log::last(conn, pair)?;
+        let part = log::part(pair, &sides, last);
+        report.failures.extend(differing(conn, &sides, &part)?.lines(pair));
+        report.rows += keys;
+        beside(conn, pair, &sides, asked, &part, &mut report)?;
+    }
+    Ok(report)
+}
+
+/// Asks alone whether rows of the new side belong to no parent: no old row can show them.
+pub(crate) fn orphans(conn: &Connection, mapping: &Mapping) -> Result<Report, StepError> {
+    let mut report = Report::default();
+    for pair in &mapping.pairs {
+        report.failures.extend(orphans_of(conn, pair, &Sides::of(conn, pair)?, &Part::default())?);
+    }
+    Ok(report)
+}
+
+fn orphans_of(conn: &Connection, pair: &Pair, sides: &Sides, part: &Part) -> Result<Option<String>, StepError> {
+    let (Some(orphans), Some(parent)) = (sides.orphans(), &pair.parent) else { return Ok(None) };
+    let count = values::one(conn, &format!("SELECT count(*) {orphans}{}", part.new));
+    Ok(match count.map_err(|e| sqlite_error(e, "while counting the rows"))? {
+        0 => None,
+        n => Some(format!("{}: rows of `{}` that belong to no row of `{}`: {n}", pair.name, pair.new, parent.new)),
+    })
+}
+
+/// What is asked of rows beside the comparison. Returns how many rows are in quarantine.
+fn beside(
+    conn: &Connection,
+    pair: &Pair,
+    sides: &Sides,
+    asked: &Asked,
+    part: &Part,
+    report: &mut Report,
+) -> Result<u64, StepError> {
+    report.failures.extend(orphans_of(conn, pair, sides, part)?);
+    report.failures.extend(values::out_of_range(conn, pair, sides, part)?);
     let held = quarantine::of(conn, pair)?;
     if held.count > 0 {
         let rows = if held.count == 1 { "1 row is".to_owned() } else { format!("{} rows are", held.count) };
@@ -102,11 +148,5 @@ fn one(
         let line = format!("{}: {rows} in quarantine: {}{more}", pair.name, held.named.join("; "));
         if held.count > asked.quarantined { &mut report.failures } else { &mut report.notes }.push(line);
     }
-    let by = asked.groups.get(&pair.name).cloned().unwrap_or_else(|| groups::usual(pair));
-    let hidden = groups::hidden(conn, &sides, &by, held.count > asked.quarantined)?;
-    report.failures.extend((!hidden.is_empty()).then(|| format!("{}: {}", pair.name, hidden.join("; "))));
-    if !asked.quick {
-        report.notes.extend(values::lossy(conn, pair, &sides)?);
-    }
-    Ok(())
+    Ok(held.count)
 }

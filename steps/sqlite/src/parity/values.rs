@@ -8,6 +8,7 @@ use rusqlite::types::Value;
 
 use super::columns::{Stored, columns};
 use super::compare::short;
+use super::part::Part;
 use super::sides::{Sides, names};
 use crate::declared::same_name;
 use crate::mapping::{Pair, Range};
@@ -17,28 +18,34 @@ use crate::sql::{quote_ident, sqlite_error};
 const NAMED: usize = 3;
 
 /// A line for each range that rows of the new side are outside of: years that no clock of ours has shown.
-pub(crate) fn out_of_range(conn: &Connection, pair: &Pair, sides: &Sides) -> Result<Vec<String>, StepError> {
+pub(crate) fn out_of_range(
+    conn: &Connection,
+    pair: &Pair,
+    sides: &Sides,
+    part: &Part,
+) -> Result<Vec<String>, StepError> {
     let mut lines = Vec::new();
     let new_columns = columns(conn, &pair.new)?;
     for range in &pair.check {
         let of_parent = !new_columns.iter().any(|c| same_name(&c.name, &range.column));
         let side = if of_parent { "parent" } else { "new" };
-        lines.extend(outside(conn, pair, sides, range, &format!("{side}.{}", quote_ident(&range.column)))?);
+        let column = format!("{side}.{}", quote_ident(&range.column));
+        lines.extend(outside(conn, (pair, sides, part), range, &column)?);
     }
     Ok(lines)
 }
 
 fn outside(
     conn: &Connection,
-    pair: &Pair,
-    sides: &Sides,
+    (pair, sides, part): (&Pair, &Sides, &Part),
     range: &Range,
     column: &str,
 ) -> Result<Option<String>, StepError> {
     let failed = |e| sqlite_error(e, &format!("while looking at the range of `{}`", range.column));
     let from = format!(
-        "{} AND {column} IS NOT NULL AND NOT (typeof({column}) = 'integer' AND {column} >= {} AND {column} < {})",
+        "{}{} AND {column} IS NOT NULL AND NOT (typeof({column}) = 'integer' AND {column} >= {} AND {column} < {})",
         sides.new_from(),
+        part.new,
         range.from,
         range.to
     );
@@ -77,7 +84,7 @@ pub(crate) fn lossy(conn: &Connection, pair: &Pair, sides: &Sides) -> Result<Vec
             let raw = format!("old.{}", quote_ident(&c.column));
             asked.push((
                 format!("+{raw} COLLATE BINARY IS NOT +({})", c.old),
-                format!("`{}` of `{}` comes back as {lossy}", c.column, pair.old),
+                format!("`{}` of `{}` comes back without {lossy}", c.column, pair.old),
             ));
         }
     }

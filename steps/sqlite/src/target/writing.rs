@@ -181,6 +181,16 @@ impl SqliteTarget {
         .await
     }
 
+    /// A transaction about helpers of ours beside the user's tables: neither ledger row nor cursor, foreign keys off. Who
+    /// calls it sees to what a killed run leaves of them.
+    pub(crate) async fn aside<T, F>(&self, cx: &StepContext, work: F) -> Result<T, StepError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StepError> + Send + 'static,
+    {
+        self.transaction(cx, How::REVERSES, move |conn, _| work(conn)).await
+    }
+
     /// Changes what no transaction can: nothing else of this target is open, and others are waited for. After a crash it
     /// is done or not, and nothing is recorded: the step has made its intent durable before.
     pub(crate) async fn alone<F>(&self, cx: &StepContext, work: F) -> Result<(), StepError>

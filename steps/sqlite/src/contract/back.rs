@@ -1,0 +1,217 @@
+//! The way back: the old tables are made anew, and both schemas are kept in step again.
+//!
+//! Owns the order. The tables are made closed to writes and filled while programs write the new ones; the last transaction
+//! fills in again what they wrote meanwhile, puts the triggers back and moves the stage. Old tables that are there while
+//! the logs are open are ours: a way back that was cut off begins anew.
+
+use std::time::{Duration, Instant};
+
+use cutover_core::{StepContext, StepError};
+use rusqlite::Connection;
+
+use super::raw::Raw;
+use super::rebuild::{self, Rebuilt, Unfit};
+use super::schema::{OldTable, run};
+use super::{Contract, Gone, paced};
+use crate::SqliteTarget;
+use crate::cutover::expect;
+use crate::declared;
+use crate::mapping::Pair;
+use crate::mapping::names::GUARD;
+use crate::mapping::stage::{self, Stage};
+use crate::parity::{Part, ROUNDS, Range, Sides, differing, forget, log, logged, orphans};
+use crate::sql::{quote_ident, sqlite_error};
+
+impl Contract {
+    pub(super) async fn back(&self, cx: &StepContext, target: &SqliteTarget, gone: Gone) -> Result<(), StepError> {
+        let began = Instant::now();
+        let (step, old) = (self.clone(), gone.clone());
+        target.aside(cx, move |conn| step.begin(conn, &old)).await?;
+        let mut made = self.fill(cx, target, &gone).await?;
+        for _ in 0..ROUNDS {
+            let (step, old) = (self.clone(), gone.clone());
+            let batch = move |conn: &Connection| {
+                let Some(upto) = logged(conn, &step.mapping)? else { return Ok(None) };
+                let parts = step.logged_parts(conn, &upto)?;
+                let mut made = made;
+                step.fill_again(conn, &old, &parts, Unfit::Again, &mut made)?;
+                forget(conn, &step.mapping, &upto)?;
+                Ok(Some(made))
+            };
+            match paced(cx, target.aside(cx, batch)).await? {
+                Some(more) => made = more,
+                None => break,
+            }
+        }
+        let (step, inner) = (self.clone(), cx.clone());
+        target.reverse(cx, move |conn| step.end(conn, &inner, &gone, made, began)).await
+    }
+
+    /// Makes the tables: empty, with their indexes, and closed to others.
+    fn begin(&self, conn: &Connection, gone: &Gone) -> Result<(), StepError> {
+        expect(conn, &self.mapping, Stage::Contracted, Stage::NewOnly)?;
+        if gone.taken.tables.is_empty() {
+            return Err(StepError::failed("nothing says what the old tables were: this step did not drop them")
+                .with_help("take them from a snapshot, then `cutover resolve` the step"));
+        }
+        let ours = log::is_open(conn, &self.mapping)?;
+        for table in &gone.taken.tables {
+            if declared::object(conn, &table.name)?.is_some() {
+                if !ours {
+                    return Err(StepError::conflict(format!("`{}` is there again, made by others", table.name))
+                        .with_help("rename it, then roll back again"));
+                }
+                run(conn, &format!("DROP TABLE {}", quote_ident(&table.name)), "making an old table anew")?;
+            }
+        }
+        for table in &gone.taken.tables {
+            run(conn, &table.sql, &format!("making table `{}`", table.name))?;
+            for sql in table.objects.iter().filter(|sql| OldTable::comes_first(sql)) {
+                run(conn, sql, "making the indexes of the old tables")?;
+            }
+        }
+        log::open_new(conn, &self.mapping)?;
+        orphans(conn, &self.mapping)?.error(CANNOT).map_or(Ok(()), Err)
+    }
+
+    /// Fills the tables, batch by batch.
+    async fn fill(&self, cx: &StepContext, target: &SqliteTarget, gone: &Gone) -> Result<Rebuilt, StepError> {
+        let mut made = Rebuilt::default();
+        for table in &gone.taken.tables {
+            let Some(pair) = self.mapping.pair(&table.pair) else { continue };
+            let mut above = Some(0);
+            while let Some(at) = above {
+                let (pair, so_far) = (pair.clone(), made);
+                let batch = move |conn: &Connection| {
+                    let (sides, raw) = of(conn, &pair)?;
+                    let mut made = so_far;
+                    let last = guarded(conn, || rebuild::whole(conn, &pair, &sides, &raw, at, &mut made))?;
+                    Ok((last, made))
+                };
+                (above, made) = paced(cx, target.aside(cx, batch)).await?;
+            }
+            let mut range: Option<Range> = None;
+            loop {
+                let (pair, at, so_far) = (pair.clone(), range.take(), made);
+                let batch = move |conn: &Connection| {
+                    let (sides, raw) = of(conn, &pair)?;
+                    let at = at.map_or_else(|| Range::first(conn, &sides), Ok)?;
+                    let mut made = so_far;
+                    let part = at.part(&sides);
+                    guarded(conn, || rebuild::fill(conn, &pair, &sides, &raw, (&part, Unfit::Again), &mut made))?;
+                    let (last, _) = log::last(conn, &pair)?;
+                    same(conn, &pair, &sides, &part.without(&log::part(&pair, &sides, last)))?;
+                    Ok((at.next(conn, &sides)?, made))
+                };
+                (range, made) = paced(cx, target.aside(cx, batch)).await?;
+                if range.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(made)
+    }
+
+    fn logged_parts(&self, conn: &Connection, upto: &[i64]) -> Result<Vec<Part>, StepError> {
+        let part = |(pair, upto): (&Pair, &i64)| Ok(log::part(pair, &Sides::of(conn, pair)?, *upto));
+        self.mapping.pairs.iter().zip(upto).map(part).collect()
+    }
+
+    /// Fills in again what is in the logs.
+    fn fill_again(
+        &self,
+        conn: &Connection,
+        gone: &Gone,
+        parts: &[Part],
+        unfit: Unfit,
+        made: &mut Rebuilt,
+    ) -> Result<(), StepError> {
+        for (pair, part) in self.mapping.pairs.iter().zip(parts) {
+            if !gone.taken.tables.iter().any(|table| table.pair == pair.name) {
+                continue;
+            }
+            let (sides, raw) = of(conn, pair)?;
+            guarded(conn, || rebuild::fill(conn, pair, &sides, &raw, (part, unfit), made))?;
+        }
+        Ok(())
+    }
+
+    fn end(
+        &self,
+        conn: &Connection,
+        cx: &StepContext,
+        gone: &Gone,
+        mut made: Rebuilt,
+        began: Instant,
+    ) -> Result<(), StepError> {
+        let waited = Instant::now();
+        expect(conn, &self.mapping, Stage::Contracted, Stage::NewOnly)?;
+        let upto = self.mapping.pairs.iter().map(|pair| Ok(log::last(conn, pair)?.0));
+        let upto = upto.collect::<Result<Vec<_>, StepError>>()?;
+        let parts = self.logged_parts(conn, &upto)?;
+        self.fill_again(conn, gone, &parts, Unfit::Aside, &mut made)?;
+        for (pair, part) in self.mapping.pairs.iter().zip(&parts) {
+            // Sides are read anew: they leave out what went into the quarantine just now.
+            same(conn, pair, &Sides::of(conn, pair)?, part)?;
+        }
+        orphans(conn, &self.mapping)?.error(CANNOT).map_or(Ok(()), Err)?;
+        log::close(conn, &self.mapping)?;
+        for table in &gone.taken.tables {
+            let Some(pair) = self.mapping.pair(&table.pair) else { continue };
+            rebuild::count_on(conn, pair, table)?;
+            super::raw::drop(conn, pair)?;
+        }
+        let later = gone.taken.tables.iter().flat_map(|t| &t.objects).filter(|sql| !OldTable::comes_first(sql));
+        for sql in later.chain(&gone.taken.triggers) {
+            run(conn, sql, "making the triggers of the old tables")?;
+        }
+        stage::set(conn, &self.mapping.name, Stage::NewOnly, cx.info(), cx.now())?;
+        self.told(cx, made, began.elapsed(), waited.elapsed());
+        Ok(())
+    }
+
+    fn told(&self, cx: &StepContext, made: Rebuilt, took: Duration, waited: Duration) {
+        cx.note(&format!(
+            "{} is back at stage new-only in {:.3} s (RTO), with 0 of {} rows lost (RPO): {} with values that only the old \
+             tables held; writers waited {:.3} s",
+            self.mapping.name,
+            took.as_secs_f64(),
+            made.rows,
+            made.exact,
+            waited.as_secs_f64()
+        ));
+        let fit = match made.quarantined {
+            0 => return,
+            1 => "1 row that was written since does not fit into the old tables: it is in the new ones".to_owned(),
+            n => format!("{n} rows that were written since do not fit into the old tables: they are in the new ones"),
+        };
+        cx.note(&format!("{fit}, and in quarantine"));
+    }
+}
+
+const CANNOT: &str = "the old tables cannot come back as the new ones have them";
+
+fn of(conn: &Connection, pair: &Pair) -> Result<(Sides, Raw), StepError> {
+    let sides = Sides::of(conn, pair)?;
+    let raw = Raw::of(conn, pair, &sides)?;
+    Ok((sides, raw))
+}
+
+/// Refuses where the two sides of a part do not show the same.
+fn same(conn: &Connection, pair: &Pair, sides: &Sides, part: &Part) -> Result<(), StepError> {
+    let lines = differing(conn, sides, part)?.lines(pair);
+    if lines.is_empty() { Ok(()) } else { Err(StepError::failed(format!("{CANNOT}: {}", lines.join("; ")))) }
+}
+
+/// Writes the old tables, which are closed to others.
+fn guarded<T>(conn: &Connection, work: impl FnOnce() -> Result<T, StepError>) -> Result<T, StepError> {
+    let set = |origin: Option<&str>| {
+        conn.prepare_cached(&format!("UPDATE {GUARD} SET origin = ?1"))
+            .and_then(|mut s| s.execute([origin]))
+            .map_err(|e| sqlite_error(e, "passing the triggers of the old tables"))
+    };
+    set(Some("contract"))?;
+    let value = work()?;
+    set(None)?;
+    Ok(value)
+}

@@ -1,0 +1,163 @@
+//! The way there: what the new tables do not hold is kept aside, and the old tables go.
+//!
+//! Owns the order. Everything is compared and kept while programs write; the last transaction does it again for what they
+//! wrote meanwhile, drops the old tables and moves the stage.
+
+use std::time::Instant;
+
+use cutover_core::{Applied, Checkpoint, Receipt, StepContext, StepError};
+use rusqlite::Connection;
+
+use super::raw::Raw;
+use super::schema::{self, Taken};
+use super::{Contract, Gone, ROWS_A_SECOND, paced};
+use crate::SqliteTarget;
+use crate::cutover::expect;
+use crate::mapping::Mapping;
+use crate::mapping::stage::{self, Stage};
+use crate::parity::{Part, ROUNDS, Range, Report, Sides, forget, log, logged, rest, settle};
+
+const STAYS: &str = "the old tables stay";
+
+impl Contract {
+    pub(super) async fn forth(
+        &self,
+        cx: &StepContext,
+        target: &SqliteTarget,
+        copy: String,
+    ) -> Result<Applied, StepError> {
+        let mapping = self.mapping.clone();
+        target.read(cx, move |conn| ready(conn, &mapping)).await?;
+        let stopped = || Applied::Stopped(Checkpoint { at: "the old tables are all there".to_owned() });
+        let Some(report) = settle(cx, target, &self.mapping, &self.asked).await? else { return Ok(stopped()) };
+        if let Some(error) = report.error(STAYS) {
+            return Err(error);
+        }
+        if !self.keep(cx, target).await? {
+            self.tidy(cx, target).await?;
+            return Ok(stopped());
+        }
+        let (step, inner) = (self.clone(), cx.clone());
+        target.change(cx, move |conn| step.drop_old(conn, &inner, &copy, report)).await.map(Applied::Changed)
+    }
+
+    /// Keeps aside what the new tables do not hold, range by range, then of what was written meanwhile, until little is
+    /// left. False: a stop was asked for.
+    async fn keep(&self, cx: &StepContext, target: &SqliteTarget) -> Result<bool, StepError> {
+        for pair in &self.mapping.pairs {
+            let mut range: Option<Range> = None;
+            loop {
+                let (pair, at) = (pair.clone(), range.take());
+                let batch = move |conn: &Connection| {
+                    let sides = Sides::of(conn, &pair)?;
+                    let raw = Raw::of(conn, &pair, &sides)?;
+                    let at = match at {
+                        Some(at) => at,
+                        None => {
+                            raw.make(conn)?;
+                            Range::first(conn, &sides)?
+                        }
+                    };
+                    raw.keep(conn, &sides, &at.part(&sides))?;
+                    at.next(conn, &sides)
+                };
+                range = paced(cx, target.aside(cx, batch)).await?;
+                if range.is_none() {
+                    break;
+                }
+                if cx.stop_requested() {
+                    return Ok(false);
+                }
+            }
+        }
+        for _ in 0..ROUNDS {
+            let (mapping, asked) = (self.mapping.clone(), self.asked.clone());
+            let batch = move |conn: &Connection| {
+                let Some(upto) = logged(conn, &mapping)? else { return Ok(false) };
+                if let Some(error) = rest(conn, &mapping, &asked)?.error(STAYS) {
+                    return Err(error);
+                }
+                keep_logged(conn, &mapping)?;
+                forget(conn, &mapping, &upto)?;
+                Ok(true)
+            };
+            if !paced(cx, target.aside(cx, batch)).await? {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    fn drop_old(&self, conn: &Connection, cx: &StepContext, copy: &str, report: Report) -> Result<Receipt, StepError> {
+        let (began, name) = (Instant::now(), &self.mapping.name);
+        ready(conn, &self.mapping)?;
+        if let Some(error) = rest(conn, &self.mapping, &self.asked)?.error(STAYS) {
+            return Err(error);
+        }
+        let kept = keep_logged(conn, &self.mapping)?;
+        log::close(conn, &self.mapping)?;
+        let taken = Taken::read(conn, &self.mapping)?;
+        taken.take(conn, &self.mapping)?;
+        for (pair, (sides, raw)) in self.mapping.pairs.iter().zip(&kept) {
+            raw.follow(conn, pair, sides)?;
+        }
+        stage::set(conn, name, Stage::Contracted, cx.info(), cx.now())?;
+        let rows = report.rows;
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let back = (rows as f64 / ROWS_A_SECOND).max(0.1);
+        let note = format!(
+            "{name} is contracted; writers waited {:.3} s. The way back makes {rows} rows anew in about {back:.1} s (RTO) and \
+             loses 0 rows (RPO); the snapshot of `{copy}` is there besides",
+            began.elapsed().as_secs_f64(),
+        );
+        let mut receipt = Receipt::of(&Gone { taken, rows })?.with_note(note);
+        receipt.notes.extend(report.notes);
+        Ok(receipt)
+    }
+
+    /// Takes away what a run that did not come to its end left of its helpers.
+    pub(super) async fn tidy(&self, cx: &StepContext, target: &SqliteTarget) -> Result<(), StepError> {
+        let mapping = self.mapping.clone();
+        let left = move |conn: &Connection| {
+            let contracted = stage::read(conn, &mapping.name)? == Stage::Contracted;
+            Ok(!contracted && (log::is_open(conn, &mapping)? || super::raw::is_kept(conn, &mapping)?))
+        };
+        if !target.read(cx, left).await? {
+            return Ok(());
+        }
+        let mapping = self.mapping.clone();
+        let work = move |conn: &Connection| {
+            log::close(conn, &mapping)?;
+            mapping.pairs.iter().try_for_each(|pair| super::raw::drop(conn, pair))
+        };
+        target.aside(cx, work).await
+    }
+}
+
+/// Refuses where the old tables cannot go.
+fn ready(conn: &Connection, mapping: &Mapping) -> Result<(), StepError> {
+    expect(conn, mapping, Stage::NewOnly, Stage::Contracted)?;
+    is_free(conn, mapping)
+}
+
+/// Refuses where somebody has built on the old tables.
+pub(super) fn is_free(conn: &Connection, mapping: &Mapping) -> Result<(), StepError> {
+    let built = schema::in_the_way(conn, mapping)?;
+    if built.is_empty() {
+        return Ok(());
+    }
+    Err(StepError::conflict(format!("{STAYS}: {}", built.join("; ")))
+        .with_help("drop or rewrite what still needs the old tables in an earlier step, then run again"))
+}
+
+/// Keeps it anew for the rows in the logs. Returns what each pair is kept by.
+fn keep_logged(conn: &Connection, mapping: &Mapping) -> Result<Vec<(Sides, Raw)>, StepError> {
+    let keep = |pair| {
+        let sides = Sides::of(conn, pair)?;
+        let raw = Raw::of(conn, pair, &sides)?;
+        let part: Part = log::part(pair, &sides, log::last(conn, pair)?.0);
+        raw.keep(conn, &sides, &part)?;
+        Ok((sides, raw))
+    };
+    mapping.pairs.iter().map(keep).collect()
+}
