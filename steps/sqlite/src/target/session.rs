@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use cutover_core::disk::io_error;
 use cutover_core::{StepError, StepErrorKind, fault};
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use super::commits::Commits;
 use super::connect;
@@ -373,8 +374,11 @@ fn run(conn: &Connection, sql: &str) -> Result<(), StepError> {
     conn.execute_batch(sql).map_err(|e| sqlite_error(e, &format!("while running `{sql}`")))
 }
 
+/// Not by the pragma: that has every statement compiled anew, also when it changes nothing.
 fn set_foreign_keys(conn: &Connection, keys: ForeignKeys) -> Result<(), StepError> {
-    run(conn, if keys == ForeignKeys::On { "PRAGMA foreign_keys = ON" } else { "PRAGMA foreign_keys = OFF" })
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, keys == ForeignKeys::On)
+        .map(|_| ())
+        .map_err(|e| sqlite_error(e, "setting whether foreign keys are checked"))
 }
 
 /// Runs `work` in one read transaction of `conn`, or in the transaction that it is in already.
