@@ -50,6 +50,7 @@ fn registers(folder: &Path) -> bool {
         let path = entry.unwrap().path();
         match path.is_dir() {
             true => registers(&path),
+            false if path.extension().is_none_or(|end| end != "rs") => false,
             false => fs::read_to_string(&path).unwrap().lines().any(|line| line.starts_with("register_")),
         }
     })

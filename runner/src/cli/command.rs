@@ -179,7 +179,7 @@ pub(super) enum Command {
     },
     /// Build a plan's version-1 system with real content, migrate it, and roll it back
     Demo {
-        /// The plan's name: cortex-2.0
+        /// The plan's name: cortex-2.0, consensus-read-path
         name: String,
         /// Where (default: a temporary folder)
         dir: Option<PathBuf>,
@@ -189,6 +189,16 @@ pub(super) enum Command {
         /// Only build the system
         #[arg(long)]
         build_only: bool,
+    },
+    /// A program of a demo's application: runs until its standard input ends
+    #[command(hide = true)]
+    DemoProgram {
+        /// Which
+        role: String,
+        /// What it calls itself in what it writes
+        name: String,
+        /// Its database
+        database: PathBuf,
     },
     /// Write a new step crate or plan
     New {

@@ -137,6 +137,7 @@ fn dispatch(cli: Cli, out: &Out) -> Result<Exit> {
             let asked = commands::import::Asked { dir, out: to, database, from, name, place };
             block_on(commands::import::run(asked, options(&locking), out))
         }
+        Command::DemoProgram { role, name, database } => commands::demo::programs::run(&role, &name, &database, out),
         Command::Demo { name, dir, shape, build_only } => {
             block_on_stoppable(|stop| commands::demo::run(name, dir, shape, build_only, global.jobs, stop, out))
         }

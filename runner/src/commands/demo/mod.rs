@@ -1,4 +1,8 @@
-//! `demo`: builds a plan's version-1 system, then plan, apply, verify, status, rollback, and both fingerprints.
+//! `demo`: builds a plan's version-1 system, then plan, apply, verify, status, rollback, and both fingerprints; where an
+//! application is to live on meanwhile, what it saw.
+
+mod living;
+pub(crate) mod programs;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -39,6 +43,9 @@ pub(crate) async fn run(
         Some(shape) => shape,
         None => return Err(RunnerError::internal(format!("the demo of `{name}` has no shapes"))),
     };
+    if name == living::PLAN && !build_only {
+        return living::run(&shape, &folder, jobs, &stop, out).await;
+    }
     let root = folder.join("system");
     demo::build(&name, &shape, &root)?;
     let plan_file = demo::write_plan(&name, &folder.join("plan"))?;

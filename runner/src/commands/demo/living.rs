@@ -1,0 +1,213 @@
+//! A demo whose application lives on: old and new programs read and write while the plan goes forward stage by stage,
+//! and on a second system back again.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cutover_core::Outcome;
+use cutover_demo::consensus::{Schema, differences, rows};
+use cutover_demo::traffic::Role;
+
+use super::heading;
+use super::programs::Programs;
+use crate::cli::Out;
+use crate::commands::{self, table};
+use crate::demo;
+use crate::error::{Result, RunnerError};
+use crate::executor::{self, RunOptions};
+use crate::exit::Exit;
+use crate::host::Stop;
+use crate::session::{Place, Session};
+
+/// The plan that has one.
+pub(super) const PLAN: &str = "consensus-read-path";
+const DATABASE: &str = ".code/consensus_artifacts.db";
+/// How long the programs run before and after each move.
+const BESIDE: Duration = Duration::from_millis(400);
+
+/// A phase of the plan at whose end the application is at another stage.
+struct Stage {
+    phase: &'static str,
+    /// The programs that still run when it begins.
+    programs: &'static [Role],
+}
+
+const EVERYBODY: &[Role] = &Role::ALL;
+const NO_OLD_WRITER: &[Role] = &[Role::OldReader, Role::NewWriter, Role::NewReader];
+const NEW: &[Role] = &[Role::NewWriter, Role::NewReader];
+
+const STAGES: [Stage; 5] = [
+    Stage { phase: "expand", programs: EVERYBODY },
+    Stage { phase: "backfill", programs: EVERYBODY },
+    Stage { phase: "prefer-new", programs: EVERYBODY },
+    Stage { phase: "new-only", programs: NO_OLD_WRITER },
+    Stage { phase: "contract", programs: NEW },
+];
+
+/// Both runs, each on a system of its own in `folder`.
+pub(super) async fn run(shape: &str, folder: &Path, jobs: usize, stop: &Stop, out: &Out) -> Result<Exit> {
+    let plan = demo::write_plan(PLAN, &folder.join("plan"))?;
+    for (name, back) in [("there", false), ("back", true)] {
+        let root = folder.join(name);
+        demo::build(PLAN, shape, &root)?;
+        out.print(&format!("built the version-1 system of {PLAN}, shape {shape}, in {}\n", root.display()));
+        let system = System { root, plan: plan.clone(), jobs, stop: stop.clone() };
+        if !back {
+            heading("plan", out);
+            commands::plan::run(system.place(), &commands::plan::Asked::default(), out).await?;
+        }
+        let what = if back { "and back, stage by stage, on a second system" } else { "forward, stage by stage" };
+        heading(&format!("{what}; old and new programs read and write all the time"), out);
+        let exit = system.migrate(back, out).await?;
+        if exit != Exit::Done {
+            return Ok(exit);
+        }
+        if !back {
+            heading("verify", out);
+            commands::verify::run(system.place(), out).await?;
+            heading("status", out);
+            commands::status::run(system.place(), out).await?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+struct System {
+    root: PathBuf,
+    plan: PathBuf,
+    jobs: usize,
+    stop: Stop,
+}
+
+/// What was seen while the plan moved once.
+struct Move {
+    name: String,
+    took: Duration,
+    writes: usize,
+    reads: u64,
+    failed: u64,
+    failures: Vec<String>,
+    longest_write: u64,
+    longest_read: u64,
+    written: Vec<String>,
+}
+
+impl System {
+    fn place(&self) -> Place {
+        Place { plan: self.plan.clone(), root: Some(self.root.clone()), ..Place::default() }
+    }
+
+    async fn migrate(&self, back: bool, out: &Out) -> Result<Exit> {
+        let database = self.root.join(DATABASE);
+        let mut wanted = rows(&database, Schema::Old).map_err(|e| of_database(&e))?.unwrap_or_default();
+        let begun_with = wanted.len();
+        let mut moves = Vec::new();
+        for (i, stage) in STAGES.iter().enumerate() {
+            match self.go(i, stage, false, &database, out).await? {
+                Ok(seen) => moves.push(seen),
+                Err(exit) => return Ok(exit),
+            }
+        }
+        for (i, stage) in STAGES.iter().enumerate().rev().filter(|_| back) {
+            match self.go(i, stage, true, &database, out).await? {
+                Ok(seen) => moves.push(seen),
+                Err(exit) => return Ok(exit),
+            }
+        }
+        moves.iter_mut().for_each(|seen| wanted.append(&mut seen.written));
+        wanted.sort_unstable();
+        self.tell(&moves, back, begun_with, &wanted, out)
+    }
+
+    /// To the end of a phase, or back to where it began, with the programs beside it.
+    async fn go(
+        &self,
+        at: usize,
+        stage: &Stage,
+        back: bool,
+        database: &Path,
+        out: &Out,
+    ) -> Result<std::result::Result<Move, Exit>> {
+        let name = if back { format!("back from {}", stage.phase) } else { stage.phase.to_owned() };
+        let tag = format!("{at}{}", if back { "b" } else { "" });
+        let programs = Programs::start(stage.programs.iter().copied(), &tag, database)?;
+        std::thread::sleep(BESIDE);
+        let session = Session::open(self.place())?;
+        let to = (!back).then(|| stage.phase.to_owned());
+        let command = format!("cutover demo {PLAN}");
+        let options = RunOptions { jobs: self.jobs, command, to, ..RunOptions::default() };
+        let began = Instant::now();
+        let emitter = Arc::new(out.emitter());
+        let report = if back {
+            executor::rollback(&session, emitter, self.stop.clone(), options, |_| Ok(true)).await?
+        } else {
+            executor::apply(&session, emitter, self.stop.clone(), options).await?
+        };
+        let took = began.elapsed();
+        std::thread::sleep(BESIDE);
+        let reports = programs.end()?;
+        if report.outcome != Outcome::Done {
+            return Ok(Err(report.outcome.into()));
+        }
+        let mut seen = Move {
+            name,
+            took,
+            writes: 0,
+            reads: 0,
+            failed: 0,
+            failures: Vec::new(),
+            longest_write: 0,
+            longest_read: 0,
+            written: Vec::new(),
+        };
+        for (role, mut report) in reports {
+            seen.writes += report.written.len();
+            seen.reads += report.reads;
+            seen.failed += report.failed;
+            seen.failures.extend(report.failures.iter().map(|why| format!("{}: {why}", role.name())));
+            seen.longest_write = seen.longest_write.max(report.longest_write);
+            seen.longest_read = seen.longest_read.max(report.longest_read);
+            seen.written.append(&mut report.written);
+        }
+        Ok(Ok(seen))
+    }
+
+    /// What came of it.
+    fn tell(&self, moves: &[Move], back: bool, begun_with: usize, wanted: &[String], out: &Out) -> Result<Exit> {
+        let millis = |micros: u64| format!("{}.{} ms", micros / 1000, micros % 1000 / 100);
+        let line = |seen: &Move| {
+            vec![
+                seen.name.clone(),
+                millis(u64::try_from(seen.took.as_micros()).unwrap_or(u64::MAX)),
+                seen.writes.to_string(),
+                seen.reads.to_string(),
+                seen.failed.to_string(),
+                millis(seen.longest_write),
+                millis(seen.longest_read),
+            ]
+        };
+        let heads = ["move", "took", "writes", "reads", "failed", "longest write", "longest read"];
+        out.print(&format!("\n{}", table::columns(&heads, moves.iter().map(line).collect())));
+        for why in moves.iter().flat_map(|seen| &seen.failures) {
+            out.print(&format!("  {} {why}\n", out.style.bad("failed")));
+        }
+        let found = rows(&self.root.join(DATABASE), if back { Schema::Old } else { Schema::New });
+        let found = found.map_err(|e| of_database(&e))?.unwrap_or_default();
+        let (lost, more) = differences(wanted, &found);
+        let failed: u64 = moves.iter().map(|seen| seen.failed).sum();
+        let written: usize = moves.iter().map(|seen| seen.writes).sum();
+        let stall = moves.iter().map(|seen| seen.longest_write).max().unwrap_or(0);
+        out.print(&format!(
+            "\n{begun_with} rows before, {written} written meanwhile, {} found: {lost} lost, {more} that nobody wrote; \
+             {failed} failed reads and writes; the longest write took {}\n",
+            found.len(),
+            millis(stall),
+        ));
+        Ok(if lost + more == 0 && failed == 0 { Exit::Done } else { Exit::Drift })
+    }
+}
+
+fn of_database(error: &rusqlite::Error) -> RunnerError {
+    RunnerError::internal(format!("the demo's database: {error}"))
+}
