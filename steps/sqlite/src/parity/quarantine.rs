@@ -28,7 +28,11 @@ pub(crate) fn holds(conn: &Connection, pair: &Pair, key: &[String]) -> Result<St
     }
     let key: Vec<String> = key.iter().map(|k| format!("quote({k})")).collect();
     let (pair, key) = (quote_text(&pair.name), key.join(" || ',' || "));
-    Ok(format!("EXISTS (SELECT 1 FROM {QUARANTINE} AS q WHERE q.pair = {pair} AND q.key = {key})"))
+    // Whether it has any row is asked once in a statement: mostly there is none, and no key is looked for.
+    Ok(format!(
+        "(EXISTS (SELECT 1 FROM {QUARANTINE} AS q WHERE q.pair = {pair}) \
+         AND EXISTS (SELECT 1 FROM {QUARANTINE} AS q WHERE q.pair = {pair} AND q.key = {key}))"
+    ))
 }
 
 /// The rows of `pair` in quarantine.

@@ -172,7 +172,12 @@ impl Sides {
             parent = format!("LEFT JOIN {} AS parent ON {}", p.table, p.on);
             unlike.push(p.missing.clone());
         }
-        unlike.extend(self.compared.iter().map(|c| format!("{} IS NOT {}", bytewise(&c.old), bytewise(&c.new))));
+        unlike.extend(self.compared.iter().map(|c| {
+            let differs = format!("{} IS NOT {}", bytewise(&c.old), bytewise(&c.new));
+            // What comes back byte for byte need not be sent there and back.
+            let raw = c.lossy.as_ref().map(|_| bytewise(&format!("old.{}", quote_ident(&c.column))));
+            raw.map_or(differs.clone(), |raw| format!("({raw} IS NOT {} AND {differs})", bytewise(&c.new)))
+        }));
         [
             format!(
                 "SELECT 1 FROM {} AS old LEFT JOIN {} AS new ON {same_key}{} {parent} WHERE {}{old_range} AND ({}) LIMIT 1",
