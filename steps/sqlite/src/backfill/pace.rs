@@ -10,6 +10,7 @@ use cutover_core::StepError;
 use rusqlite::Connection;
 
 use super::throttle::Throttle;
+use crate::target::Held;
 
 /// The smallest batch that shrinking leads to.
 const SMALLEST: u64 = 16;
@@ -56,13 +57,19 @@ impl Pace {
     }
 
     /// A batch of `rows` held the database for so long, and `others` wrote meanwhile or not. How long to wait before the next.
-    pub(super) fn after(&mut self, rows: u64, held: Duration, others: bool, throttle: &Throttle) -> Duration {
+    ///
+    /// What the disk takes at each commit does not shrink with the batch: where it takes more than half of the time that
+    /// there is, the rows have the other half all the same. A slow disk would lead to the smallest batches else, each of
+    /// which waits for it as long.
+    pub(super) fn after(&mut self, rows: u64, held: Held, others: bool, throttle: &Throttle) -> Duration {
         let hold = throttle.hold.map_or(self.hold, |hold| hold.min(self.hold));
-        if held > hold {
+        let (work, held) = (held.whole.saturating_sub(held.commit), held.whole);
+        let left = hold.saturating_sub(held.saturating_sub(work)).max(hold / 2);
+        if work > left {
             self.starting = false;
             self.size = (rows.min(self.size) / 2).max(SMALLEST.min(self.most));
         } else if rows >= self.size {
-            self.starting &= held < hold / 3;
+            self.starting &= work < left / 3;
             self.size = if self.starting { self.size * 2 } else { self.size + self.size / 16 + 1 }.min(self.most);
         }
         if others {
@@ -125,7 +132,7 @@ mod tests {
         (0..count)
             .map(|_| {
                 let size = pace.size(throttle);
-                let held = Duration::from_micros(size * micros);
+                let held = Held { whole: Duration::from_micros(size * micros), commit: Duration::ZERO };
                 (size, pace.after(size, held, others, throttle))
             })
             .collect()
@@ -147,6 +154,21 @@ mod tests {
         let slow = run(&mut pace, 50, 1_000_000, false, &Throttle::default());
         assert_eq!(slow.last().map(|b| b.0), Some(SMALLEST));
         assert_eq!(run(&mut Pace::new(3, HOLD), 2, 1_000_000, false, &Throttle::default())[1].0, 3);
+    }
+
+    #[test]
+    fn a_disk_that_takes_long_at_each_commit_makes_no_small_batches() {
+        let mut pace = Pace::new(100_000, HOLD);
+        let commit = Duration::from_millis(40);
+        let sizes: Vec<u64> = (0..100)
+            .map(|_| {
+                let size = pace.size(&Throttle::default());
+                let whole = commit + Duration::from_micros(size * 5);
+                pace.after(size, Held { whole, commit }, false, &Throttle::default());
+                size
+            })
+            .collect();
+        assert!(sizes[60..].iter().all(|size| (1000..=2700).contains(size)), "{sizes:?}");
     }
 
     #[test]

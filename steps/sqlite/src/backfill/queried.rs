@@ -14,7 +14,7 @@ use super::query::Source;
 use super::state::State;
 use crate::SqliteTarget;
 use crate::done;
-use crate::target::bookkeeping;
+use crate::target::{Held, bookkeeping};
 use crate::value::to_json;
 
 /// A table that is filled from a query.
@@ -60,12 +60,12 @@ impl Queried {
         columns: &[String],
         size: u64,
         limit: Duration,
-    ) -> Result<(Option<u64>, Duration), StepError> {
+    ) -> Result<(Option<u64>, Held), StepError> {
         let target = cx.target::<SqliteTarget>(&self.target)?;
         let (source, vars, info) = (self.source.clone(), cx.vars().clone(), cx.info().clone());
         let columns = columns.to_vec();
         target
-            .timed_batch(cx, move |conn, recorder| {
+            .timed_batch(cx, false, move |conn, recorder| {
                 // The transaction knows best how far the step has come.
                 let mut state = match bookkeeping::cursor(conn, &info)? {
                     Some(text) => State::parse(&text)?,

@@ -44,11 +44,15 @@ impl Commits {
     }
 
     /// From now on a commit need not wait for the disk, where SQLite keeps the database whole without it: with a
-    /// write-ahead log a power failure then takes the last commits back, in their order.
-    pub(crate) fn relax(&self, conn: &Connection) -> Result<(), StepError> {
+    /// write-ahead log a power failure then takes the last commits back, in their order. What undoes a statement alone
+    /// (each page of an index that it touches) is kept in `memory`, where statements are small and sort nothing.
+    pub(crate) fn relax(&self, conn: &Connection, memory: bool) -> Result<(), StepError> {
         self.last();
         let relax = || -> rusqlite::Result<()> {
             conn.pragma_update(None, "cache_size", -CACHE)?;
+            if memory {
+                conn.pragma_update(None, "temp_store", "MEMORY")?;
+            }
             let mode: String = conn.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
             if mode == "wal" { conn.pragma_update(None, "synchronous", "NORMAL") } else { Ok(()) }
         };
@@ -57,6 +61,10 @@ impl Commits {
 
     /// From now on a commit waits for the disk.
     pub(crate) fn tighten(&self, conn: &Connection) -> Result<(), StepError> {
-        conn.pragma_update(None, "synchronous", "FULL").map_err(|e| sqlite_error(e, "while configuring the connection"))
+        let tighten = || {
+            conn.pragma_update(None, "temp_store", "DEFAULT")?;
+            conn.pragma_update(None, "synchronous", "FULL")
+        };
+        tighten().map_err(|e| sqlite_error(e, "while configuring the connection"))
     }
 }

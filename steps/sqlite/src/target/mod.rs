@@ -63,6 +63,7 @@ pub(crate) use heard::Ranges;
 use patience::unless_insisted;
 pub(crate) use recorder::Recorder;
 use session::Session;
+pub(crate) use writing::Held;
 
 /// The points of a step that writes by one change and is undone by one reversal.
 pub(crate) const CHANGED: Faults = Faults {

@@ -160,15 +160,17 @@ impl Session {
     }
 
     /// Runs `work` in a transaction that may be lost when the power fails, together with all that was committed since
-    /// the last other transaction; never without them. Returns when it gave the database back, too.
+    /// the last other transaction; never without them. Returns when it gave the database back, too. What undoes a single
+    /// statement is kept in `memory`.
     pub(crate) fn batch<T>(
         &self,
+        memory: bool,
         work: impl FnOnce(&Connection) -> Result<T, StepError>,
     ) -> Result<(T, Instant), StepError> {
         let grouped = self.in_group();
         if !grouped {
             let mut slot = self.lock_writer();
-            self.commits.relax(self.open_writer(&mut slot)?)?;
+            self.commits.relax(self.open_writer(&mut slot)?, memory)?;
         }
         let result = self.transaction(ForeignKeys::On, connect::BUSY_TIMEOUT, work);
         let ended = self.commits.last();

@@ -60,6 +60,14 @@ impl At {
     }
 }
 
+/// How long a batch kept other writers out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held {
+    pub(crate) whole: Duration,
+    /// What of it the commit took: writing pages, and waiting for the disk.
+    pub(crate) commit: Duration,
+}
+
 impl SqliteTarget {
     /// The only way to write: opens the transaction (a savepoint inside an open group), checks and raises the epoch,
     /// runs `work`, writes the ledger row with the receipt, commits. An error undoes all of it, and it is one when the
@@ -147,11 +155,17 @@ impl SqliteTarget {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StepError> + Send + 'static,
     {
-        Ok(self.timed_batch(cx, move |conn, _| work(conn)).await?.0)
+        Ok(self.timed_batch(cx, false, move |conn, _| work(conn)).await?.0)
     }
 
-    /// The same; `work` can ask which rows it inserts. Returns, too, how long other writers were kept out.
-    pub(crate) async fn timed_batch<T, F>(&self, cx: &StepContext, work: F) -> Result<(T, Duration), StepError>
+    /// The same; `work` can ask which rows it inserts, and what undoes one of its statements is kept in `memory`. Returns,
+    /// too, how long other writers were kept out.
+    pub(crate) async fn timed_batch<T, F>(
+        &self,
+        cx: &StepContext,
+        memory: bool,
+        work: F,
+    ) -> Result<(T, Held), StepError>
     where
         T: Send + 'static,
         F: FnOnce(&Connection, &Recorder) -> Result<T, StepError> + Send + 'static,
@@ -162,7 +176,7 @@ impl SqliteTarget {
         let inner = cx.clone();
         cx.blocking(move || {
             let grouped = session.in_group();
-            let (((value, begun), left), ended) = session.batch(|conn| {
+            let (((value, begun, worked), left), ended) = session.batch(memory, |conn| {
                 let begun = Instant::now();
                 at.within(&session, conn, grouped, true, || {
                     fault::point(fault::SQLITE_BATCH_BEGUN);
@@ -170,13 +184,14 @@ impl SqliteTarget {
                     let work = || recorded(recorder, conn, &at, || work(conn, &session.recorder));
                     let value = unless_insisted(&inner, work)?;
                     fault::point(fault::SQLITE_BATCH_MADE);
-                    Ok((value, begun))
+                    Ok((value, begun, begun.elapsed()))
                 })
             })?;
             if !grouped {
                 session.keeper.follow(&session, &at.step, left)?;
             }
-            Ok((value, ended.saturating_duration_since(begun)))
+            let whole = ended.saturating_duration_since(begun);
+            Ok((value, Held { whole, commit: whole.saturating_sub(worked) }))
         })
         .await
     }

@@ -38,14 +38,17 @@ impl Range {
         };
         let skip = size.saturating_sub(1);
         let found = key(&format!("SELECT {list} {from} ORDER BY {} LIMIT 1 OFFSET {skip}", order("")))?;
+        let full = found.is_some();
         let found = match found {
             Some(found) => Some(found),
             None => key(&format!("SELECT {list} {from} ORDER BY {} LIMIT 1", order(" DESC")))?,
         };
         let Some(upto) = found else { return Ok(None) };
-        let mut range = Self { after: after.to_vec(), upto, rows: 0, mapped: 0 };
-        let sql = format!("SELECT count(*) FROM {} AS {ROW} WHERE {}", weave.table(Side::Old), range.over(weave));
-        range.rows = range.count(conn, &sql)?;
+        let mut range = Self { after: after.to_vec(), upto, rows: size.max(1), mapped: 0 };
+        if !full {
+            let sql = format!("SELECT count(*) FROM {} AS {ROW} WHERE {}", weave.table(Side::Old), range.over(weave));
+            range.rows = range.count(conn, &sql)?;
+        }
         range.mapped = match weave.scope(Side::Old, ROW) {
             None => range.rows,
             Some(_) => range.count(conn, &format!("SELECT count(*) {}", weave.rows(Side::Old, &range.over(weave))))?,
@@ -61,10 +64,7 @@ impl Range {
         weave: &Weave,
     ) -> rusqlite::Result<(Inserted, u64, u64)> {
         let all = self.over(weave);
-        // Mostly nobody has shown any of them yet.
-        let looked =
-            format!("SELECT count(*) {}", weave.rows(Side::Old, &format!("{all} AND NOT ({})", weave.absent(ROW))));
-        let some = self.count(conn, &looked)? > 0;
+        let some = self.some_there(conn, weave, &all)?;
         let condition = if some { format!("{all} AND {}", weave.absent(ROW)) } else { all };
         let statements = weave.put_where(Side::Old, &condition, true, some);
         let [parents @ .., insert, aside] = &statements[..] else { return Err(rusqlite::Error::InvalidQuery) };
@@ -83,6 +83,18 @@ impl Range {
         guard(conn, &weave.pair, None)?;
         let first = |ranges: Vec<Ranges>| ranges.into_iter().next().unwrap_or_default().settled();
         Ok((Inserted { pair: weave.pair.name.clone(), rows: first(filled), parents: first(made) }, rows, set_aside))
+    }
+
+    /// Whether somebody has shown any of the rows already, or put it into the quarantine. Mostly not.
+    fn some_there(&self, conn: &Connection, weave: &Weave, all: &str) -> rusqlite::Result<bool> {
+        if weave.same_rowids() && self.count(conn, &format!("SELECT {}", weave.any_quarantined(Side::Old)))? == 0 {
+            let keys: Vec<String> = weave.keys(Side::New).iter().map(|k| format!("t.{k}")).collect();
+            let between = Self::condition(&keys, !self.after.is_empty(), true);
+            let sql = format!("SELECT EXISTS (SELECT 1 FROM {} AS t WHERE {between})", weave.table(Side::New));
+            return Ok(self.count(conn, &sql)? > 0);
+        }
+        let there = format!("{all} AND NOT ({})", weave.absent(ROW));
+        Ok(self.count(conn, &format!("SELECT count(*) {}", weave.rows(Side::Old, &there)))? > 0)
     }
 
     /// The condition on [`ROW`].

@@ -12,7 +12,7 @@ use super::{Come, Mapped, come, kept};
 use crate::SqliteTarget;
 use crate::done;
 use crate::expand::Weave;
-use crate::target::bookkeeping;
+use crate::target::{Held, bookkeeping};
 
 impl Mapped {
     async fn saved(&self, cx: &StepContext) -> Result<Option<Come>, StepError> {
@@ -48,13 +48,13 @@ impl Mapped {
         weaves: &Arc<Vec<Weave>>,
         size: u64,
         limit: Duration,
-    ) -> Result<(Option<u64>, Duration), StepError> {
+    ) -> Result<(Option<u64>, Held), StepError> {
         let (this, info, weaves) = (self.clone(), cx.info().clone(), Arc::clone(weaves));
         let work = move |conn: &Connection, recorder: &crate::target::Recorder| {
             let come = timed(conn, limit, || this.batch(conn, recorder, &info, &weaves, size))?;
             Ok(come.map(|come| come.seen))
         };
-        cx.target::<SqliteTarget>(&self.target)?.timed_batch(cx, work).await
+        cx.target::<SqliteTarget>(&self.target)?.timed_batch(cx, true, work).await
     }
 
     /// Says in the ledger that all is filled.
