@@ -2,6 +2,5 @@
 //! refused.
 
 mod brain;
-mod paused;
 mod refused;
 mod shapes;

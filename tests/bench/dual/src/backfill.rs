@@ -1,14 +1,13 @@
 //! A backfill of 100,000 rows beside one INSERT…SELECT of the same rows, and how long it keeps a writer waiting.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cutover_tests::Fixture;
 use rusqlite::Connection;
 
 use crate::system::{self, Shape};
+use crate::watch::Watch;
 use crate::{Asked, Result, cpu, median};
 
 const ROWS: u32 = 100_000;
@@ -38,7 +37,7 @@ pub(crate) fn measure(asked: &Asked) -> Result<()> {
          a writer's wait, ms: median | p99 (asked: < 50) | longest |\n|---|---|---|---|---|---|---|---|---|"
     );
     for (form, name) in Form::ALL {
-        for journal in ["wal", "delete"] {
+        for journal in ["wal", "delete"].into_iter().filter(|journal| asked.wants(name, journal)) {
             let mut found: [Vec<f64>; 4] = Default::default();
             for round in 0..=asked.rounds {
                 for at in 0..2 {
@@ -127,45 +126,4 @@ fn fill(root: &Path, form: Form) -> Result<f64> {
         return Err(format!("{rows} rows were filled in").into());
     }
     Ok(seconds)
-}
-
-/// A writer beside, that wants the lock again and again: how long it waited, each time that it had to, in milliseconds.
-#[derive(Debug)]
-struct Watch {
-    stop: Arc<AtomicBool>,
-    thread: std::thread::JoinHandle<rusqlite::Result<Vec<f64>>>,
-}
-
-impl Watch {
-    fn begin(path: &Path) -> Result<Self> {
-        let conn = Connection::open(path)?;
-        conn.busy_timeout(Duration::ZERO)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || {
-            let mut waits = Vec::new();
-            while !seen.load(Ordering::Relaxed) {
-                let began = Instant::now();
-                let mut waited = false;
-                while conn.execute_batch("BEGIN IMMEDIATE").is_err() {
-                    waited = true;
-                    std::thread::sleep(Duration::from_micros(200));
-                }
-                let wait = began.elapsed();
-                // With a DELETE journal readers may be in the way of a commit, too; nothing was written.
-                conn.execute_batch("COMMIT").or_else(|_| conn.execute_batch("ROLLBACK"))?;
-                if waited {
-                    waits.push(wait.as_secs_f64() * 1e3);
-                }
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            Ok(waits)
-        });
-        Ok(Self { stop, thread })
-    }
-
-    fn end(self) -> Result<Vec<f64>> {
-        self.stop.store(true, Ordering::Relaxed);
-        Ok(self.thread.join().map_err(|_| "the writer beside panicked")??)
-    }
 }

@@ -3,9 +3,11 @@
 //! figure is the seed's own. README.md of the benchmark says how to read it.
 
 mod backfill;
+mod cutover;
 mod journal;
 mod read;
 mod system;
+mod watch;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +22,19 @@ struct Asked {
     rounds: usize,
     place: PathBuf,
     only: Option<String>,
+    form: Option<String>,
+    journal: Option<String>,
+}
+
+const USAGE: &str = "usage: dual [--rounds N] [--place DIR] [--only write|read|journal|backfill|cutover] \
+    [--form query|mapping|parents] [--journal wal|delete]";
+
+impl Asked {
+    /// Whether a part of this form and journal is to be measured.
+    fn wants(&self, form: &str, journal: &str) -> bool {
+        let meets = |asked: &Option<String>, is: &str| asked.as_deref().is_none_or(|asked| is.ends_with(asked));
+        meets(&self.form, form) && meets(&self.journal, journal)
+    }
 }
 
 /// One part of the benchmark.
@@ -37,7 +52,8 @@ fn main() -> ExitCode {
 
 fn asked() -> Result<Asked> {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(3).unwrap_or(Path::new("."));
-    let mut asked = Asked { rounds: 5, place: repository.join("target/bench/dual"), only: None };
+    let mut asked =
+        Asked { rounds: 5, place: repository.join("target/bench/dual"), only: None, form: None, journal: None };
     let mut args = std::env::args().skip(1);
     while let Some(option) = args.next() {
         let mut value = || args.next().ok_or(format!("{option} needs a value"));
@@ -45,7 +61,9 @@ fn asked() -> Result<Asked> {
             "--rounds" => asked.rounds = value()?.parse::<usize>()?.max(1),
             "--place" => asked.place = value()?.into(),
             "--only" => asked.only = Some(value()?),
-            _ => return Err("usage: dual [--rounds N] [--place DIR] [--only write|read|journal|backfill]".into()),
+            "--form" => asked.form = Some(value()?),
+            "--journal" => asked.journal = Some(value()?),
+            _ => return Err(USAGE.into()),
         }
     }
     Ok(asked)
@@ -54,11 +72,12 @@ fn asked() -> Result<Asked> {
 fn measure(asked: &Asked) -> Result<()> {
     std::fs::create_dir_all(&asked.place)?;
     println!("{} rounds; load {}", asked.rounds, load());
-    let parts: [(&str, Part); 4] = [
+    let parts: [(&str, Part); 5] = [
         ("write", write::measure),
         ("read", read::measure),
         ("journal", journal::measure),
         ("backfill", backfill::measure),
+        ("cutover", cutover::measure),
     ];
     for (name, part) in parts.into_iter().filter(|(name, _)| asked.only.as_deref().is_none_or(|only| only == *name)) {
         println!("\n## {name}\n");
@@ -81,6 +100,12 @@ fn cpu() -> Result<f64> {
     let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |at: usize| fields.get(at).and_then(|t| t.parse::<f64>().ok()).unwrap_or_default();
     Ok((ticks(11) + ticks(12)) / 100.0)
+}
+
+/// Microseconds that this thread has been on a processor, which others' load does not lengthen much.
+fn thread_cpu() -> Result<f64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    Ok(text.split_whitespace().next().unwrap_or_default().parse::<f64>()? / 1e3)
 }
 
 /// The load averages of now.

@@ -82,12 +82,17 @@ pub(crate) fn old(root: &Path, journal: &str, rows: u32) -> Result<Connection> {
     Ok(conn)
 }
 
-/// The steps `wide` and `fill` over the database in `root`, with more settings of the backfill.
+/// The steps `wide`, `fill`, `readers`, `writers`, `copy` and `drop` over the database in `root`, with more settings of the
+/// backfill.
 pub(crate) fn steps(root: &Path, shape: Shape, more: &str) -> Bench {
     Fixture::new(format!(
         "name = \"b\"\n[targets.main]\nkind = \"sqlite\"\npath = \"main.db\"\n[[phase]]\nname = \"p\"\nlayer = \"storage\"\n\
          [[phase.step]]\nid = \"wide\"\nuse = \"sqlite.expand\"\ntarget = \"main\"\nwith = {{ mapping = \"m.toml\", up = \"new.sql\" }}\n\
-         [[phase.step]]\nid = \"fill\"\nuse = \"sqlite.backfill\"\ntarget = \"main\"\nwith = {{ mapping = \"m.toml\"{more} }}\n"
+         [[phase.step]]\nid = \"fill\"\nuse = \"sqlite.backfill\"\ntarget = \"main\"\nwith = {{ mapping = \"m.toml\"{more} }}\n\
+         [[phase.step]]\nid = \"readers\"\nuse = \"sqlite.cutover\"\ntarget = \"main\"\nwith = {{ mapping = \"m.toml\", to = \"prefer-new\" }}\n\
+         [[phase.step]]\nid = \"writers\"\nuse = \"sqlite.cutover\"\ntarget = \"main\"\nwith = {{ mapping = \"m.toml\", to = \"new-only\" }}\n\
+         [[phase.step]]\nid = \"copy\"\nuse = \"testkit.snapshot\"\nwith = {{ targets = [\"main\"] }}\n\
+         [[phase.step]]\nid = \"drop\"\nuse = \"sqlite.contract\"\ntarget = \"main\"\nwith = {{ mapping = \"m.toml\" }}\n"
     ))
     .file("m.toml", MAPPING[shape as usize])
     .file("new.sql", shape.tables())

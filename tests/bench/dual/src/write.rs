@@ -7,7 +7,7 @@ use cutover_dual::{Counters, DualWriter};
 use rusqlite::{Connection, params};
 
 use crate::system::{self, Shape};
-use crate::{Asked, Result, median};
+use crate::{Asked, Result, median, thread_cpu};
 
 const INSERT: &str = "INSERT INTO artifacts (spec_id, stage, agent_name, content_json) VALUES (?1, ?2, ?3, ?4)";
 const ALONE: &str =
@@ -37,34 +37,44 @@ impl Way {
 
 /// Prints the table of this part.
 pub(crate) fn measure(asked: &Asked) -> Result<()> {
-    println!("| journal, synchronous | way | µs a write | ÷ plain | asked | seed |\n|---|---|---|---|---|---|");
+    println!(
+        "| journal, synchronous | way | µs a write | ÷ plain | of it CPU | ÷ plain | asked | seed |\n\
+         |---|---|---|---|---|---|---|---|"
+    );
     for (journal, level, most) in [("wal", "NORMAL", "≤ 2.5"), ("wal", "FULL", "≤ 1.25"), ("delete", "FULL", "")] {
-        let mut found: Vec<Vec<f64>> = vec![Vec::new(); Way::ALL.len()];
+        let mut found: Vec<[Vec<f64>; 2]> = vec![Default::default(); Way::ALL.len()];
         let block = if level == "FULL" { BLOCK / 4 } else { BLOCK };
         for round in 0..=asked.rounds {
             for at in 0..Way::ALL.len() {
                 let at = (at + round) % Way::ALL.len();
-                let micros = run(asked, journal, level, Way::ALL[at].0, block)?;
+                let times = run(asked, journal, level, Way::ALL[at].0, block)?;
                 if round > 0 {
-                    found[at].push(micros);
+                    found[at].iter_mut().zip(times).for_each(|(all, one)| all.push(one));
                 }
             }
         }
-        for ((way, name), micros) in Way::ALL.iter().zip(&found) {
-            let ratio = median(&micros.iter().zip(&found[0]).map(|(a, b)| a / b).collect::<Vec<_>>());
-            let asked = if matches!(way, Way::Flat | Way::Application) { most } else { "" };
+        for ((way, name), [wall, used]) in Way::ALL.iter().zip(&found) {
+            let ratio =
+                |of: &[f64], plain: &[f64]| median(&of.iter().zip(plain).map(|(a, b)| a / b).collect::<Vec<_>>());
+            let (by_wall, by_cpu) = (ratio(wall, &found[0][0]), ratio(used, &found[0][1]));
+            let asked = if matches!(way, Way::Flat | Way::Grouped | Way::Application) { most } else { "" };
             let seed = match (journal, level, way) {
                 ("wal", "NORMAL", Way::Plain) => "17.24 µs",
                 ("wal", "NORMAL", Way::Application) => "35.38 µs, 2.05",
                 _ => "",
             };
-            println!("| {journal}, {level} | {name} | {:.1} | {ratio:.2} | {asked} | {seed} |", median(micros));
+            println!(
+                "| {journal}, {level} | {name} | {:.1} | {by_wall:.2} | {:.1} | {by_cpu:.2} | {asked} | {seed} |",
+                median(wall),
+                median(used)
+            );
         }
     }
     Ok(())
 }
 
-fn run(asked: &Asked, journal: &str, level: &str, way: Way, block: u32) -> Result<f64> {
+/// Microseconds of a write, and those of them on a processor.
+fn run(asked: &Asked, journal: &str, level: &str, way: Way, block: u32) -> Result<[f64; 2]> {
     let conn = system::old(&asked.place, journal, 0)?;
     conn.execute_batch("PRAGMA foreign_keys = ON")?;
     conn.pragma_update(None, "synchronous", level)?;
@@ -77,7 +87,7 @@ fn run(asked: &Asked, journal: &str, level: &str, way: Way, block: u32) -> Resul
     let content = format!("{{\"body\":\"{}\"}}", "x".repeat(389));
     let counters = std::sync::Arc::new(Counters::default());
     let writer = DualWriter::new("m", counters);
-    let began = Instant::now();
+    let (began, used) = (Instant::now(), thread_cpu()?);
     for i in 0..block {
         let (spec, stage, agent) =
             (format!("SPEC-{}", i % 200), format!("stage-{}", i % 6), format!("agent-{}", i % 4));
@@ -100,5 +110,5 @@ fn run(asked: &Asked, journal: &str, level: &str, way: Way, block: u32) -> Resul
             }
         }
     }
-    Ok(began.elapsed().as_secs_f64() * 1e6 / f64::from(block))
+    Ok([began.elapsed().as_secs_f64() * 1e6 / f64::from(block), (thread_cpu()? - used) / f64::from(block)])
 }
