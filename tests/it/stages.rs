@@ -391,3 +391,27 @@ fn a_group_of_which_a_reader_of_the_new_tables_would_get_less_is_named_by_parity
         assert_eq!(system.ask("SELECT stage FROM _cutover_stage"), stage, "{step}");
     }
 }
+
+#[test]
+fn status_tells_the_stage_of_a_mapping_and_what_programs_counted_in_text_and_in_json() {
+    let system = system();
+    let told = |format: &str| ends_well(&system, "status", &["--format", format]);
+    ends_well(&system, "apply", &["--to", "fill"]);
+    assert!(
+        told("text").lines().any(|line| line == "app: mapping consensus is at stage dual-write"),
+        "{}",
+        told("text")
+    );
+    ends_well(&system, "apply", &["--to", "readers"]);
+    // As the library `cutover-dual` writes them; what is 0 and the distribution of times is left out.
+    system.ask("CREATE TABLE _cutover_counters (name TEXT, counter TEXT, value INTEGER, PRIMARY KEY (name, counter)) WITHOUT ROWID;
+        INSERT INTO _cutover_counters VALUES ('consensus', 'reads.new', 900), ('consensus', 'reads.fallback', 7),
+        ('consensus', 'reads.mismatched', 0), ('consensus', 'reads.below-us.16', 800), ('consensus', 'reads.longest-us', 412), ('other', 'reads.new', 1)");
+    let line =
+        "app: mapping consensus is at stage prefer-new; counted: reads.fallback 7, reads.longest-us 412, reads.new 900";
+    assert!(told("text").lines().any(|found| found == line), "{}", told("text"));
+    let document: serde_json::Value = serde_json::from_str(&told("json")).unwrap();
+    assert!(document["remarks"].as_array().unwrap().contains(&line.into()), "{document}");
+    // Who only looks leaves no trace.
+    assert_eq!(system.ask("SELECT sum(value) FROM _cutover_counters"), "2120");
+}

@@ -2,5 +2,6 @@
 //! refused.
 
 mod brain;
+mod paused;
 mod refused;
 mod shapes;

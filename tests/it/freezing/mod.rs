@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use cutover_tests::{run, sqlite3};
 use rusqlite::Connection;
@@ -105,6 +106,28 @@ fn a_run_that_is_killed_leaves_a_freeze_that_the_next_one_lifts_and_makes_anew()
         assert_eq!(said.contains("nobody else could write for "), command == "apply", "{said}");
         is_clean(&system);
     }
+}
+
+#[test]
+fn a_freeze_of_a_killed_run_ends_with_its_lease_and_the_next_run_keeps_what_was_written_then() {
+    let system = System::new("CREATE TABLE orders (id INTEGER PRIMARY KEY, what TEXT);", &PLAN.replace("60s", "5s"));
+    system.write("levels.sql", GOOD);
+    system.write("levels.down.sql", "DELETE FROM orders WHERE what = 'ours';");
+    run(system.command("apply", &[]).env("FAILPOINTS", "sqlite.change-made=2*off->return"));
+    let killed = Instant::now();
+    assert!(told(&system).starts_with("frozen by the migration `shop`"));
+    // Nobody comes: the application goes on by itself.
+    while told(&system) != "done" {
+        assert!(killed.elapsed() < Duration::from_secs(60), "it never ends");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let said = system.cutover("apply", &[]).expect_code(0).stdout;
+    assert!(said.contains("the run that froze app is over"), "{said}");
+    is_clean(&system);
+    assert_eq!(
+        system.ask("SELECT group_concat(what) FROM (SELECT what FROM orders ORDER BY id)"),
+        "theirs,ours,theirs"
+    );
 }
 
 #[test]

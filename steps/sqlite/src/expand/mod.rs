@@ -16,14 +16,19 @@ use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod carry;
 mod check;
+mod fits;
 mod helpers;
+mod image;
 mod install;
 mod parents;
 mod put;
+mod replaced;
 mod shape;
 mod triggers;
 mod weave;
+mod withdraw;
 
 #[cfg(test)]
 mod tests;

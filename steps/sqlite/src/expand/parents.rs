@@ -5,7 +5,7 @@ use crate::mapping::names::QUARANTINE;
 use crate::mapping::over::{self, Row};
 use crate::sql::{quote_ident, quote_text};
 
-use super::put::differ;
+use super::carry::differ;
 use super::shape::Shape;
 use super::triggers::{Trigger, trigger};
 use super::weave::{ROW, Side, Weave};

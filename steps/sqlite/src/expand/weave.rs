@@ -1,16 +1,13 @@
-//! The words of which all triggers of a pair are made: keys, images of a row on the other side, and why an image does not
-//! fit there.
+//! The words of which all triggers of a pair are made: sides, keys, rows that are mapped.
 //!
 //! Owns no trigger. Every name is quoted, every expression speaks of rows by names of ours.
 
 use crate::mapping::names::QUARANTINE;
 use crate::mapping::over::{self, Row};
-use crate::mapping::{Column, Pair, Range, is_literal, is_null};
-use crate::parity::columns::{Affinity, affine};
-use crate::sql::{joined, quote_ident, quote_text};
+use crate::mapping::{Column, Pair};
+use crate::sql::{quote_ident, quote_text};
 
-use super::put::changed;
-use super::shape::{Shape, Unique};
+use super::shape::Shape;
 
 /// A pair with the tables as the database has them.
 #[derive(Debug, Clone)]
@@ -59,7 +56,7 @@ pub(crate) const BEFORE: &str = "_cutover_before";
 /// What the other side shows of the row before.
 pub(crate) const THERE: &str = "_cutover_there";
 /// Its image on the other side.
-const IMAGE: &str = "_cutover_image";
+pub(super) const IMAGE: &str = "_cutover_image";
 
 impl Weave {
     pub(crate) fn shape(&self, side: Side) -> &Shape {
@@ -190,7 +187,7 @@ impl Weave {
     }
 
     /// Whether a way back needs the parent.
-    fn speaks_of_parent(&self) -> bool {
+    pub(super) fn speaks_of_parent(&self) -> bool {
         self.pair.back.iter().any(|c| over::speaks_of(&c.sql, Row::Parent))
     }
 
@@ -223,78 +220,6 @@ impl Weave {
         Some(format!("(SELECT min(p.{}) FROM {} AS p WHERE {same})", quote_ident(&parent.id), shape.ident()))
     }
 
-    /// The image on the other side of those rows of side `from` that meet `condition`: a subquery with the other table's
-    /// columns, and `parent:…` for what its parent gets. `why` is NULL where the image fits. With `moving`, it is the image
-    /// of the row `NEW` that was `OLD`: what did not change is as the other side has it.
-    pub(crate) fn image(&self, from: Side, condition: &str, moving: bool) -> String {
-        let other = from.other();
-        let keys = self.across(from, other, self.key_of(from, ROW));
-        let mut columns: Vec<String> =
-            keys.into_iter().zip(self.keys(other)).map(|(value, name)| format!("{value} AS {name}")).collect();
-        let absent = self.key_of(other, THERE).first().map(|key| format!("{key} IS NULL")).unwrap_or_default();
-        let follow = |name: &str, changed: &dyn Fn() -> String, value: &str| match moving {
-            true => format!("CASE WHEN {absent} OR {} THEN {value} ELSE {THERE}.{name} END AS {name}", changed()),
-            false => format!("({value}) AS {name}"),
-        };
-        for column in self.columns(from) {
-            let value = Self::speak(&column.sql, ROW, PARENT);
-            let changed = || {
-                let changed = changed(&column.sql, PARENT, BEFORE);
-                match from {
-                    Side::Old => changed,
-                    // A row that could not follow an earlier change has all of it to catch up.
-                    Side::New => format!("{changed} OR {}", self.quarantined(Side::New, (from, "OLD"))),
-                }
-            };
-            columns.push(follow(&quote_ident(&column.name), &changed, &value));
-            if moving && from == Side::Old && self.ranges(&column.name).next().is_some() {
-                columns.push(format!("({value}) AS {}", asked_column(&column.name)));
-            }
-        }
-        if let (Some(parent), Side::Old) = (&self.pair.parent, from) {
-            for column in parent.key.iter().chain(&parent.set) {
-                let value = Self::speak(&column.sql, ROW, PARENT);
-                columns.push(format!("({value}) AS {}", parent_column(&column.name)));
-            }
-            if moving || self.checked_parent() {
-                let id = self.parent_id(ROW).unwrap_or_default();
-                columns.push(follow(&quote_ident(&parent.refers), &|| self.parent_changed(), &id));
-            }
-        }
-        columns
-            .extend(self.key_of(from, ROW).into_iter().enumerate().map(|(at, key)| format!("{key} AS \"key:{at}\"")));
-        let shape = self.shape(other);
-        if self.whole_image(other) {
-            for column in shape.columns.iter().filter(|c| !c.generated && !self.writes(other, &c.name)) {
-                let value = column.default.as_deref().unwrap_or("NULL");
-                columns.push(follow(&quote_ident(&column.name), &|| "0".to_owned(), value));
-            }
-        }
-        let rows = if moving { self.rows_before(from, condition) } else { self.rows(from, condition) };
-        let inner = format!("SELECT {} {rows}", columns.join(", "));
-        match self.why(from, moving) {
-            Some(why) => format!("(SELECT *, {why} AS why FROM ({inner}) AS {IMAGE})"),
-            None => format!("(SELECT *, NULL AS why FROM ({inner}) AS {IMAGE})"),
-        }
-    }
-
-    /// The ranges that a column of the new table, or of a parent, must lie in.
-    fn ranges<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Range> {
-        self.pair.check.iter().filter(move |range| range.column.eq_ignore_ascii_case(name))
-    }
-
-    /// Whether an image on that side has the columns too that are left to their defaults.
-    fn whole_image(&self, side: Side) -> bool {
-        !self.shape(side).checks.is_empty() || (side == Side::New && self.pair.when_new.is_some())
-    }
-
-    /// Whether the image must know the parent's id to say whether it fits.
-    fn checked_parent(&self) -> bool {
-        let Some(parent) = &self.pair.parent else { return false };
-        let names = |u: &Unique| u.columns.iter().flatten().any(|(c, _)| c.eq_ignore_ascii_case(&parent.refers));
-        self.new.other_uniques(self.key_names(Side::New)).any(names) || !self.new.checks.is_empty()
-    }
-
     /// Whether a mirrored row of that side has the column set.
     pub(crate) fn writes(&self, side: Side, name: &str) -> bool {
         let same = |other: &str| other.eq_ignore_ascii_case(name);
@@ -302,151 +227,4 @@ impl Weave {
             || self.columns(side.other()).iter().any(|c| same(&c.name))
             || (side == Side::New && self.pair.parent.as_ref().is_some_and(|p| same(&p.refers)))
     }
-
-    /// Why an image of a row of side `from` does not fit on the other side, as SQL; none where every image fits.
-    /// With `moving`, the other row with the key `OLD` is the same row.
-    fn why(&self, from: Side, moving: bool) -> Option<String> {
-        let other = from.other();
-        let shape = self.shape(other);
-        let mut reasons: Vec<(String, String)> = Vec::new();
-        for (here, there) in self.key_names(from).zip(self.key_names(other)) {
-            if !self.shape(from).never_null(here) {
-                reasons.push((format!("{} IS NULL", quote_ident(there)), format!("its key `{here}` is NULL")));
-            }
-        }
-        for (key, there) in self.pair.key.iter().zip(self.keys(other)).filter(|(key, _)| key.negated) {
-            // The lowest of all whole numbers.
-            let name = if from == Side::Old { &key.old } else { &key.new };
-            reasons.push((format!("typeof({there}) <> 'integer'"), format!("its key `{name}` has no negative")));
-        }
-        for column in self.columns(from) {
-            let name = quote_ident(&column.name);
-            // A new program may have written what no old row comes to.
-            let asked = if moving { asked_column(&column.name) } else { name.clone() };
-            self.fits(from, column, shape, (&name, &asked), &mut reasons);
-        }
-        if let (Some(parent), Some(shape), Side::Old) = (&self.pair.parent, &self.parent, from) {
-            for column in parent.key.iter().chain(&parent.set) {
-                let name = parent_column(&column.name);
-                self.fits(from, column, shape, (&name, &name), &mut reasons);
-            }
-        }
-        for check in &shape.checks {
-            reasons.push((format!("NOT coalesce(({check}), 1)"), format!("CHECK ({check}) does not hold")));
-        }
-        for unique in shape.other_uniques(self.key_names(other)) {
-            reasons.extend(self.taken(other, unique, moving));
-        }
-        if let (Some(when), Side::Old) = (&self.pair.when_new, from) {
-            let image = over::over(when, |_, name| {
-                let affinity = shape.column(name).map(|c| Affinity::of(&c.declared)).unwrap_or_default();
-                affine(&format!("{IMAGE}.{}", quote_ident(name)), affinity)
-            });
-            reasons.push((format!("NOT coalesce(({image}), 0)"), format!("`{}` does not hold of it", joined(when))));
-        }
-        let key = self.quoted(from, self.image_key(IMAGE));
-        let pair = quote_text(&self.pair.name);
-        let unmapped = self.unmapped(other, (from, self.image_key(IMAGE))).map(|sql| format!("{sql} OR "));
-        let shown = if from == Side::Old { " AND shown = 0" } else { "" };
-        let stranger = format!(
-            "{}({} AND EXISTS (SELECT 1 FROM {QUARANTINE} WHERE pair = {pair} AND side = '{}' AND key = {key}{shown}))",
-            unmapped.unwrap_or_default(),
-            self.any_quarantined(other),
-            other.name()
-        );
-        reasons.push((stranger, "its key belongs to another row there".to_owned()));
-        let cases = reasons.iter().map(|(when, then)| format!("WHEN {when} THEN {}", quote_text(then)));
-        Some(format!("CASE {} END", cases.collect::<Vec<_>>().join(" ")))
-    }
-
-    /// What a column of an image may be that its table would refuse, or that is out of its range.
-    fn fits(
-        &self,
-        from: Side,
-        column: &Column,
-        shape: &Shape,
-        (value, asked): (&str, &str),
-        reasons: &mut Vec<(String, String)>,
-    ) {
-        let name = &column.name;
-        let source = over::plain(&column.sql).filter(|(row, _)| (*row == Row::Old) == (from == Side::Old));
-        let plain = source.as_ref().filter(|(row, _)| *row != Row::Parent);
-        let never_null = plain.is_some_and(|(_, c)| self.shape(from).never_null(c))
-            || (is_literal(&column.sql) && !is_null(&column.sql));
-        if shape.never_null(name) && !never_null {
-            reasons.push((format!("{value} IS NULL"), format!("`{name}` is NULL")));
-        }
-        if shape.strict {
-            let declared = shape.column(name).map(|c| c.declared.to_ascii_uppercase()).unwrap_or_default();
-            let types = match declared.as_str() {
-                "INT" | "INTEGER" => "'integer', 'null'",
-                "REAL" => "'real', 'integer', 'null'",
-                "TEXT" => "'text', 'integer', 'real', 'null'",
-                "BLOB" => "'blob', 'null'",
-                _ => return,
-            };
-            reasons.push((format!("typeof({value}) NOT IN ({types})"), format!("`{name}` is no {declared}")));
-        }
-        if from == Side::Old {
-            for range in self.ranges(name) {
-                reasons.push((
-                    format!("{asked} IS NOT NULL AND NOT ({asked} >= {} AND {asked} < {})", range.from, range.to),
-                    format!("`{name}` is outside of {}", range.said),
-                ));
-            }
-        }
-    }
-
-    /// That another row of `side` has the image's values in a unique key.
-    fn taken(&self, side: Side, unique: &Unique, moving: bool) -> Option<(String, String)> {
-        let columns = unique.columns.as_ref()?;
-        let known = |name: &str| self.writes(side, name) || self.whole_image(side);
-        if !columns.iter().all(|(name, _)| known(name)) {
-            return None;
-        }
-        let terms = columns.iter().map(|(name, collation)| {
-            let name = quote_ident(name);
-            format!("taken.{name} = {IMAGE}.{name} COLLATE {}", quote_ident(collation))
-        });
-        let itself = |row: &str| {
-            let key = if row == "OLD" { self.key_of(side.other(), row) } else { self.image_key(IMAGE) };
-            let keys = self.keys(side).into_iter().zip(self.across(side.other(), side, key));
-            keys.map(|(k, value)| format!("taken.{k} IS {value}")).collect::<Vec<_>>().join(" AND ")
-        };
-        let mut conditions: Vec<String> = terms.collect();
-        conditions.push(format!("NOT ({})", itself("image")));
-        if moving {
-            conditions.push(format!("NOT ({})", itself("OLD")));
-        }
-        let names = columns.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
-        let filter = unique.filter.as_ref().map(|f| format!(" WHERE {f}")).unwrap_or_default();
-        let table = self.table(side);
-        let from = if filter.is_empty() { table } else { format!("(SELECT * FROM {table}{filter})") };
-        Some((
-            format!("EXISTS (SELECT 1 FROM {from} AS taken WHERE {})", conditions.join(" AND ")),
-            format!("another row has its ({names})"),
-        ))
-    }
-
-    /// The row of side `of` as JSON: blobs in hexadecimal.
-    pub(crate) fn json(&self, of: Side, row: &str) -> String {
-        let columns = self.shape(of).columns.iter().map(|column| {
-            let value = format!("{row}.{}", quote_ident(&column.name));
-            format!("{}, CASE typeof({value}) WHEN 'blob' THEN hex({value}) ELSE {value} END", quote_text(&column.name))
-        });
-        // A function has at most 127 arguments (100 in older builds): wide rows are put together of pieces.
-        let columns: Vec<String> = columns.collect();
-        let pieces = columns.chunks(40).map(|piece| format!("json_object({})", piece.join(", ")));
-        pieces.reduce(|all, piece| format!("json_patch({all}, {piece})")).unwrap_or_else(|| "'{}'".to_owned())
-    }
-}
-
-/// A column of an image as the row alone makes it, whatever the other side has.
-fn asked_column(name: &str) -> String {
-    quote_ident(&format!("asked:{name}"))
-}
-
-/// A column of an image that is the parent's.
-pub(crate) fn parent_column(name: &str) -> String {
-    quote_ident(&format!("parent:{name}"))
 }
