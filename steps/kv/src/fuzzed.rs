@@ -3,6 +3,8 @@
 use std::io::BufReader;
 use std::path::Path;
 
+pub use crate::badger::fuzzed::{read_log, read_manifest, read_table};
+
 use crate::backup::{BackupReader, BackupWriter, Limits};
 use crate::error::KvError;
 use crate::record::Record;

@@ -81,6 +81,27 @@ fn no_input_of_the_corpus_and_no_change_of_one_breaks_the_backup_reader() {
     feed("backup", &files, cutover_steps_kv::fuzzed::read_backup, "the corpus of read_backup, and changes of it");
 }
 
+#[test]
+fn no_input_of_the_corpus_and_no_change_of_one_breaks_the_reader_of_a_badger_table() {
+    let files = corpus("read_table");
+    assert!(files.len() > 3, "only {} inputs", files.len());
+    feed("table", &files, cutover_steps_kv::fuzzed::read_table, "the corpus of read_table, and changes of it");
+}
+
+#[test]
+fn no_input_of_the_corpus_and_no_change_of_one_breaks_the_reader_of_a_badger_manifest() {
+    let files = corpus("read_manifest");
+    assert!(files.len() > 3, "only {} inputs", files.len());
+    feed("manifest", &files, cutover_steps_kv::fuzzed::read_manifest, "the corpus of read_manifest, and changes of it");
+}
+
+#[test]
+fn no_input_of_the_corpus_and_no_change_of_one_breaks_the_reader_of_a_badger_log() {
+    let files = corpus("read_log");
+    assert!(files.len() > 3, "only {} inputs", files.len());
+    feed("log", &files, cutover_steps_kv::fuzzed::read_log, "the corpus of read_log, and changes of it");
+}
+
 fn corpus(target: &str) -> Vec<PathBuf> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
     let mut files: Vec<_> = fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path()).collect();

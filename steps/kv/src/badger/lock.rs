@@ -6,6 +6,7 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use crate::holder::holder;
 use crate::{KvError, KvErrorKind, Result};
 
 /// The file that an open database has, with the number of the process that opened it. Closing takes it away.
@@ -26,7 +27,8 @@ pub(super) fn hold(folder: &Path) -> Result<Hold> {
     match flock(&file, FlockOperation::NonBlockingLockShared) {
         Ok(()) => Ok(Hold { _folder: file }),
         Err(Errno::WOULDBLOCK) => {
-            let who = opener(folder).map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+            let noted = || opener(folder).map(|pid| format!("process {pid}"));
+            let who = holder(&file).or_else(noted).unwrap_or_else(|| "another process".to_owned());
             Err(KvError::of(folder, KvErrorKind::InUse(format!("{who} has the database open"))))
         }
         Err(error) => Err(KvError::of(folder, std::io::Error::from(error))),

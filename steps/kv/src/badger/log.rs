@@ -222,3 +222,10 @@ fn record(stored: &[u8], key: Option<&Key>, iv: &[u8; 12], offset: u32) -> Parse
     let Header { meta, user_meta, expires_at, .. } = header;
     Ok(LogRecord { key: both, meta, user_meta, expires_at, value })
 }
+
+/// Any bytes as a record with a checksum that matches.
+#[cfg(any(test, feature = "fuzzed"))]
+pub(super) fn fuzzed(bytes: &[u8]) {
+    let whole = [bytes, &crc32c::crc32c(bytes).to_be_bytes()].concat();
+    let _ = record(&whole, None, &[0; 12], 0);
+}

@@ -11,6 +11,8 @@ mod bytes;
 mod checksum;
 mod cipher;
 mod entry;
+#[cfg(any(test, feature = "fuzzed"))]
+pub(crate) mod fuzzed;
 mod layout;
 mod lock;
 mod log;

@@ -25,6 +25,12 @@ pub(super) struct Registry {
 }
 
 impl Registry {
+    /// One key that is not sealed.
+    #[cfg(any(test, feature = "fuzzed"))]
+    pub(super) fn of_one(id: u64, key: Option<Key>) -> Self {
+        Self { keys: key.map(|key| (id, key)).into_iter().collect(), encrypted: true }
+    }
+
     /// Reads the file; a database without one is not encrypted.
     pub(super) fn read(path: &Path, master: Option<&Key>) -> Result<Self> {
         match std::fs::read(path) {

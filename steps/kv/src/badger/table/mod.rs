@@ -175,3 +175,23 @@ fn check(blocks: &[Block], end: u64) -> Parsed<()> {
     }
     Ok(())
 }
+
+/// Any bytes as an index, and as the entries of a block with a checksum that matches.
+#[cfg(any(test, feature = "fuzzed"))]
+pub(super) fn fuzzed(bytes: &[u8], version: Version, compression: super::Compression) {
+    let blocks = match version {
+        Version::V2 => listed(bytes),
+        Version::V3 => flat::blocks(bytes),
+    };
+    if let Ok(blocks) = blocks {
+        let _ = check(&blocks, bytes.len() as u64);
+    }
+    let sum = proto::Checksum { algorithm: 0, sum: crc32c::crc32c(bytes).into() }.encode_to_vec();
+    let block = [bytes, &sum, &(sum.len() as u32).to_be_bytes()].concat();
+    let mut entries = Entries::default();
+    let mut opener = Opener::new(super::Compression::None, None);
+    if opener.open(&block, &mut entries).is_ok() {
+        while let Ok(Some(_)) = entries.next() {}
+    }
+    let _ = Opener::new(compression, None).open(bytes, &mut entries);
+}
