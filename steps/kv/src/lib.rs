@@ -22,4 +22,5 @@ pub use error::{KvError, KvErrorKind, Result};
 pub use record::{Meta, Record};
 pub use source::{Order, RecordSource};
 pub use steps::{CopyConfig, KvCopy, KvVerify, VerifyConfig};
+pub use target::badger::{BadgerConfig, BadgerTarget};
 pub use target::{FjallTarget, KvConfig, KvTarget, SledTarget};

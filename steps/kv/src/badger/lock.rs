@@ -12,19 +12,28 @@ use crate::{KvError, KvErrorKind, Result};
 /// The file that an open database has, with the number of the process that opened it. Closing takes it away.
 pub(super) const PID_FILE: &str = "LOCK";
 
-/// A shared lock on the folder, which keeps Badger from opening it to write as long as it is held.
+/// A lock on the folder, which keeps Badger from opening it to write as long as it is held.
 #[derive(Debug)]
-pub(super) struct Hold {
+pub(crate) struct Hold {
     _folder: File,
 }
 
-/// Takes the lock that Badger takes.
+/// Takes the lock that Badger takes to read.
 pub(super) fn hold(folder: &Path) -> Result<Hold> {
+    take(folder, FlockOperation::NonBlockingLockShared)
+}
+
+/// Takes the lock that Badger takes to write: nobody else has the database open.
+pub(crate) fn hold_alone(folder: &Path) -> Result<Hold> {
+    take(folder, FlockOperation::NonBlockingLockExclusive)
+}
+
+fn take(folder: &Path, how: FlockOperation) -> Result<Hold> {
     let file = File::open(folder).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => KvError::of(folder, KvErrorKind::Missing("there is no such folder".into())),
         _ => KvError::of(folder, error),
     })?;
-    match flock(&file, FlockOperation::NonBlockingLockShared) {
+    match flock(&file, how) {
         Ok(()) => Ok(Hold { _folder: file }),
         Err(Errno::WOULDBLOCK) => {
             let noted = || opener(folder).map(|pid| format!("process {pid}"));

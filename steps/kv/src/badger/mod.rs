@@ -31,6 +31,7 @@ mod window;
 use std::path::Path;
 
 pub use cipher::Key;
+pub(crate) use lock::hold_alone;
 pub use manifest::{Compression, Version};
 pub use scan::{Scan, Tally};
 

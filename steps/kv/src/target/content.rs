@@ -27,26 +27,27 @@ fn part_of(key: &[u8]) -> &str {
 }
 
 /// Calls `with` for each record, in order, with the name of its part.
-fn each<E: Engine>(target: &KvTarget<E>, cx: &StepContext, mut with: impl FnMut(&str, &Record)) -> Result<bool> {
-    target.read(|store| {
-        let Some(store) = store else { return Ok(false) };
-        let mut parts = BTreeMap::<String, ()>::new();
-        for (n, record) in (1..).zip(store.versions(b"", 0)?) {
-            let record = record?;
-            let mut part = part_of(&record.key);
-            if !parts.contains_key(part) {
-                match parts.len() < PARTS {
-                    true => drop(parts.insert(part.to_owned(), ())),
-                    false => part = OTHERS,
-                }
-            }
-            with(part, &record);
-            if n % PACE == 0 {
-                cx.progress(n, None, "records");
+fn each(
+    records: impl Iterator<Item = Result<Record>>,
+    cx: &StepContext,
+    mut with: impl FnMut(&str, &Record),
+) -> Result<()> {
+    let mut parts = BTreeMap::<String, ()>::new();
+    for (n, record) in (1..).zip(records) {
+        let record = record?;
+        let mut part = part_of(&record.key);
+        if !parts.contains_key(part) {
+            match parts.len() < PARTS {
+                true => drop(parts.insert(part.to_owned(), ())),
+                false => part = OTHERS,
             }
         }
-        Ok(true)
-    })
+        with(part, &record);
+        if n % PACE == 0 {
+            cx.progress(n, None, "records");
+        }
+    }
+    Ok(())
 }
 
 /// Every record of a store; none of none.
@@ -56,21 +57,38 @@ pub(super) fn all<E: Engine>(store: Option<&Keyed<E>>) -> Result<Records<'_>> {
 
 /// Records by part.
 pub(super) fn counts<E: Engine>(target: &KvTarget<E>, cx: &StepContext) -> Result<BTreeMap<String, u64>> {
+    target.read(|store| counted(all(store)?, cx))
+}
+
+/// Records by part.
+pub(super) fn counted(
+    records: impl Iterator<Item = Result<Record>>,
+    cx: &StepContext,
+) -> Result<BTreeMap<String, u64>> {
     let mut counts = BTreeMap::new();
-    each(target, cx, |part, _| match counts.get_mut(part) {
+    each(records, cx, |part, _| match counts.get_mut(part) {
         Some(count) => *count += 1,
         None => drop(counts.insert(part.to_owned(), 1)),
     })?;
     Ok(counts)
 }
 
-/// What a look finds.
-pub(super) fn assess<E: Engine>(target: &KvTarget<E>, cx: &StepContext) -> Result<Assessment, StepError> {
+/// What sorted records come to.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// By part.
+    pub(super) counts: BTreeMap<String, u64>,
+    pub(super) facts: BTreeMap<String, String>,
+    pub(super) problems: Vec<String>,
+}
+
+/// Looks sorted records over.
+pub(super) fn found(records: impl Iterator<Item = Result<Record>>, cx: &StepContext) -> Result<Found> {
     let now = cx.now().as_second().max(0) as u64;
     let [mut keys, mut live, mut deleted, mut expired, mut merges] = [0u64; 5];
     let (mut max_version, mut counts) = (0, BTreeMap::<String, u64>::new());
     let mut last: Option<Vec<u8>> = None;
-    let there = each(target, cx, |part, record| {
+    each(records, cx, |part, record| {
         match counts.get_mut(part) {
             Some(count) => *count += 1,
             None => drop(counts.insert(part.to_owned(), 1)),
@@ -82,7 +100,7 @@ pub(super) fn assess<E: Engine>(target: &KvTarget<E>, cx: &StepContext) -> Resul
             live += u64::from(record.is_live(now));
             deleted += u64::from(record.meta.is_delete());
             expired += u64::from(!record.meta.is_delete() && record.has_expired(now));
-            last = Some(record.key.clone());
+            last.get_or_insert_default().clone_from(&record.key);
         }
     })?;
     let facts = [
@@ -98,13 +116,20 @@ pub(super) fn assess<E: Engine>(target: &KvTarget<E>, cx: &StepContext) -> Resul
             "{merges} records are operands of a merge operator, whose function only the program that wrote them has"
         )
     });
+    let facts = facts.into_iter().map(|(name, n)| (name.to_owned(), n.to_string())).collect();
+    Ok(Found { counts, facts, problems: problems.into_iter().collect() })
+}
+
+/// What a look finds.
+pub(super) fn assess<E: Engine>(target: &KvTarget<E>, cx: &StepContext) -> Result<Assessment, StepError> {
+    let (there, found) = target.read(|store| Ok((store.is_some(), found(all(store)?, cx)?)))?;
     Ok(Assessment {
         kind: E::NAME.to_owned(),
         version: if there { format!("layout {FORMAT_VERSION}") } else { "no store yet".to_owned() },
         bytes: look::bytes(target.path.as_path())?,
-        counts,
-        facts: facts.into_iter().map(|(name, n)| (name.to_owned(), n.to_string())).collect(),
-        problems: problems.into_iter().collect(),
+        counts: found.counts,
+        facts: found.facts,
+        problems: found.problems,
     })
 }
 
@@ -114,26 +139,30 @@ pub(super) fn fingerprint<E: Engine>(
     cx: &StepContext,
     depth: Depth,
 ) -> Result<Fingerprint, StepError> {
-    let mut parts = BTreeMap::<String, (blake3::Hasher, u64)>::new();
-    let there = match depth {
-        Depth::Schema => target.read(|store| Ok(store.is_some()))?,
-        Depth::Content => each(target, cx, |part, record| {
-            if !parts.contains_key(part) {
-                parts.insert(part.to_owned(), Default::default());
-            }
-            let Some((hasher, count)) = parts.get_mut(part) else { return };
-            hash(hasher, record);
-            *count += 1;
-        })?,
-    };
-    let print = |(hasher, count): (blake3::Hasher, u64)| PartPrint { digest: hasher.finalize().to_string(), count };
+    let (there, content) = target.read(|store| {
+        let content = (depth == Depth::Content).then(|| prints(all(store)?, cx)).transpose()?;
+        Ok((store.is_some(), content))
+    })?;
     let schema = there.then(|| (FORMAT.to_owned(), blake3_hex(FORMAT_VERSION.to_string().as_bytes())));
-    let content = parts.into_iter().map(|(part, found)| (part, print(found))).collect();
-    Ok(Fingerprint {
-        kind: E::NAME.to_owned(),
-        schema: schema.into_iter().collect(),
-        content: (depth == Depth::Content).then_some(content),
-    })
+    Ok(Fingerprint { kind: E::NAME.to_owned(), schema: schema.into_iter().collect(), content })
+}
+
+/// Digest and count of each part of sorted records: the same wherever they are kept.
+pub(super) fn prints(
+    records: impl Iterator<Item = Result<Record>>,
+    cx: &StepContext,
+) -> Result<BTreeMap<String, PartPrint>> {
+    let mut parts = BTreeMap::<String, (blake3::Hasher, u64)>::new();
+    each(records, cx, |part, record| {
+        if !parts.contains_key(part) {
+            parts.insert(part.to_owned(), Default::default());
+        }
+        let Some((hasher, count)) = parts.get_mut(part) else { return };
+        hash(hasher, record);
+        *count += 1;
+    })?;
+    let print = |(hasher, count): (blake3::Hasher, u64)| PartPrint { digest: hasher.finalize().to_string(), count };
+    Ok(parts.into_iter().map(|(part, found)| (part, print(found))).collect())
 }
 
 /// A line for each of the first records that differ from those of `original`.

@@ -88,7 +88,7 @@ pub(super) fn stamp(folder: &Path) -> Result<u64> {
 }
 
 /// The plain files below a folder, sorted; none where it is not there.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let (mut open, mut found) = (vec![folder.to_owned()], Vec::new());
     while let Some(folder) = open.pop() {
         let entries = match fs::read_dir(&folder) {

@@ -4,6 +4,7 @@
 //! looks at a copy, made while the engine's own lock is held; whoever writes opens the store itself, and from then until
 //! [`Target::close`] everything is read there.
 
+pub(crate) mod badger;
 mod content;
 mod look;
 mod query;

@@ -7,6 +7,7 @@ use cutover_core::{StepContext, StepError};
 
 use super::KvTarget;
 use crate::error::Result;
+use crate::record::Record;
 use crate::store::{Engine, VersionedStore};
 
 /// The facts that a store answers.
@@ -40,6 +41,33 @@ impl Query {
             _ => Err(StepError::failed(format!("a key-value store has no measure `{text}`"))
                 .with_help("ask for `keys PREFIX`, `live PREFIX`, `records PREFIX`, `expired` or `max-version`")),
         }
+    }
+
+    /// The answer of sorted records, where no store with indexes has them.
+    pub(super) fn answer_of(&self, records: impl Iterator<Item = Result<Record>>, now: u64) -> Result<f64> {
+        let prefix = match self {
+            Self::Keys(prefix) | Self::Live(prefix) | Self::Records(prefix) => prefix.as_bytes(),
+            Self::Expired | Self::MaxVersion => b"",
+        };
+        let (mut n, mut last) = (0u64, None::<Vec<u8>>);
+        for record in records {
+            let record = record?;
+            if !record.key.starts_with(prefix) {
+                continue;
+            }
+            let newest = last.as_ref() != Some(&record.key);
+            if newest {
+                last.get_or_insert_default().clone_from(&record.key);
+            }
+            match self {
+                Self::Keys(_) => n += u64::from(newest),
+                Self::Live(_) => n += u64::from(newest && record.is_live(now)),
+                Self::Records(_) => n += 1,
+                Self::Expired => n += u64::from(record.has_expired(now)),
+                Self::MaxVersion => n = n.max(record.version),
+            }
+        }
+        Ok(n as f64)
     }
 
     pub(super) fn answer<E: Engine>(&self, target: &KvTarget<E>, cx: &StepContext) -> Result<f64> {
@@ -89,6 +117,24 @@ impl Fact {
         }
     }
 
+    /// Whether it holds of sorted records.
+    pub(super) fn holds_of(&self, records: impl Iterator<Item = Result<Record>>, now: u64) -> Result<bool> {
+        let mut last = None::<Vec<u8>>;
+        for record in records {
+            let record = record?;
+            let newest = last.as_ref() != Some(&record.key);
+            let meant = match self {
+                Self::Key(key) => record.key == key.as_bytes(),
+                Self::Prefix(prefix) => record.key.starts_with(prefix.as_bytes()),
+            };
+            if newest && meant && record.is_live(now) {
+                return Ok(true);
+            }
+            last = Some(record.key);
+        }
+        Ok(false)
+    }
+
     pub(super) fn holds<E: Engine>(&self, target: &KvTarget<E>, cx: &StepContext) -> Result<bool> {
         let now = now(cx);
         target.read(|store| {
@@ -101,6 +147,7 @@ impl Fact {
     }
 }
 
-fn now(cx: &StepContext) -> u64 {
+/// Seconds since 1970, by the runner's clock.
+pub(super) fn now(cx: &StepContext) -> u64 {
     cx.now().as_second().max(0) as u64
 }

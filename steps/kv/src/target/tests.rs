@@ -12,6 +12,7 @@ use cutover_tests::{Bench, Fixture, Tree};
 use pollster::block_on;
 use serde_json::json;
 
+use super::badger::BadgerTarget;
 use super::*;
 use crate::record::{Meta, Record};
 use crate::store::Batch;
@@ -53,13 +54,17 @@ impl MigrationStep for Idle {
     }
 }
 
-fn registry() -> Registry {
+pub(super) fn registry() -> Registry {
     let of = ["cutover-steps-kv", "0.1.0"];
-    let linked = [TargetDescriptor::of::<SledTarget>(of[0], of[1]), TargetDescriptor::of::<FjallTarget>(of[0], of[1])];
+    let linked = [
+        TargetDescriptor::of::<BadgerTarget>(of[0], of[1]),
+        TargetDescriptor::of::<SledTarget>(of[0], of[1]),
+        TargetDescriptor::of::<FjallTarget>(of[0], of[1]),
+    ];
     Registry::of([StepDescriptor::of::<Idle>(of[0], of[1])], linked).unwrap()
 }
 
-fn open(root: &Path, kind: &str) -> Bench {
+pub(super) fn open(root: &Path, kind: &str) -> Bench {
     let plan = format!(
         "name = \"p\"\n[targets.memory]\nkind = \"{kind}\"\npath = \"data/memory\"\n[[phase]]\nname = \"x\"\nlayer = \
          \"storage\"\n[[phase.step]]\nid = \"x\"\nuse = \"testkit.snapshot\"\nwith = {{ targets = [\"memory\"] }}\n"

@@ -1,5 +1,6 @@
 //! What is read of a directory against what Badger itself finds in it, and what damage comes to.
 
+mod corpus;
 mod damage;
 mod fixtures;
 mod made;
