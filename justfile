@@ -20,6 +20,10 @@ ci:
 demo:
     cargo run --release -- demo cortex-2.0
 
+# Move a living application to its new schema, and another one there and back; its programs read and write all the time.
+demo-living:
+    cargo run --release -- demo consensus-read-path
+
 # Write the snapshots anew; read the diff before you commit it.
 snapshots:
     INSTA_UPDATE=always cargo test --workspace

@@ -41,3 +41,17 @@ fn the_status_says_the_stage_and_what_the_programs_counted() {
     assert!(said.contains("mapping consensus is at stage prefer-new"), "{said}");
     assert!(["reads.new 1", "reads.fallback 1", "writes.new 1"].iter().all(|line| said.contains(line)), "{said}");
 }
+
+#[test]
+fn a_synthesis_that_is_no_json_refuses_no_writer_and_is_not_lost() {
+    let consensus = Consensus::at("prefer-new");
+    consensus.ask(
+        "INSERT INTO consensus_runs (spec_id, stage, run_timestamp, consensus_ok, synthesis_json) \
+         VALUES ('SPEC-1', 'spec-plan', 1760000000123, 1, '{\"output_markdown\": \"# cut')",
+    );
+    let found = consensus.old_program().query_latest_synthesis("SPEC-1", "spec-plan").unwrap().unwrap();
+    assert_eq!(found.markdown, "{\"output_markdown\": \"# cut");
+    consensus.apply_to("contract");
+    consensus.cutover("rollback", &["--to", "start"]).expect_code(0);
+    assert_eq!(consensus.rows(Schema::Old).unwrap().len(), 1);
+}
