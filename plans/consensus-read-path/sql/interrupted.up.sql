@@ -4,38 +4,59 @@ CREATE TABLE interrupted_runs AS SELECT * FROM consensus_runs;
 CREATE TABLE interrupted_outputs AS SELECT * FROM agent_outputs;
 CREATE TABLE interrupted_sequences AS SELECT name, seq FROM sqlite_sequence;
 
+-- An answer may have been given twice: as many as the old table has of it count as written to both.
 INSERT INTO consensus_artifacts (spec_id, stage, agent_name, content_json, created_at)
-SELECT run.spec_id, run.stage, output.agent_name, output.content, datetime(output.output_timestamp / 1000, 'unixepoch')
-FROM agent_outputs AS output
-JOIN consensus_runs AS run ON run.id = output.run_id
-WHERE NOT EXISTS (
-    SELECT 1 FROM consensus_artifacts AS old
-    WHERE old.spec_id = run.spec_id AND old.stage = run.stage
-        AND old.agent_name = output.agent_name AND old.content_json = output.content
-)
-ORDER BY output.id;
+WITH
+    there AS (
+        SELECT spec_id, stage, agent_name, content_json, count(*) AS times FROM consensus_artifacts GROUP BY 1, 2, 3, 4
+    ),
+    written AS (
+        SELECT
+            output.id, run.spec_id, run.stage, output.agent_name, output.content, output.output_timestamp,
+            row_number() OVER (
+                PARTITION BY run.spec_id, run.stage, output.agent_name, output.content ORDER BY output.id
+            ) AS time
+        FROM agent_outputs AS output
+        JOIN consensus_runs AS run ON run.id = output.run_id
+    )
+SELECT written.spec_id, written.stage, written.agent_name, content, datetime(output_timestamp / 1000, 'unixepoch')
+FROM written
+LEFT JOIN there
+    ON there.spec_id = written.spec_id AND there.stage = written.stage
+    AND there.agent_name = written.agent_name AND there.content_json = written.content
+WHERE written.time > COALESCE(there.times, 0)
+ORDER BY written.id;
 
 INSERT INTO consensus_synthesis
     (spec_id, stage, output_markdown, output_path, status, artifacts_count, agreements, conflicts, degraded, created_at)
-SELECT
-    run.spec_id,
-    run.stage,
-    COALESCE(json_extract(run.synthesis_json, '$.output_markdown'), ''),
-    json_extract(run.synthesis_json, '$.output_path'),
-    COALESCE(json_extract(run.synthesis_json, '$.status'), 'ok'),
-    json_extract(run.synthesis_json, '$.artifacts_count'),
-    json_extract(run.synthesis_json, '$.agreements'),
-    json_extract(run.synthesis_json, '$.conflicts'),
-    run.degraded,
-    datetime(run.run_timestamp / 1000, 'unixepoch')
-FROM consensus_runs AS run
-WHERE run.synthesis_json IS NOT NULL AND json_valid(run.synthesis_json)
-    AND NOT EXISTS (
-        SELECT 1 FROM consensus_synthesis AS old
-        WHERE old.spec_id = run.spec_id AND old.stage = run.stage
-            AND old.output_markdown = json_extract(run.synthesis_json, '$.output_markdown')
+WITH
+    there AS (SELECT spec_id, stage, output_markdown, count(*) AS times FROM consensus_synthesis GROUP BY 1, 2, 3),
+    -- What is no JSON is taken as it is.
+    read AS (
+        SELECT
+            id, spec_id, stage, degraded, run_timestamp,
+            CASE WHEN json_valid(synthesis_json) THEN synthesis_json
+                ELSE json_object('output_markdown', synthesis_json) END AS json
+        FROM consensus_runs
+        WHERE synthesis_json IS NOT NULL
+    ),
+    written AS (
+        SELECT
+            *, COALESCE(json ->> '$.output_markdown', '') AS markdown,
+            row_number() OVER (
+                PARTITION BY spec_id, stage, COALESCE(json ->> '$.output_markdown', '') ORDER BY id
+            ) AS time
+        FROM read
     )
-ORDER BY run.id;
+SELECT
+    written.spec_id, written.stage, markdown, json ->> '$.output_path', COALESCE(json ->> '$.status', 'ok'),
+    json ->> '$.artifacts_count', json ->> '$.agreements', json ->> '$.conflicts', degraded,
+    datetime(run_timestamp / 1000, 'unixepoch')
+FROM written
+LEFT JOIN there
+    ON there.spec_id = written.spec_id AND there.stage = written.stage AND there.output_markdown = written.markdown
+WHERE written.time > COALESCE(there.times, 0)
+ORDER BY written.id;
 
 -- Which rows those were: ids are handed out upwards, and nobody else writes in this transaction.
 CREATE TABLE interrupted_taken AS

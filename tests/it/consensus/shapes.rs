@@ -43,8 +43,12 @@ fn what_an_interrupted_move_left_in_the_new_tables_alone_is_not_lost() {
     let begun = consensus.ask(alone);
     assert_ne!(begun, "0");
     let before = consensus.old_content();
+    let outputs = "SELECT agent_name, content, count(*) FROM agent_outputs GROUP BY 1, 2 HAVING content LIKE '%only%' ORDER BY 1, 2";
+    let written = consensus.ask(outputs);
     consensus.cutover("apply", &[]).expect_code(0);
     assert_eq!(consensus.ask(alone), begun);
+    assert_eq!(consensus.ask(outputs), written, "each as often as it was said");
+    assert_eq!(consensus.ask("SELECT count(*) FROM consensus_runs WHERE synthesis_json LIKE '%# cut%'"), "1");
     assert_eq!(consensus.ask("SELECT count(*) FROM agent_outputs GROUP BY id HAVING count(*) > 1"), "");
     consensus.cutover("rollback", &["--to", "start"]).expect_code(0);
     assert!(before == consensus.old_content(), "as it was");

@@ -1,5 +1,5 @@
-//! A demo whose application lives on: old and new programs read and write while the plan goes forward stage by stage,
-//! and on a second system back again.
+//! A demo whose application lives on: old and new programs read and write while the plan moves a stage on, each move with
+//! its own, and on a second system back again.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -81,6 +81,8 @@ impl DualWriter {
                 let inner = Transaction::savepoint(conn)?;
                 match new(conn).and_then(|value| inner.end().map(|()| value).map_err(E::from)) {
                     Ok(value) => counted(value, &self.counters.writes_new),
+                    // SQLite has undone the whole transaction: what `old` wrote now would be committed at once.
+                    Err(error) if conn.is_autocommit() => Err(error),
                     Err(_) => counted(old(conn)?, &self.counters.writes_fallback),
                 }
             }

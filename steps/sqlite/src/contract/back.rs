@@ -155,6 +155,10 @@ impl Contract {
             same(conn, pair, &Sides::of(conn, pair)?, part)?;
         }
         orphans(conn, &self.mapping)?.error(CANNOT).map_or(Ok(()), Err)?;
+        for pair in &self.mapping.pairs {
+            let (sides, raw) = of(conn, pair)?;
+            rebuild::counted(conn, pair, &sides, &raw)?;
+        }
         log::close(conn, &self.mapping)?;
         for table in &gone.taken.tables {
             let Some(pair) = self.mapping.pair(&table.pair) else { continue };

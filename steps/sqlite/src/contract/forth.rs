@@ -29,7 +29,7 @@ impl Contract {
         let mapping = self.mapping.clone();
         target.read(cx, move |conn| ready(conn, &mapping)).await?;
         let stopped = || Applied::Stopped(Checkpoint { at: "the old tables are all there".to_owned() });
-        let Some(report) = settle(cx, target, &self.mapping, &self.asked).await? else { return Ok(stopped()) };
+        let Some(report) = settle(cx, target, &self.mapping, &self.asked, true).await? else { return Ok(stopped()) };
         if let Some(error) = report.error(STAYS) {
             return Err(error);
         }
@@ -98,8 +98,8 @@ impl Contract {
         log::close(conn, &self.mapping)?;
         let taken = Taken::read(conn, &self.mapping)?;
         taken.take(conn, &self.mapping)?;
-        for (pair, (sides, raw)) in self.mapping.pairs.iter().zip(&kept) {
-            raw.follow(conn, pair, sides)?;
+        for (pair, raw) in self.mapping.pairs.iter().zip(&kept) {
+            raw.follow(conn, pair)?;
         }
         stage::set(conn, name, Stage::Contracted, cx.info(), cx.now())?;
         let rows = report.rows;
@@ -151,13 +151,13 @@ pub(super) fn is_free(conn: &Connection, mapping: &Mapping) -> Result<(), StepEr
 }
 
 /// Keeps it anew for the rows in the logs. Returns what each pair is kept by.
-fn keep_logged(conn: &Connection, mapping: &Mapping) -> Result<Vec<(Sides, Raw)>, StepError> {
+fn keep_logged(conn: &Connection, mapping: &Mapping) -> Result<Vec<Raw>, StepError> {
     let keep = |pair| {
         let sides = Sides::of(conn, pair)?;
         let raw = Raw::of(conn, pair, &sides)?;
         let part: Part = log::part(pair, &sides, log::last(conn, pair)?.0);
         raw.keep(conn, &sides, &part)?;
-        Ok((sides, raw))
+        Ok(raw)
     };
     mapping.pairs.iter().map(keep).collect()
 }

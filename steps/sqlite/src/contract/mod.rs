@@ -56,6 +56,16 @@ struct Gone {
 
 register_step!(Contract);
 
+/// Where the way there passes.
+const FORTH: &[&str] = &[
+    fault::SQLITE_COMMIT,
+    fault::SQLITE_COMMITTED,
+    fault::PARITY_LOOKED,
+    fault::SQLITE_CHANGE_BEGUN,
+    fault::SQLITE_CHANGE_MADE,
+    fault::SQLITE_CHANGE_RECORDED,
+];
+
 /// Where the way back passes.
 const BACK: &[&str] = &[
     fault::SQLITE_COMMIT,
@@ -71,7 +81,7 @@ impl StepKind for Contract {
     const LAYERS: &'static [Layer] = &[Layer::Storage];
     const EXAMPLE: &'static str = "id = \"drop-old-tables\"\nuse = \"sqlite.contract\"\ntarget = \"app\"\n\
         with = { mapping = \"mapping.toml\" }\n";
-    const FAULTS: Faults = Faults { apply: crate::target::SETTLED.apply, rollback: BACK };
+    const FAULTS: Faults = Faults { apply: FORTH, rollback: BACK };
     const LINTS: &'static [Lint] = &[lint::FAILS];
     type Config = ContractConfig;
 

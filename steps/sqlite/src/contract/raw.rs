@@ -71,7 +71,7 @@ impl Raw {
     pub(super) fn make(&self, conn: &Connection) -> Result<(), StepError> {
         let (table, list, keys) = (&self.table, self.list(), self.keys().join(", "));
         let make = format!(
-            "DROP TABLE IF EXISTS {table}; CREATE TABLE {table} (whole INTEGER NOT NULL, {list}, PRIMARY KEY ({keys}))"
+            "DROP TABLE IF EXISTS {table}; CREATE TABLE {table} (whole INTEGER NOT NULL, {list}, PRIMARY KEY (whole, {keys}))"
         );
         run(conn, &make, "making room for what the new tables do not hold")
     }
@@ -86,7 +86,10 @@ impl Raw {
         let unmapped: Vec<String> = self.unmapped.iter().map(|u| old(u)).collect();
         let key: Vec<String> = sides.key.iter().map(|(name, _)| old(name)).collect();
         let select = |given: &[String]| [&key[..], &raws, given, &unmapped].concat().join(", ");
-        let exact = raws.iter().zip(&given).map(|(raw, given)| format!("{} IS {}", bytewise(raw), bytewise(given)));
+        let exact = raws
+            .iter()
+            .zip(&given)
+            .map(|(raw, given)| format!("({0} IS {1} AND typeof({0}) = typeof({1}))", bytewise(raw), bytewise(given)));
         let same: Vec<String> = exact.chain(self.defaults.iter().cloned()).collect();
         let same = if same.is_empty() { "1".to_owned() } else { same.join(" AND ") };
         let statements = [
@@ -113,7 +116,7 @@ impl Raw {
     }
 
     /// Makes the triggers that keep the table true while programs write the new one.
-    pub(super) fn follow(&self, conn: &Connection, pair: &Pair, sides: &Sides) -> Result<(), StepError> {
+    pub(super) fn follow(&self, conn: &Connection, pair: &Pair) -> Result<(), StepError> {
         let new = quote_ident(&pair.new);
         let of = |row: &str| -> Vec<String> {
             pair.key.iter().map(|k| k.across(&format!("{row}.{}", quote_ident(&k.new)))).collect()
@@ -123,7 +126,6 @@ impl Raw {
             same.join(" AND ")
         };
         let forget = |row: &str| format!("DELETE FROM {} WHERE whole = 0 AND {}", self.table, at(row));
-        let columns: Vec<String> = sides.key.iter().map(|(_, name)| quote_ident(name)).collect();
         let moved: Vec<String> =
             of("OLD").iter().zip(of("NEW")).map(|(old, new)| format!("{old} IS NOT {new}")).collect();
         let to: Vec<String> = self.keys().iter().zip(of("NEW")).map(|(k, key)| format!("{k} = {key}")).collect();
@@ -139,8 +141,7 @@ impl Raw {
             (
                 "update",
                 format!(
-                    "AFTER UPDATE OF {} ON {new} WHEN {} BEGIN {}; UPDATE {} SET {} WHERE whole = 0 AND {}; END",
-                    columns.join(", "),
+                    "AFTER UPDATE ON {new} WHEN {} BEGIN {}; UPDATE {} SET {} WHERE whole = 0 AND {}; END",
                     moved.join(" OR "),
                     forget("NEW"),
                     self.table,

@@ -92,6 +92,23 @@ pub(super) fn fill(
     Ok(())
 }
 
+/// Refuses unless the old table has a row for each that the new one shows, and for each that was kept whole.
+pub(super) fn counted(conn: &Connection, pair: &Pair, sides: &Sides, raw: &Raw) -> Result<(), StepError> {
+    let count = |sql: &str| conn.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0));
+    let counts = || -> rusqlite::Result<(i64, i64)> {
+        let old = count(&format!("SELECT count(*) FROM {}", quote_ident(&pair.old)))?;
+        let shown = count(&format!("SELECT count(*) {}", sides.new_from()))?;
+        Ok((old, shown + count(&format!("SELECT count(*) FROM {} WHERE whole = 1", raw.table))?))
+    };
+    let (old, wanted) = counts().map_err(failed)?;
+    if old == wanted {
+        return Ok(());
+    }
+    Err(StepError::failed(format!("`{}` would come back with {old} rows instead of {wanted}", pair.old)).with_help(
+        "its own rules or triggers take rows away or add some: mend them in the snapshot's schema, or restore",
+    ))
+}
+
 fn failed(e: rusqlite::Error) -> StepError {
     sqlite_error(e, "filling an old table from the new ones")
 }
@@ -126,7 +143,7 @@ impl Insert {
             })
             .collect();
         let unmapped_raw: Vec<String> = (0..unmapped.len()).map(|i| format!("r.u{i}")).collect();
-        let old_at: Vec<String> = raw.keys().iter().zip(&key).map(|(k, key)| format!("r.{k} = +old.{key}")).collect();
+        let old_at: Vec<String> = raw.keys().iter().zip(&key).map(|(k, key)| format!("r.{k} IS +old.{key}")).collect();
         let old_at = old_at.join(" AND ");
         let join = |parts: &[&[String]]| parts.concat().join(", ");
         let (from, condition) = sides.new_parts();
@@ -134,19 +151,19 @@ impl Insert {
         let keys: Vec<String> = raw.keys().iter().map(|k| format!("r.{k}")).collect();
         Self {
             given: format!(
-                "INSERT INTO {table} ({}) SELECT {} {from} WHERE {condition} AND NOT EXISTS (SELECT 1 FROM {} AS r WHERE r.whole = 0 AND {at})",
+                "INSERT OR ABORT INTO {table} ({}) SELECT {} {from} WHERE {condition} AND NOT EXISTS (SELECT 1 FROM {} AS r WHERE r.whole = 0 AND {at})",
                 join(&[&key, &columns]),
                 join(&[&new_key, &given]),
                 raw.table
             ),
             kept: format!(
-                "INSERT INTO {table} ({}) SELECT {} {from} JOIN {} AS r ON r.whole = 0 AND {at} WHERE {condition}",
+                "INSERT OR ABORT INTO {table} ({}) SELECT {} {from} JOIN {} AS r ON r.whole = 0 AND {at} WHERE {condition}",
                 join(&[&key, &columns, &unmapped]),
                 join(&[&new_key, &values, &unmapped_raw]),
                 raw.table
             ),
             whole: format!(
-                "INSERT INTO {table} ({}) SELECT {} FROM {} AS r WHERE r.whole = 1 AND r.rowid > ?1 AND r.rowid <= ?2",
+                "INSERT OR ABORT INTO {table} ({}) SELECT {} FROM {} AS r WHERE r.whole = 1 AND r.rowid > ?1 AND r.rowid <= ?2",
                 join(&[&key, &columns, &unmapped]),
                 join(&[&keys, &whole, &unmapped_raw]),
                 raw.table

@@ -22,7 +22,7 @@ use crate::done;
 use crate::lint;
 use crate::mapping::Mapping;
 use crate::mapping::stage::{self, Stage};
-use crate::parity::{Asked, Report, comparing, log, rest, settle, tidy};
+use crate::parity::{Asked, Report, comparing, log, parity, rest, settle, tidy};
 
 /// Moves a mapping to the next stage.
 #[derive(Debug, Clone)]
@@ -83,7 +83,7 @@ impl StepKind for Cutover {
     const LAYERS: &'static [Layer] = &[Layer::Storage];
     const EXAMPLE: &'static str = "id = \"read-new-first\"\nuse = \"sqlite.cutover\"\ntarget = \"app\"\n\
         with = { mapping = \"mapping.toml\", to = \"prefer-new\" }\n";
-    const FAULTS: Faults = crate::target::SETTLED;
+    const FAULTS: Faults = crate::target::COMPARED;
     const LINTS: &'static [Lint] = &[lint::FAILS];
     type Config = CutoverConfig;
 
@@ -97,18 +97,32 @@ impl StepKind for Cutover {
 
 impl Cutover {
     /// Compares while programs write: how many rows. None: a stop was asked for.
-    async fn settle(&self, cx: &StepContext, target: &SqliteTarget) -> Result<Option<u64>, StepError> {
-        match settle(cx, target, &self.mapping, &self.asked).await? {
+    async fn settle(
+        &self,
+        cx: &StepContext,
+        target: &SqliteTarget,
+        asked: &Asked,
+    ) -> Result<Option<Report>, StepError> {
+        match settle(cx, target, &self.mapping, asked, false).await? {
             None => Ok(None),
-            Some(report) => self.decide(&report).map(Some),
+            Some(report) => self.decide(&report).map(|_| Some(report)),
         }
     }
 
-    /// Compares what was written meanwhile, in the transaction that is open: how many rows.
-    fn rest(&self, conn: &Connection) -> Result<u64, StepError> {
-        let rows = self.decide(&rest(conn, &self.mapping, &self.asked)?)?;
+    /// What the way back asks: rows in quarantine stay where programs wrote them, and are told; none is in its way.
+    fn asked_back(&self) -> Asked {
+        Asked { quarantined: u64::MAX, ..self.asked.clone() }
+    }
+
+    /// Compares what is left, in the transaction that is open, and says what that was.
+    fn rest(&self, conn: &Connection, asked: &Asked) -> Result<String, StepError> {
+        if !log::is_open(conn, &self.mapping)? {
+            self.decide(&parity(conn, &self.mapping, asked, &|_, _| {})?)?;
+            return Ok("as they were compared once more".to_owned());
+        }
+        let rows = self.decide(&rest(conn, &self.mapping, asked)?)?;
         log::close(conn, &self.mapping)?;
-        Ok(rows)
+        Ok(format!("for {rows} written meanwhile"))
     }
 
     fn decide(&self, report: &Report) -> Result<u64, StepError> {
@@ -119,14 +133,14 @@ impl Cutover {
         let began = Instant::now();
         let (from, to) = (self.to.from(), self.to.stage());
         expect(conn, &self.mapping, from, to)?;
-        let rest = self.rest(conn)?;
+        let rest = self.rest(conn, &self.asked)?;
         if to == Stage::NewOnly {
             refuse::close(conn, &self.mapping)?;
         }
         stage::set(conn, &self.mapping.name, to, cx.info(), cx.now())?;
         let note = format!(
-            "{} is at stage {}: {rows} rows were compared, and writers waited {:.3} s for {rest} written meanwhile; the way \
-             back takes about as long (RTO), and loses 0 rows (RPO)",
+            "{} is at stage {}: {rows} rows were compared, and writers waited {:.3} s {rest}; the way back takes about as \
+             long (RTO), and loses 0 rows (RPO)",
             self.mapping.name,
             to.name(),
             began.elapsed().as_secs_f64()
@@ -134,22 +148,24 @@ impl Cutover {
         Ok(Receipt::of(&Moved { to: self.to, rows })?.with_note(note))
     }
 
-    fn back(&self, conn: &Connection, cx: &StepContext, rows: u64, begun: Instant) -> Result<(), StepError> {
+    fn back(&self, conn: &Connection, cx: &StepContext, report: &Report, begun: Instant) -> Result<(), StepError> {
         let waited = Instant::now();
         let (from, to) = (self.to.from(), self.to.stage());
         expect(conn, &self.mapping, to, from)?;
-        self.rest(conn)?;
+        self.rest(conn, &self.asked_back())?;
         if to == Stage::NewOnly {
             refuse::open(conn, &self.mapping)?;
         }
         stage::set(conn, &self.mapping.name, from, cx.info(), cx.now())?;
         cx.note(&format!(
-            "{} is back at stage {} in {:.3} s (RTO), with 0 of {rows} rows lost (RPO); writers waited {:.3} s",
+            "{} is back at stage {} in {:.3} s (RTO), with 0 of {} rows lost (RPO); writers waited {:.3} s",
             self.mapping.name,
             from.name(),
             begun.elapsed().as_secs_f64(),
+            report.rows,
             waited.elapsed().as_secs_f64()
         ));
+        report.notes.iter().for_each(|note| cx.note(note));
         Ok(())
     }
 
@@ -227,11 +243,15 @@ impl MigrationStep for Cutover {
             return Ok(Applied::AlreadyApplied(receipt));
         }
         self.expect(cx, self.to.from(), self.to.stage()).await?;
-        let Some(rows) = self.settle(cx, &target).await? else {
+        let Some(report) = self.settle(cx, &target, &self.asked).await? else {
             return Ok(Applied::Stopped(Checkpoint { at: "the comparison begins anew".to_owned() }));
         };
         let (step, inner) = (self.clone(), cx.clone());
-        target.change(cx, move |conn| step.forth(conn, &inner, rows)).await.map(Applied::Changed)
+        let moved = target.change(cx, move |conn| step.forth(conn, &inner, report.rows)).await.map(Applied::Changed);
+        if moved.is_err() {
+            tidy(cx, &target, &self.mapping).await?;
+        }
+        moved
     }
 
     /// A later step may have moved it on.
@@ -258,10 +278,10 @@ impl MigrationStep for Cutover {
         }
         let begun = Instant::now();
         self.expect(cx, self.to.stage(), self.to.from()).await?;
-        let Some(rows) = self.settle(cx, &target).await? else {
+        let Some(report) = self.settle(cx, &target, &self.asked_back()).await? else {
             return Err(StepError::failed("the comparison was stopped").with_help("run the same command again"));
         };
         let (step, inner) = (self.clone(), cx.clone());
-        target.reverse(cx, move |conn| step.back(conn, &inner, rows, begun)).await
+        target.reverse(cx, move |conn| step.back(conn, &inner, &report, begun)).await
     }
 }

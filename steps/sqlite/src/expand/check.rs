@@ -5,6 +5,7 @@ use rusqlite::Connection;
 
 use crate::declared::{objects_on, same_name};
 use crate::mapping::{Column, Mapping, Pair, is_null};
+use crate::parity::columns::Affinity;
 use crate::parity::names;
 use crate::sql::{sqlite_error, tokens};
 
@@ -85,8 +86,7 @@ fn check(conn: &Connection, weave: &Weave) -> Result<(), StepError> {
         writable(conn, pair, shape)?;
         let names = weave.key_names(side).chain(weave.columns(side.other()).iter().map(|c| c.name.as_str()));
         let refers = pair.parent.iter().filter(|_| side == Side::New).map(|p| p.refers.as_str());
-        let kept = pair.keep.iter().filter(|_| side == Side::Old).map(String::as_str);
-        has_columns(pair, shape, names.chain(refers).chain(kept))?;
+        has_columns(pair, shape, names.chain(refers))?;
         if !shape.uniques.iter().any(|u| u.is_of(&weave.key_names(side))) {
             let key = weave.key_names(side).collect::<Vec<_>>().join(", ");
             let text = format!("({key}) is no unique key of `{}`", shape.name);
@@ -97,6 +97,16 @@ fn check(conn: &Connection, weave: &Weave) -> Result<(), StepError> {
             ));
         }
         sets_all(pair, shape, |name| weave.writes(side, name))?;
+    }
+    for key in &pair.key {
+        let of = |side: Side, name: &str| weave.shape(side).column(name).map(|c| Affinity::of(&c.declared));
+        if of(Side::Old, &key.old) != of(Side::New, &key.new) {
+            let text = format!(
+                "`{}` of `{}` and `{}` of `{}` are keys of different types",
+                key.old, weave.old.name, key.new, weave.new.name
+            );
+            return Err(conflict(pair, &text, "declare both alike: a key is the same value on both sides"));
+        }
     }
     let alone = |side: Side| {
         let rowid = weave.shape(side).rowid.as_deref();

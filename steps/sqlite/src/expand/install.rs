@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use serde::{Deserialize, Serialize};
 
 use crate::aside;
+use crate::lint::Sketch;
 use crate::mapping::names::{GUARD, PREFIX, QUARANTINE};
 use crate::mapping::{Mapping, stage};
 use crate::sequence;
@@ -48,8 +49,29 @@ pub(crate) fn install(conn: &Connection, weaves: &[Weave]) -> Result<Installed, 
             made.triggers.push(trigger.name);
         }
     }
-    weaves.iter().try_for_each(|weave| compile(conn, weave))?;
     Ok(made)
+}
+
+/// Makes all of it on a copy of the structure, and compiles it there: that takes many times as long as making it, and
+/// here nobody waits. False: the copy is not whole, and says nothing.
+pub(crate) fn tried(
+    conn: &Connection,
+    ledger: &str,
+    make: impl FnOnce(&Connection) -> Result<Vec<Weave>, StepError>,
+) -> Result<bool, StepError> {
+    let copy = Sketch::of(conn, ledger)?;
+    if !copy.is_sure() {
+        return Ok(false);
+    }
+    let weaves = make(&copy.conn)?;
+    install(&copy.conn, &weaves)?;
+    compiled(&copy.conn, &weaves)?;
+    Ok(true)
+}
+
+/// SQLite looks into a trigger only when it fires: each is compiled once, so that a wrong expression is told now.
+pub(crate) fn compiled(conn: &Connection, weaves: &[Weave]) -> Result<(), StepError> {
+    weaves.iter().try_for_each(|weave| compile(conn, weave))
 }
 
 /// Children are looked for by their parent.
@@ -100,7 +122,6 @@ fn seed(conn: &Connection, weave: &Weave) -> Result<(), StepError> {
     Ok(())
 }
 
-/// SQLite looks into a trigger only when it fires: each is compiled once, so that a wrong expression is told now.
 fn compile(conn: &Connection, weave: &Weave) -> Result<(), StepError> {
     let mut tables =
         vec![(weave.table(Side::Old), weave.keys(Side::Old)), (weave.table(Side::New), weave.keys(Side::New))];

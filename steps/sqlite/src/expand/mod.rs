@@ -42,7 +42,7 @@ use crate::mapping::stage::{self, Stage};
 use crate::tables;
 pub(crate) use check::weaves;
 use install::Installed;
-pub(crate) use shape::Shape;
+pub(crate) use shape::{Shape, Unique};
 pub(crate) use weave::{ROW, Side, Weave};
 
 /// Keeps an old and a new schema in step.
@@ -115,7 +115,8 @@ impl MigrationStep for Expand {
         vec![Use::write(&self.target)]
     }
 
-    fn transactional(&self) -> Option<&str> {
+    /// In no transaction with others: programs that write do not wait for those, too.
+    fn ledgered(&self) -> Option<&str> {
         Some(&self.target)
     }
 
@@ -130,8 +131,9 @@ impl MigrationStep for Expand {
     async fn lint_on(&self, cx: &StepContext) -> Result<Option<Vec<Finding>>, StepError> {
         let this = self.clone();
         let made = move |conn: &Connection| {
-            this.tables.iter().try_for_each(|declared| tables::make(conn, declared).map(drop))?;
-            install::install(conn, &check::weaves(conn, &this.mapping)?).map(drop)
+            let weaves = this.new_tables(conn)?;
+            install::install(conn, &weaves)?;
+            install::compiled(conn, &weaves)
         };
         cx.target::<SqliteTarget>(&self.target)?.tried(cx, made).await
     }
@@ -141,8 +143,11 @@ impl MigrationStep for Expand {
         if let Some(receipt) = target.done(cx).await? {
             return Ok(Applied::AlreadyApplied(receipt));
         }
+        let (this, ledger) = (self.clone(), target.ledger_name().to_owned());
+        let try_it = move |conn: &Connection| install::tried(conn, &ledger, |copy| this.new_tables(copy));
+        let tried = target.read_moment(cx, try_it).await?;
         let (this, inner) = (self.clone(), cx.clone());
-        target.change(cx, move |conn| this.make(conn, &inner)).await.map(Applied::Changed)
+        target.change(cx, move |conn| this.make(conn, &inner, tried)).await.map(Applied::Changed)
     }
 
     async fn verify(&self, cx: &StepContext) -> Result<Verdict, StepError> {
@@ -178,7 +183,13 @@ impl Expand {
         Ok(if missing.is_empty() { Standing::Applied } else { Standing::Partial(missing.join("; ")) })
     }
 
-    fn make(&self, conn: &Connection, cx: &StepContext) -> Result<Receipt, StepError> {
+    /// Makes them on a copy of the structure.
+    fn new_tables(&self, copy: &Connection) -> Result<Vec<Weave>, StepError> {
+        self.tables.iter().try_for_each(|declared| tables::make(copy, declared).map(drop))?;
+        check::weaves(copy, &self.mapping)
+    }
+
+    fn make(&self, conn: &Connection, cx: &StepContext, tried: bool) -> Result<Receipt, StepError> {
         let mut made = Made::default();
         let mut notes = Vec::new();
         if let Some(declared) = &self.tables {
@@ -187,6 +198,9 @@ impl Expand {
         let weaves = check::weaves(conn, &self.mapping)?;
         weaves.iter().try_for_each(|weave| check::empty(conn, weave))?;
         made.installed = install::install(conn, &weaves)?;
+        if !tried {
+            install::compiled(conn, &weaves)?;
+        }
         stage::set(conn, &self.mapping.name, Stage::DualWrite, cx.info(), cx.now())?;
         Ok(Receipt { notes, ..Receipt::of(&made)? })
     }

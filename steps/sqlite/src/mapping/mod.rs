@@ -13,7 +13,6 @@
 //! new = "agent_outputs"
 //! key = [{ old = "id", new = "id" }]   # the identity of a row on both sides, copied as it is (or `negated = true`)
 //! when = "old.content_json <> ''"      # optional: only such old rows are mapped
-//! keep = ["created_at"]                # raw old values kept aside until contract
 //! [table.forth]                   # new column = SQL over the row `old`
 //! agent_name = "old.agent_name"
 //! content = "old.content_json"
@@ -77,8 +76,6 @@ pub(crate) struct Pair {
     pub(crate) back: Vec<Column>,
     /// Ranges that new columns must lie in.
     pub(crate) check: Vec<Range>,
-    /// Old columns whose raw values are kept aside.
-    pub(crate) keep: Vec<String>,
     /// The new row that several old rows share.
     pub(crate) parent: Option<Parent>,
 }

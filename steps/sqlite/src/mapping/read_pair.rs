@@ -32,7 +32,7 @@ pub(crate) fn pair(mut table: Table<'_>, d: &mut Diagnostics) -> Option<Pair> {
     let when = table.text("when", d).and_then(|text| expression(text, d));
     let has_when_new = table.has("when_new");
     let when_new = table.text("when_new", d).and_then(|text| of_new(text, d));
-    let (keep_named, forth_named) = (table.texts("keep", false, d), table.named_texts("forth", d));
+    let forth_named = table.named_texts("forth", d);
     let forth_taken: Vec<(Text, Option<Column>)> = forth_named.into_iter().map(|(n, e)| column(n, e, d)).collect();
     let back_taken: Vec<(Text, Option<Column>)> =
         table.entries("back", "a column of `back`", d).into_iter().map(|(name, e)| back(name, e, d)).collect();
@@ -66,7 +66,6 @@ pub(crate) fn pair(mut table: Table<'_>, d: &mut Diagnostics) -> Option<Pair> {
         forth: forth_taken.into_iter().filter_map(|(_, column)| column).collect(),
         back: back_taken.into_iter().filter_map(|(_, column)| column).collect(),
         check: check.into_iter().map(|(_, range)| range).collect(),
-        keep: keep_named.into_iter().filter_map(|name| theirs(Some(name), d)).collect(),
         parent,
     })
 }

@@ -47,7 +47,6 @@ fn the_documented_mapping_is_read_whole() {
     );
     assert_eq!(pair.back.iter().find_map(|c| c.lossy.as_deref()), Some("seconds"));
     assert_eq!((pair.check[0].from, pair.check[0].to), (946_684_800_000, 4_102_444_800_000));
-    assert_eq!(pair.keep, ["created_at"]);
     assert_eq!(pair.parent.as_ref().unwrap().refers, "run_id");
 }
 
@@ -61,7 +60,7 @@ fn a_mapping_without_a_name_has_the_name_of_its_file() {
 fn every_mistake_is_told_with_its_place() {
     let text = "nane = 'x'\n[[table]]\nname = 'Out'\nold = '_cutover_x'\nkey = [{ old = 'id' }]\nwhen = 'old.a ='\n\
         [table.forth]\na = 'old.a; DROP TABLE t'\nb = 'frob(1)'\nid = 3\n[table.back]\nc = { sql = 'new.c', losy = 'x' }\n\
-        d = ':v'\n[table.check]\nkeep = ['c']\nz = { from = '2000', to = '2100-01-01', unit = 'ms' }\n\
+        d = ':v'\n[table.check]\nz = { from = '2000', to = '2100-01-01', unit = 'ms' }\n\
         a = { from = '5', to = '5' }\n[table.parent]\nnew = 'runs'\nrefers = ''\n";
     insta::assert_snapshot!(mistakes(text));
 }

@@ -11,7 +11,7 @@ use rusqlite::{Connection, params_from_iter};
 
 use super::part::Part;
 use super::sides::Sides;
-use crate::expand::Shape;
+use crate::expand::{Shape, Unique};
 use crate::mapping::names::PREFIX;
 use crate::mapping::{Mapping, Pair};
 use crate::sql::{quote_ident, sqlite_error};
@@ -29,6 +29,11 @@ const MOMENTS: [(&str, &str); 5] = [
 /// The log of `pair`.
 fn table(pair: &Pair) -> String {
     format!("{PREFIX}written_{}", pair.name)
+}
+
+/// `k0, k1`: the old key.
+fn columns(pair: &Pair) -> String {
+    (0..pair.key.len()).map(|i| format!("k{i}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether a log is open.
@@ -49,8 +54,8 @@ pub(crate) fn open_new(conn: &Connection, mapping: &Mapping) -> Result<(), StepE
 fn open_for(conn: &Connection, mapping: &Mapping, which: &dyn Fn(&Watched) -> bool) -> Result<(), StepError> {
     close(conn, mapping)?;
     for pair in &mapping.pairs {
-        let columns: Vec<String> = (0..pair.key.len()).map(|i| format!("k{i}")).collect();
-        run(conn, &format!("CREATE TABLE {} ({})", quote_ident(&table(pair)), columns.join(", ")))?;
+        let (table, columns) = (quote_ident(&table(pair)), columns(pair));
+        run(conn, &format!("CREATE TABLE {table} (n INTEGER PRIMARY KEY, {columns})"))?;
         for Watched { role, table, key } in watched(pair).into_iter().filter(which) {
             let Some(shape) = Shape::read(conn, &table)? else { continue };
             let log = Log { pair, shape: &shape, key };
@@ -81,7 +86,7 @@ pub(crate) fn close(conn: &Connection, mapping: &Mapping) -> Result<(), StepErro
 
 /// The number of the last key in the log of `pair`, and how many there are up to it.
 pub(crate) fn last(conn: &Connection, pair: &Pair) -> Result<(i64, u64), StepError> {
-    let sql = format!("SELECT coalesce(max(rowid), 0), count(*) FROM {}", quote_ident(&table(pair)));
+    let sql = format!("SELECT coalesce(max(n), 0), count(*) FROM {}", quote_ident(&table(pair)));
     let read =
         conn.prepare_cached(&sql).and_then(|mut s| s.query_row([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?))));
     read.map(|(last, count)| (last, count.unsigned_abs())).map_err(failed)
@@ -93,7 +98,7 @@ pub(crate) fn part(pair: &Pair, sides: &Sides, upto: i64) -> Part {
     let of = |key: &[String], minus: &str| {
         let logged: Vec<String> = names.iter().map(|name| format!("{minus}{name}")).collect();
         let (key, logged) = (key.join(", "), logged.join(", "));
-        format!(" AND ({key}) IN (SELECT {logged} FROM {} WHERE rowid <= {upto})", quote_ident(&table(pair)))
+        format!(" AND ({key}) IN (SELECT {logged} FROM {} WHERE n <= {upto})", quote_ident(&table(pair)))
     };
     let [old, new] = sides.ordered();
     let minus = if new.reversed { "-" } else { "" };
@@ -103,13 +108,13 @@ pub(crate) fn part(pair: &Pair, sides: &Sides, upto: i64) -> Part {
 /// Logs a key: of a row that has to be looked at again.
 pub(crate) fn add(conn: &Connection, pair: &Pair, key: &[Value]) -> Result<(), StepError> {
     let marks = vec!["?"; key.len()].join(", ");
-    let insert = format!("INSERT INTO {} VALUES ({marks})", quote_ident(&table(pair)));
+    let insert = format!("INSERT INTO {} ({}) VALUES ({marks})", quote_ident(&table(pair)), columns(pair));
     conn.prepare_cached(&insert).and_then(|mut s| s.execute(params_from_iter(key))).map(|_| ()).map_err(failed)
 }
 
 /// Forgets the keys up to that number.
 pub(crate) fn forget(conn: &Connection, pair: &Pair, upto: i64) -> Result<(), StepError> {
-    run(conn, &format!("DELETE FROM {} WHERE rowid <= {upto}", quote_ident(&table(pair))))
+    run(conn, &format!("DELETE FROM {} WHERE n <= {upto}", quote_ident(&table(pair))))
 }
 
 /// A table whose writes are logged.
@@ -163,7 +168,7 @@ impl Log<'_> {
 
     /// Logs the key of `row`.
     fn row(&self, row: &str) -> String {
-        let into = format!("INSERT INTO {}", quote_ident(&table(self.pair)));
+        let into = self.into();
         match (self.key, &self.pair.parent) {
             (Key::Parent, Some(parent)) => format!(
                 "{into} SELECT {} FROM {} AS c WHERE c.{} = {row}.{}",
@@ -176,7 +181,8 @@ impl Log<'_> {
         }
     }
 
-    /// Logs the rows that `NEW` would replace: those with one of its unique keys, but for the key that is logged anyway.
+    /// Logs the rows that `NEW` would replace: those with one of its unique keys. The key itself is logged anyway, where its
+    /// index compares bytes.
     fn replaced(&self) -> Vec<String> {
         let parent = self.pair.parent.as_ref().map(|p| p.id.as_str());
         let key: Vec<&str> = match self.key {
@@ -184,8 +190,10 @@ impl Log<'_> {
             Key::New => self.pair.key.iter().map(|k| k.new.as_str()).collect(),
             Key::Parent => parent.into_iter().collect(),
         };
-        let others = self.shape.other_uniques(key.into_iter());
-        others
+        let bytewise =
+            |unique: &&Unique| unique.columns.iter().flatten().all(|(_, c)| c.eq_ignore_ascii_case("BINARY"));
+        let uniques = self.shape.uniques.iter().filter(|u| !(u.is_of(&key.iter().copied()) && bytewise(u)));
+        uniques
             .filter_map(|unique| {
                 let same: Vec<String> = unique
                     .columns
@@ -195,7 +203,7 @@ impl Log<'_> {
                         format!("r.{0} = NEW.{0} COLLATE {1}", quote_ident(c), quote_ident(collation))
                     })
                     .collect();
-                let (into, same) = (format!("INSERT INTO {}", quote_ident(&table(self.pair))), same.join(" AND "));
+                let (into, same) = (self.into(), same.join(" AND "));
                 let here = quote_ident(&self.shape.name);
                 Some(match (self.key, &self.pair.parent) {
                     (Key::Parent, Some(parent)) => format!(
@@ -209,6 +217,10 @@ impl Log<'_> {
                 })
             })
             .collect()
+    }
+
+    fn into(&self) -> String {
+        format!("INSERT INTO {} ({})", quote_ident(&table(self.pair)), columns(self.pair))
     }
 
     fn keys(&self, row: &str, of: Key) -> String {

@@ -18,7 +18,7 @@ pub(crate) struct Part {
 impl Part {
     /// What is not in `other`, which has no parameters.
     pub(crate) fn without(&self, other: &Self) -> Self {
-        let less = |part: &str, other: &str| format!("{part} AND NOT (1{other})");
+        let less = |part: &str, other: &str| format!("{part} AND (1{other}) IS NOT TRUE");
         Self {
             old: less(&self.old, &other.old),
             new: less(&self.new, &other.new),

@@ -93,7 +93,11 @@ impl Range {
         let (greater, up_to) = if key.reversed { ("<", ">=") } else { (">", "<=") };
         let above = self.above.as_ref().map(|_| bound(greater, 1));
         let behind = if self.above.is_some() { columns.len() } else { 0 };
-        let to = self.to.as_ref().map(|_| bound(up_to, behind + 1));
+        let mut to = self.to.as_ref().map(|_| bound(up_to, behind + 1));
+        // What has no key comes first: no bound is true of it.
+        if let (None, Some(bound)) = (&self.above, &mut to) {
+            *bound = format!(" AND ({} OR {} IS NULL)", bound.trim_start_matches(" AND "), columns[0]);
+        }
         above.into_iter().chain(to).collect()
     }
 

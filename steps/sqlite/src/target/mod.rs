@@ -83,23 +83,23 @@ pub(crate) const CHANGED: Faults = Faults {
     ],
 };
 
-/// The points of a step that compares two schemas while programs write, before its change and before its reversal.
-pub(crate) const SETTLED: Faults = Faults {
+/// The points of a step that compares two schemas before its change, and before its reversal.
+pub(crate) const COMPARED: Faults = Faults {
     apply: &[
-        fault::SQLITE_COMMIT,
-        fault::SQLITE_COMMITTED,
         fault::PARITY_LOOKED,
         fault::SQLITE_CHANGE_BEGUN,
         fault::SQLITE_CHANGE_MADE,
         fault::SQLITE_CHANGE_RECORDED,
-    ],
-    rollback: &[
         fault::SQLITE_COMMIT,
         fault::SQLITE_COMMITTED,
+    ],
+    rollback: &[
         fault::PARITY_LOOKED,
         fault::SQLITE_REVERSE_BEGUN,
         fault::SQLITE_REVERSE_MADE,
         fault::SQLITE_REVERSE_RECORDED,
+        fault::SQLITE_COMMIT,
+        fault::SQLITE_COMMITTED,
     ],
 };
 

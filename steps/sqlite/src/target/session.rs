@@ -148,9 +148,6 @@ impl Session {
             Ok(value)
         });
         waits(connect::BUSY_TIMEOUT)?;
-        if keys == ForeignKeys::Off {
-            set_foreign_keys(conn, ForeignKeys::On)?;
-        }
         if result.is_ok() {
             fault::point(fault::SQLITE_COMMITTED);
             connect::checkpoint_on_close(conn)?;
@@ -376,7 +373,8 @@ fn run(conn: &Connection, sql: &str) -> Result<(), StepError> {
     conn.execute_batch(sql).map_err(|e| sqlite_error(e, &format!("while running `{sql}`")))
 }
 
-/// Not by the pragma: that has every statement compiled anew, also when it changes nothing.
+/// At the beginning of each transaction, and only then: a change has every statement compiled anew. Not by the pragma, which
+/// has them compiled anew also when it changes nothing.
 fn set_foreign_keys(conn: &Connection, keys: ForeignKeys) -> Result<(), StepError> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, keys == ForeignKeys::On)
         .map(|_| ())

@@ -33,7 +33,6 @@ old = "syntheses"
 new = "runs"
 key = [{ old = "id", new = "id", negated = true }]
 when_new = "new.synthesis IS NOT NULL"
-keep = ["run", "made"]
 [table.forth]
 spec = "old.spec"
 at = "CAST(strftime('%s', old.made) AS INTEGER) * 1000 + 1 + (old.id % 998 + 998) % 998"

@@ -39,5 +39,9 @@ FROM consensus_runs WHERE id % 10 = 0;
 INSERT INTO agent_outputs (run_id, agent_name, content, output_timestamp)
 SELECT id, 'gemini', '{"only":"in the new schema, ' || id || '"}', run_timestamp
 FROM consensus_runs WHERE stage = 'spec-clarify';
+INSERT INTO agent_outputs (run_id, agent_name, content, output_timestamp)
+SELECT run_id, agent_name, content, output_timestamp + 1 FROM agent_outputs WHERE id % 20 = 3;
+INSERT INTO consensus_runs (spec_id, stage, run_timestamp, consensus_ok, synthesis_json)
+VALUES ('SPEC-KIT-001', 'spec-plan', unixepoch('2025-11-13 09:00:00') * 1000, 1, '{"output_markdown": "# cut');
 DELETE FROM consensus_artifacts WHERE id IN (10490, 10491, 10492);
 PRAGMA user_version = 2;

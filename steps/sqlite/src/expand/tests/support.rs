@@ -105,7 +105,6 @@ name = "outputs"
 old = "consensus_artifacts"
 new = "agent_outputs"
 key = [{ old = "id", new = "id" }]
-keep = ["created_at"]
 [table.forth]
 agent_name = "old.agent_name"
 content = "old.content_json"
@@ -143,7 +142,6 @@ old = "consensus_synthesis"
 new = "consensus_runs"
 key = [{ old = "id", new = "id", negated = true }]
 when_new = "new.synthesis_json IS NOT NULL"
-keep = ["run_id", "created_at"]
 [table.forth]
 spec_id = "old.spec_id"
 stage = "old.stage"
