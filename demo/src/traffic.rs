@@ -1,11 +1,11 @@
 //! Programs of an application that read and write until they are told to stop, and what they saw.
 //!
-//! A program is a process of its own. It stops when its standard input ends, and then prints its [`Report`] as one line
-//! of JSON.
+//! A program is a process of its own, which lives through as many moves of the migration as it may. At each line of its
+//! standard input it tells what it saw since the last one, a [`Report`]; when its input ends, it does so once more and stops.
 
-use std::io::Read as _;
+use std::io::BufRead as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -72,36 +72,66 @@ impl Report {
     }
 }
 
-/// Runs a program on its database until standard input ends.
-pub fn run(role: Role, name: &str, database: &Path) -> Report {
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut rest = Vec::new();
-            let _ = std::io::stdin().read_to_end(&mut rest);
-            stop.store(true, Ordering::Relaxed);
-        });
-        until(role, name, database, &stop)
-    })
+/// What a program is told while it runs.
+#[derive(Debug, Default)]
+struct Told {
+    stop: AtomicBool,
+    /// How many reports were asked for.
+    asked: AtomicU64,
 }
 
-/// Runs a program on its database until `stop` is set.
-pub fn until(role: Role, name: &str, database: &Path, stop: &AtomicBool) -> Report {
-    let mut report = Report::default();
-    let told = match role {
-        Role::OldWriter => OldStore::open(database).map_err(text).map(|store| write(&store, name, stop, &mut report)),
-        Role::NewWriter => NewStore::open(database).map_err(text).map(|store| write(&store, name, stop, &mut report)),
-        Role::OldReader => {
-            OldStore::open(database).map_err(text).and_then(|store| read(&store, database, stop, &mut report))
+/// A program's reports, each handed on when it is asked for.
+struct Reports<'a> {
+    told: &'a Told,
+    given: u64,
+    now: Report,
+    give: &'a mut dyn FnMut(Report),
+}
+
+impl Reports<'_> {
+    /// Whether to go on; what was asked for meanwhile is given.
+    fn go_on(&mut self) -> bool {
+        while self.given < self.told.asked.load(Ordering::Relaxed) {
+            self.given += 1;
+            (self.give)(std::mem::take(&mut self.now));
         }
-        Role::NewReader => {
-            NewStore::open(database).map_err(text).and_then(|store| read(&store, database, stop, &mut report))
-        }
-    };
-    if let Err(why) = told {
-        report.failed(why);
+        !self.told.stop.load(Ordering::Relaxed)
     }
-    report
+}
+
+/// Runs a program on its database until standard input ends. Each report goes to `give`.
+pub fn run(role: Role, name: &str, database: &Path, mut give: impl FnMut(Report)) {
+    let told = Told::default();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for line in std::io::stdin().lock().lines() {
+                if line.is_err() {
+                    break;
+                }
+                told.asked.fetch_add(1, Ordering::Relaxed);
+            }
+            told.stop.store(true, Ordering::Relaxed);
+        });
+        let mut reports = Reports { told: &told, given: 0, now: Report::default(), give: &mut give };
+        let ran = match role {
+            Role::OldWriter => OldStore::open(database).map_err(text).map(|store| write(&store, name, &mut reports)),
+            Role::NewWriter => NewStore::open(database).map_err(text).map(|store| write(&store, name, &mut reports)),
+            Role::OldReader => {
+                OldStore::open(database).map_err(text).and_then(|store| read(&store, database, &mut reports))
+            }
+            Role::NewReader => {
+                NewStore::open(database).map_err(text).and_then(|store| read(&store, database, &mut reports))
+            }
+        };
+        if let Err(why) = ran {
+            reports.now.failed(why);
+            while reports.go_on() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        reports.go_on();
+        (reports.give)(std::mem::take(&mut reports.now));
+    });
 }
 
 /// What both stores do.
@@ -149,12 +179,13 @@ impl Store for NewStore {
 }
 
 /// A write every few milliseconds; every tenth is a synthesis.
-fn write(store: &impl Store, name: &str, stop: &AtomicBool, report: &mut Report) {
+fn write(store: &impl Store, name: &str, reports: &mut Reports<'_>) {
     const STAGES: [&str; 3] = ["spec-plan", "spec-tasks", "spec-clarify"];
     for n in 0_usize.. {
-        if stop.load(Ordering::Relaxed) {
+        if !reports.go_on() {
             return;
         }
+        let report = &mut reports.now;
         let (spec, stage) = (format!("SPEC-LIVE-{:02}", n % 20), STAGES[n % STAGES.len()]);
         let began = Instant::now();
         let result = if n % 10 == 9 {
@@ -185,15 +216,16 @@ fn write(store: &impl Store, name: &str, stop: &AtomicBool, report: &mut Report)
     }
 }
 
-/// One stage after the other, again and again: it never has fewer artifacts than the time before.
-fn read(store: &impl Store, database: &Path, stop: &AtomicBool, report: &mut Report) -> Result<(), String> {
-    let mut stages: Vec<_> = stages(database).map_err(text)?.into_iter().map(|stage| (stage, 0_usize)).collect();
+/// One stage after the other, again and again: it never has fewer artifacts than the time before, nor loses its synthesis.
+fn read(store: &impl Store, database: &Path, reports: &mut Reports<'_>) -> Result<(), String> {
+    let mut stages: Vec<_> = stages(database).map_err(text)?.into_iter().map(|stage| (stage, 0_usize, false)).collect();
     let whole = stages.len();
     for at in (0..whole).cycle() {
-        if stop.load(Ordering::Relaxed) {
+        if !reports.go_on() {
             break;
         }
-        let ((spec, stage), before) = &mut stages[at];
+        let report = &mut reports.now;
+        let ((spec, stage), before, had) = &mut stages[at];
         let began = Instant::now();
         match store.query_artifacts(spec, stage) {
             Ok(found) if found.is_empty() || found.len() < *before => {
@@ -202,8 +234,10 @@ fn read(store: &impl Store, database: &Path, stop: &AtomicBool, report: &mut Rep
             Ok(found) => *before = found.len(),
             Err(why) => report.failed(format!("{spec} {stage}: {why}")),
         }
-        if let Err(why) = store.latest_synthesis(spec, stage) {
-            report.failed(format!("{spec} {stage}: synthesis: {why}"));
+        match store.latest_synthesis(spec, stage) {
+            Ok(false) if *had => report.failed(format!("{spec} {stage}: its synthesis is gone")),
+            Ok(has) => *had = has,
+            Err(why) => report.failed(format!("{spec} {stage}: synthesis: {why}")),
         }
         report.reads += 1;
         report.longest_read = report.longest_read.max(micros(began.elapsed()));

@@ -1,5 +1,5 @@
-//! A demo whose application lives on: old and new programs read and write while the plan moves a stage on, each move with
-//! its own, and on a second system back again.
+//! A demo whose application lives on: old and new programs read and write while the plan goes forward stage by stage, and
+//! on a second system back again. Each lives as long as the stage allows it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use cutover_core::Outcome;
 use cutover_demo::consensus::{Schema, differences, rows};
-use cutover_demo::traffic::Role;
+use cutover_demo::traffic::{Report, Role};
 
 use super::heading;
 use super::programs::Programs;
@@ -81,6 +81,7 @@ struct System {
 }
 
 /// What was seen while the plan moved once.
+#[derive(Debug, Default)]
 struct Move {
     name: String,
     took: Duration,
@@ -93,6 +94,24 @@ struct Move {
     written: Vec<String>,
 }
 
+impl Move {
+    fn of(name: String) -> Self {
+        Self { name, ..Self::default() }
+    }
+
+    fn add(&mut self, reports: Vec<(Role, Report)>) {
+        for (role, mut report) in reports {
+            self.writes += report.written.len();
+            self.reads += report.reads;
+            self.failed += report.failed;
+            self.failures.extend(report.failures.iter().map(|why| format!("{}: {why}", role.name())));
+            self.longest_write = self.longest_write.max(report.longest_write);
+            self.longest_read = self.longest_read.max(report.longest_read);
+            self.written.append(&mut report.written);
+        }
+    }
+}
+
 impl System {
     fn place(&self) -> Place {
         Place { plan: self.plan.clone(), root: Some(self.root.clone()), ..Place::default() }
@@ -103,17 +122,16 @@ impl System {
         let mut wanted = rows(&database, Schema::Old).map_err(|e| of_database(&e))?.unwrap_or_default();
         let begun_with = wanted.len();
         let mut moves = Vec::new();
-        for (i, stage) in STAGES.iter().enumerate() {
-            match self.go(i, stage, false, &database, out).await? {
+        let mut programs = Programs::of(&database);
+        let ways = STAGES.iter().map(|stage| (stage, false));
+        for (stage, back) in ways.chain(STAGES.iter().rev().map(|stage| (stage, true)).filter(|_| back)) {
+            match self.go(stage, back, &mut programs, out).await? {
                 Ok(seen) => moves.push(seen),
                 Err(exit) => return Ok(exit),
             }
         }
-        for (i, stage) in STAGES.iter().enumerate().rev().filter(|_| back) {
-            match self.go(i, stage, true, &database, out).await? {
-                Ok(seen) => moves.push(seen),
-                Err(exit) => return Ok(exit),
-            }
+        if let Some(last) = moves.last_mut() {
+            last.add(programs.only(&[])?);
         }
         moves.iter_mut().for_each(|seen| wanted.append(&mut seen.written));
         wanted.sort_unstable();
@@ -123,15 +141,13 @@ impl System {
     /// To the end of a phase, or back to where it began, with the programs beside it.
     async fn go(
         &self,
-        at: usize,
         stage: &Stage,
         back: bool,
-        database: &Path,
+        programs: &mut Programs,
         out: &Out,
     ) -> Result<std::result::Result<Move, Exit>> {
-        let name = if back { format!("back from {}", stage.phase) } else { stage.phase.to_owned() };
-        let tag = format!("{at}{}", if back { "b" } else { "" });
-        let programs = Programs::start(stage.programs.iter().copied(), &tag, database)?;
+        let mut seen = Move::of(if back { format!("back from {}", stage.phase) } else { stage.phase.to_owned() });
+        seen.add(programs.only(stage.programs)?);
         std::thread::sleep(BESIDE);
         let session = Session::open(self.place())?;
         let to = (!back).then(|| stage.phase.to_owned());
@@ -144,31 +160,11 @@ impl System {
         } else {
             executor::apply(&session, emitter, self.stop.clone(), options).await?
         };
-        let took = began.elapsed();
+        seen.took = began.elapsed();
         std::thread::sleep(BESIDE);
-        let reports = programs.end()?;
+        seen.add(programs.reports()?);
         if report.outcome != Outcome::Done {
             return Ok(Err(report.outcome.into()));
-        }
-        let mut seen = Move {
-            name,
-            took,
-            writes: 0,
-            reads: 0,
-            failed: 0,
-            failures: Vec::new(),
-            longest_write: 0,
-            longest_read: 0,
-            written: Vec::new(),
-        };
-        for (role, mut report) in reports {
-            seen.writes += report.written.len();
-            seen.reads += report.reads;
-            seen.failed += report.failed;
-            seen.failures.extend(report.failures.iter().map(|why| format!("{}: {why}", role.name())));
-            seen.longest_write = seen.longest_write.max(report.longest_write);
-            seen.longest_read = seen.longest_read.max(report.longest_read);
-            seen.written.append(&mut report.written);
         }
         Ok(Ok(seen))
     }
