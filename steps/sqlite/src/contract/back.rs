@@ -19,7 +19,7 @@ use crate::declared;
 use crate::mapping::Pair;
 use crate::mapping::names::GUARD;
 use crate::mapping::stage::{self, Stage};
-use crate::parity::{Part, ROUNDS, Range, Sides, differing, forget, log, logged, orphans};
+use crate::parity::{Part, ROUNDS, Range, Sides, differing, forget, log, logged};
 use crate::sql::{quote_ident, sqlite_error};
 
 impl Contract {
@@ -70,8 +70,7 @@ impl Contract {
                 run(conn, sql, "making the indexes of the old tables")?;
             }
         }
-        log::open_new(conn, &self.mapping)?;
-        orphans(conn, &self.mapping)?.error(CANNOT).map_or(Ok(()), Err)
+        log::open_new(conn, &self.mapping)
     }
 
     /// Fills the tables, batch by batch.
@@ -154,8 +153,8 @@ impl Contract {
             // Sides are read anew: they leave out what went into the quarantine just now.
             same(conn, pair, &Sides::of(conn, pair)?, part)?;
         }
-        orphans(conn, &self.mapping)?.error(CANNOT).map_or(Ok(()), Err)?;
         for pair in &self.mapping.pairs {
+            rebuild::orphans(conn, pair, &Sides::of(conn, pair)?, &mut made)?;
             let (sides, raw) = of(conn, pair)?;
             rebuild::counted(conn, pair, &sides, &raw)?;
         }

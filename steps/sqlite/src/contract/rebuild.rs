@@ -176,6 +176,36 @@ impl Insert {
     }
 }
 
+/// Puts rows of the new side into the quarantine, up to `FROM`; the reason is the parameter of that number.
+fn set_aside(conn: &Connection, pair: &Pair, sides: &Sides, reason: usize) -> Result<String, StepError> {
+    let quoted: Vec<String> = sides.new_key().iter().map(|k| format!("quote({k})")).collect();
+    let row: Vec<String> = crate::declared::column_names(conn, &pair.new)?
+        .iter()
+        .map(|c| {
+            let value = format!("new.{}", quote_ident(c));
+            format!("{}, CASE typeof({value}) WHEN 'blob' THEN quote({value}) ELSE {value} END", quote_text(c))
+        })
+        .collect();
+    Ok(format!(
+        "INSERT OR REPLACE INTO {QUARANTINE} (pair, side, key, reason, shown, row, at) \
+         SELECT {}, 'new', {}, ?{reason}, 0, json_object({}), strftime('%Y-%m-%dT%H:%M:%SZ', 'now')",
+        quote_text(&pair.name),
+        quoted.join(" || ',' || "),
+        row.join(", ")
+    ))
+}
+
+/// Puts the new rows whose parent is gone into the quarantine: no old row can show them.
+pub(super) fn orphans(conn: &Connection, pair: &Pair, sides: &Sides, made: &mut Rebuilt) -> Result<(), StepError> {
+    let Some(orphans) = sides.orphans() else { return Ok(()) };
+    let rows = conn
+        .prepare_cached(&format!("{} {orphans}", set_aside(conn, pair, sides, 1)?))
+        .and_then(|mut s| s.execute(["its parent is gone"]))
+        .map_err(failed)?;
+    made.quarantined += rows as u64;
+    Ok(())
+}
+
 /// The rows of a part one at a time.
 fn one_by_one(
     conn: &Connection,
@@ -199,22 +229,8 @@ fn one_by_one(
         .map_err(failed)?;
     let at: Vec<String> = stored.iter().enumerate().map(|(i, k)| format!(" AND {k} = ?{}", i + 1)).collect();
     let at = at.concat();
-    let quoted: Vec<String> = old.iter().map(|k| format!("quote({k})")).collect();
-    let row: Vec<String> = crate::declared::column_names(conn, &pair.new)?
-        .iter()
-        .map(|c| {
-            let value = format!("new.{}", quote_ident(c));
-            format!("{}, CASE typeof({value}) WHEN 'blob' THEN quote({value}) ELSE {value} END", quote_text(c))
-        })
-        .collect();
-    let aside = format!(
-        "INSERT OR REPLACE INTO {QUARANTINE} (pair, side, key, reason, shown, row, at) \
-         SELECT {}, 'new', {}, ?{}, 0, json_object({}), strftime('%Y-%m-%dT%H:%M:%SZ', 'now') {from} WHERE {condition}{at}",
-        quote_text(&pair.name),
-        quoted.join(" || ',' || "),
-        stored.len() + 1,
-        row.join(", ")
-    );
+    let reason = stored.len() + 1;
+    let aside = format!("{} {from} WHERE {condition}{at}", set_aside(conn, pair, sides, reason)?);
     let mut rows = 0;
     for keys in keys {
         let (key, old) = keys.split_at(stored.len());

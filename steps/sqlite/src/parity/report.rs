@@ -118,15 +118,6 @@ pub(crate) fn rest(conn: &Connection, mapping: &Mapping, asked: &Asked) -> Resul
     Ok(report)
 }
 
-/// Asks alone whether rows of the new side belong to no parent: no old row can show them.
-pub(crate) fn orphans(conn: &Connection, mapping: &Mapping) -> Result<Report, StepError> {
-    let mut report = Report::default();
-    for pair in &mapping.pairs {
-        report.failures.extend(orphans_of(conn, pair, &Sides::of(conn, pair)?, &Part::default())?);
-    }
-    Ok(report)
-}
-
 fn orphans_of(conn: &Connection, pair: &Pair, sides: &Sides, part: &Part) -> Result<Option<String>, StepError> {
     let (Some(orphans), Some(parent)) = (sides.orphans(), &pair.parent) else { return Ok(None) };
     let count = values::one(conn, &format!("SELECT count(*) {orphans}{}", part.new));

@@ -156,11 +156,11 @@ impl Sides {
         format!("FROM {} AS old WHERE NOT coalesce({}, 0)", self.old, self.mapped)
     }
 
-    /// Rows of the new side that refer to no parent; none where the pair has none.
+    /// Rows of the new side that refer to no parent and are not in quarantine for it; none where the pair has none.
     pub(crate) fn orphans(&self) -> Option<String> {
         let p = self.parent.as_ref()?;
-        let when = self.when_new.as_ref().map(|when| format!(" AND {when}")).unwrap_or_default();
-        Some(format!("FROM {} AS new LEFT JOIN {} AS parent ON {} WHERE {}{when}", self.new, p.table, p.on, p.missing))
+        let (new, on, missing, shown) = (&self.new, &p.on, &p.missing, &self.shown);
+        Some(format!("FROM {new} AS new LEFT JOIN {} AS parent ON {on} WHERE {missing} AND {shown}", p.table))
     }
 
     /// Queries that give a row when the two sides are not the same in a range, which is given for each side.
