@@ -15,6 +15,7 @@ mod invalid_plans;
 mod linting;
 mod locking;
 mod looking;
+mod moving;
 mod placing;
 mod pruning;
 mod registry;
