@@ -27,7 +27,8 @@ impl Schema {
             }
             Self::New => {
                 "SELECT spec_id, stage, agent_name, content FROM agent_outputs JOIN consensus_runs AS run ON run.id = run_id \
-                 UNION ALL SELECT spec_id, stage, '', COALESCE(synthesis_json ->> '$.output_markdown', '') \
+                 UNION ALL SELECT spec_id, stage, '', COALESCE(CASE WHEN json_valid(synthesis_json) \
+                 THEN synthesis_json ->> '$.output_markdown' ELSE synthesis_json END, '') \
                  FROM consensus_runs WHERE synthesis_json IS NOT NULL"
             }
         }

@@ -120,6 +120,19 @@ impl System {
     async fn migrate(&self, back: bool, out: &Out) -> Result<Exit> {
         let database = self.root.join(DATABASE);
         let mut wanted = rows(&database, Schema::Old).map_err(|e| of_database(&e))?.unwrap_or_default();
+        if !back {
+            // What an interrupted move left in the new tables alone is taken into the old ones, and leaves them on the way back.
+            let mut old: Vec<Option<&String>> = wanted.iter().map(Some).collect();
+            let mut alone = rows(&database, Schema::New).map_err(|e| of_database(&e))?.unwrap_or_default();
+            alone.retain(|row| match old.iter_mut().find(|there| **there == Some(row)) {
+                Some(there) => {
+                    *there = None;
+                    false
+                }
+                None => true,
+            });
+            wanted.append(&mut alone);
+        }
         let begun_with = wanted.len();
         let mut moves = Vec::new();
         let mut programs = Programs::of(&database);
