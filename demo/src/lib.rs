@@ -4,4 +4,5 @@
 //! links `cutover-dual`, the old one nothing.
 
 pub mod consensus;
+pub mod memory;
 pub mod traffic;

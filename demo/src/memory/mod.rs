@@ -1,0 +1,28 @@
+//! The memory of a thought engine: five layers of thoughts in a Badger database, as years of a program left them.
+//!
+//! `history` says what was written and in which order, `values` what a thought of a layer looks like; both follow from a
+//! seed alone.
+
+mod history;
+mod random;
+#[cfg(test)]
+mod tests;
+mod thoughts;
+mod values;
+
+use std::path::Path;
+
+use cutover_steps_kv::backup::BackupWriter;
+use cutover_steps_kv::{Record, Result};
+
+pub use thoughts::{SEED, records};
+
+/// The layers, each the first part of its keys: `layer:key`.
+pub const LAYERS: [&str; 5] = ["sensory", "emotion", "logic", "dream", "eternal"];
+
+/// Records as Badger's own backup has them: what its `Load` takes.
+pub fn backup(records: &[Record]) -> Result<Vec<u8>> {
+    let mut writer = BackupWriter::new(Vec::new(), Path::new("the generated memory"));
+    records.iter().try_for_each(|record| writer.push(record))?;
+    Ok(writer.finish(0)?.0)
+}
