@@ -10,6 +10,8 @@ mod check;
 mod conflicts;
 #[path = "kinds/conformance.rs"]
 mod conformance;
+#[path = "kinds/contracted.rs"]
+mod contracted;
 #[path = "kinds/freeze.rs"]
 mod freeze;
 #[path = "kinds/mapped.rs"]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use cutover_core::{StepContext, StepError};
 use rusqlite::Connection;
 
+use super::held;
 use super::raw::Raw;
 use super::rebuild::{self, Rebuilt, Unfit};
 use super::schema::{OldTable, run};
@@ -154,6 +155,8 @@ impl Contract {
             same(conn, pair, &Sides::of(conn, pair)?, part)?;
         }
         for pair in &self.mapping.pairs {
+            let (sides, raw) = of(conn, pair)?;
+            guarded(conn, || held::settle(conn, pair, &sides, &raw, &mut made))?;
             rebuild::orphans(conn, pair, &Sides::of(conn, pair)?, &mut made)?;
             let (sides, raw) = of(conn, pair)?;
             rebuild::counted(conn, pair, &sides, &raw)?;

@@ -4,7 +4,7 @@
 //! either way is done in batches while programs write, and what they wrote meanwhile is done again in the transaction that
 //! moves the stage: writers wait for that alone. The way there (`forth`) keeps aside what the new tables do not hold (`raw`)
 //! and drops the old ones; the way back (`back`) makes them anew, word by word, from the new ones and from what was kept
-//! (`rebuild`): what was written since is in them too.
+//! (`rebuild`): what was written since is in them too. Rows in quarantine come last (`held`).
 
 use std::time::Instant;
 
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 mod back;
 mod copy;
 mod forth;
+mod held;
 mod raw;
 mod rebuild;
 mod schema;

@@ -2,8 +2,8 @@
 //!
 //! Owns the table `_cutover_raw_<pair>`: of each old row that its new row does not give back exactly, the old values and
 //! what the way back gave at that time (where it gives that still, the old value is right; where it does not, somebody has
-//! written the new row since). Rows that are not mapped or are in quarantine are there whole. Triggers on the new table
-//! forget what is kept of a row that is deleted, and follow a row that gets another key.
+//! written the new row since). Rows that have no new row are there whole, and so are rows whose new row is in quarantine.
+//! Triggers on the new table forget what is kept of a row that is deleted, and follow a row that gets another key.
 
 use cutover_core::StepError;
 use rusqlite::{Connection, params_from_iter};
@@ -19,6 +19,15 @@ use crate::parity::sides::bytewise;
 use crate::parity::{Part, Sides};
 use crate::sql::{quote_ident, sqlite_error};
 use crate::target::bookkeeping::has_table;
+
+/// `whole` of a row of which values are kept.
+pub(super) const VALUES: i64 = 0;
+/// Of a row that is kept whole and has no new row: not mapped, or in quarantine itself.
+pub(super) const ALONE: i64 = 1;
+/// Of a row that is kept whole and whose new row is in quarantine: it comes back unless that one says otherwise by then.
+pub(super) const BESIDE: i64 = 2;
+/// Of such a row whose new row has another key now: values that the new schema has no place for are all that is left of it.
+pub(super) const MOVED: i64 = 3;
 
 /// The table of one pair, as SQL.
 #[derive(Debug, Clone)]
@@ -59,6 +68,11 @@ impl Raw {
         (0..self.key).map(|i| format!("k{i}")).collect()
     }
 
+    /// ` AND prefixk0 = ?1`: the row of one key.
+    pub(super) fn at(&self, prefix: &str) -> String {
+        self.keys().iter().enumerate().map(|(i, k)| format!(" AND {prefix}{k} = ?{}", i + 1)).collect()
+    }
+
     fn list(&self) -> String {
         let values = (0..self.compared).map(|i| format!("v{i}"));
         let given = (0..self.compared).map(|i| format!("n{i}"));
@@ -95,13 +109,14 @@ impl Raw {
         let statements = [
             format!("DELETE FROM {table} WHERE 1{}", part.key),
             format!(
-                "INSERT INTO {table} (whole, {list}) SELECT 0, {} {}{} AND NOT ({same})",
+                "INSERT INTO {table} (whole, {list}) SELECT {VALUES}, {} {}{} AND NOT ({same})",
                 select(&given),
                 sides.both_from(),
                 part.old
             ),
             format!(
-                "INSERT INTO {table} (whole, {list}) SELECT 1, {} {}{}",
+                "INSERT INTO {table} (whole, {list}) SELECT CASE WHEN {} THEN {BESIDE} ELSE {ALONE} END, {} {}{}",
+                sides.follows,
                 select(&none),
                 sides.rest_from(),
                 part.old
@@ -125,7 +140,9 @@ impl Raw {
             let same: Vec<String> = self.keys().iter().zip(of(row)).map(|(k, key)| format!("{k} = {key}")).collect();
             same.join(" AND ")
         };
-        let forget = |row: &str| format!("DELETE FROM {} WHERE whole = 0 AND {}", self.table, at(row));
+        let forget = |row: &str| {
+            format!("DELETE FROM {} WHERE whole IN ({VALUES}, {BESIDE}, {MOVED}) AND {}", self.table, at(row))
+        };
         let moved: Vec<String> =
             of("OLD").iter().zip(of("NEW")).map(|(old, new)| format!("{old} IS NOT {new}")).collect();
         let to: Vec<String> = self.keys().iter().zip(of("NEW")).map(|(k, key)| format!("{k} = {key}")).collect();
@@ -141,7 +158,8 @@ impl Raw {
             (
                 "update",
                 format!(
-                    "AFTER UPDATE ON {new} WHEN {} BEGIN {}; UPDATE {} SET {} WHERE whole = 0 AND {}; END",
+                    "AFTER UPDATE ON {new} WHEN {} BEGIN {}; UPDATE {} SET {}, whole = CASE whole WHEN {BESIDE} THEN {MOVED} ELSE whole END \
+                     WHERE whole IN ({VALUES}, {BESIDE}, {MOVED}) AND {}; END",
                     moved.join(" OR "),
                     forget("NEW"),
                     self.table,

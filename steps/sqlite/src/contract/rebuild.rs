@@ -8,14 +8,14 @@ use cutover_core::StepError;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, params_from_iter};
 
-use super::raw::Raw;
+use super::raw::{ALONE, BESIDE, MOVED, Raw, VALUES};
 use super::schema::{OldTable, run};
 use crate::mapping::Pair;
 use crate::mapping::names::QUARANTINE;
 use crate::parity::sides::bytewise;
 use crate::parity::{Part, Sides, log};
 use crate::sequence;
-use crate::sql::{message, quote_ident, quote_text, sqlite_error};
+use crate::sql::{message, quote_ident, quote_text, row_json, sqlite_error};
 
 /// What came back.
 #[derive(Debug, Default, Clone, Copy)]
@@ -50,7 +50,7 @@ pub(super) fn whole(
     made: &mut Rebuilt,
 ) -> Result<Option<i64>, StepError> {
     let last = format!(
-        "SELECT max(rowid) FROM (SELECT rowid FROM {} WHERE whole = 1 AND rowid > ?1 ORDER BY rowid LIMIT {WHOLE})",
+        "SELECT max(rowid) FROM (SELECT rowid FROM {} WHERE whole = {ALONE} AND rowid > ?1 ORDER BY rowid LIMIT {WHOLE})",
         raw.table
     );
     let last: Option<i64> =
@@ -81,9 +81,7 @@ pub(super) fn fill(
     for (sql, exact) in [(&insert.given, false), (&insert.kept, true)] {
         let rows = match run(sql, &part.new) {
             Ok(rows) => rows,
-            Err(e) if e.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                one_by_one(conn, pair, sides, sql, (part, unfit), made)?
-            }
+            Err(e) if misfit(&e) => one_by_one(conn, pair, sides, sql, (part, unfit), made)?,
             Err(e) => return Err(failed(e)),
         };
         made.rows += rows;
@@ -98,7 +96,7 @@ pub(super) fn counted(conn: &Connection, pair: &Pair, sides: &Sides, raw: &Raw) 
     let counts = || -> rusqlite::Result<(i64, i64)> {
         let old = count(&format!("SELECT count(*) FROM {}", quote_ident(&pair.old)))?;
         let shown = count(&format!("SELECT count(*) {}", sides.new_from()))?;
-        Ok((old, shown + count(&format!("SELECT count(*) FROM {} WHERE whole = 1", raw.table))?))
+        Ok((old, shown + count(&format!("SELECT count(*) FROM {} WHERE whole = {ALONE}", raw.table))?))
     };
     let (old, wanted) = counts().map_err(failed)?;
     if old == wanted {
@@ -109,24 +107,26 @@ pub(super) fn counted(conn: &Connection, pair: &Pair, sides: &Sides, raw: &Raw) 
     ))
 }
 
-fn failed(e: rusqlite::Error) -> StepError {
+pub(super) fn failed(e: rusqlite::Error) -> StepError {
     sqlite_error(e, "filling an old table from the new ones")
 }
 
 /// The statements that fill an old table.
-struct Insert {
+pub(super) struct Insert {
     /// Of rows of which nothing was kept.
-    given: String,
+    pub(super) given: String,
     /// Of rows of which something was.
-    kept: String,
-    /// Of rows that were kept whole, between two rowids.
+    pub(super) kept: String,
+    /// Of rows that were kept whole and have no new row, between two rowids.
     whole: String,
-    /// Deletes what was filled in, but for rows that were kept whole.
+    /// Of a row that was kept whole and has one; the parameters are its key.
+    pub(super) beside: String,
+    /// Deletes what was filled in, but for rows that have no new one.
     again: String,
 }
 
 impl Insert {
-    fn new(pair: &Pair, sides: &Sides, raw: &Raw) -> Self {
+    pub(super) fn new(pair: &Pair, sides: &Sides, raw: &Raw) -> Self {
         let table = quote_ident(&pair.old);
         let key: Vec<String> = sides.key.iter().map(|(old, _)| quote_ident(old)).collect();
         let columns: Vec<String> = sides.compared.iter().map(|c| quote_ident(&c.column)).collect();
@@ -139,7 +139,8 @@ impl Insert {
             .iter()
             .enumerate()
             .map(|(i, sql)| {
-                format!("CASE WHEN {} IS {} THEN r.v{i} ELSE {sql} END", bytewise(sql), bytewise(&format!("r.n{i}")))
+                let unchanged = format!("{} IS {}", bytewise(sql), bytewise(&format!("r.n{i}")));
+                format!("CASE WHEN r.whole = {VALUES} AND {unchanged} THEN r.v{i} ELSE {sql} END")
             })
             .collect();
         let unmapped_raw: Vec<String> = (0..unmapped.len()).map(|i| format!("r.u{i}")).collect();
@@ -149,27 +150,29 @@ impl Insert {
         let (from, condition) = sides.new_parts();
         let whole: Vec<String> = (0..columns.len()).map(|i| format!("r.v{i}")).collect();
         let keys: Vec<String> = raw.keys().iter().map(|k| format!("r.{k}")).collect();
+        let whole = format!(
+            "INSERT OR ABORT INTO {table} ({}) SELECT {} FROM {} AS r",
+            join(&[&key, &columns, &unmapped]),
+            join(&[&keys, &whole, &unmapped_raw]),
+            raw.table
+        );
         Self {
             given: format!(
-                "INSERT OR ABORT INTO {table} ({}) SELECT {} {from} WHERE {condition} AND NOT EXISTS (SELECT 1 FROM {} AS r WHERE r.whole = 0 AND {at})",
+                "INSERT OR ABORT INTO {table} ({}) SELECT {} {from} WHERE {condition} AND NOT EXISTS (SELECT 1 FROM {} AS r WHERE r.whole IN ({VALUES}, {BESIDE}, {MOVED}) AND {at})",
                 join(&[&key, &columns]),
                 join(&[&new_key, &given]),
                 raw.table
             ),
             kept: format!(
-                "INSERT OR ABORT INTO {table} ({}) SELECT {} {from} JOIN {} AS r ON r.whole = 0 AND {at} WHERE {condition}",
+                "INSERT OR ABORT INTO {table} ({}) SELECT {} {from} JOIN {} AS r ON r.whole IN ({VALUES}, {BESIDE}, {MOVED}) AND {at} WHERE {condition}",
                 join(&[&key, &columns, &unmapped]),
                 join(&[&new_key, &values, &unmapped_raw]),
                 raw.table
             ),
-            whole: format!(
-                "INSERT OR ABORT INTO {table} ({}) SELECT {} FROM {} AS r WHERE r.whole = 1 AND r.rowid > ?1 AND r.rowid <= ?2",
-                join(&[&key, &columns, &unmapped]),
-                join(&[&keys, &whole, &unmapped_raw]),
-                raw.table
-            ),
+            whole: format!("{whole} WHERE r.whole = {ALONE} AND r.rowid > ?1 AND r.rowid <= ?2"),
+            beside: format!("{whole} WHERE r.whole = {BESIDE}{}", raw.at("r.")),
             again: format!(
-                "DELETE FROM {table} AS old WHERE NOT EXISTS (SELECT 1 FROM {} AS r WHERE r.whole = 1 AND {old_at})",
+                "DELETE FROM {table} AS old WHERE NOT EXISTS (SELECT 1 FROM {} AS r WHERE r.whole = {ALONE} AND {old_at})",
                 raw.table
             ),
         }
@@ -177,22 +180,26 @@ impl Insert {
 }
 
 /// Puts rows of the new side into the quarantine, up to `FROM`; the reason is the parameter of that number.
-fn set_aside(conn: &Connection, pair: &Pair, sides: &Sides, reason: usize) -> Result<String, StepError> {
+pub(super) fn set_aside(conn: &Connection, pair: &Pair, sides: &Sides, reason: usize) -> Result<String, StepError> {
     let quoted: Vec<String> = sides.new_key().iter().map(|k| format!("quote({k})")).collect();
-    let row: Vec<String> = crate::declared::column_names(conn, &pair.new)?
-        .iter()
-        .map(|c| {
-            let value = format!("new.{}", quote_ident(c));
-            format!("{}, CASE typeof({value}) WHEN 'blob' THEN quote({value}) ELSE {value} END", quote_text(c))
-        })
-        .collect();
     Ok(format!(
         "INSERT OR REPLACE INTO {QUARANTINE} (pair, side, key, reason, shown, row, at) \
-         SELECT {}, 'new', {}, ?{reason}, 0, json_object({}), strftime('%Y-%m-%dT%H:%M:%SZ', 'now')",
+         SELECT {}, 'new', {}, ?{reason}, 0, {}, strftime('%Y-%m-%dT%H:%M:%SZ', 'now')",
         quote_text(&pair.name),
         quoted.join(" || ',' || "),
-        row.join(", ")
+        as_json(conn, pair)?
     ))
+}
+
+/// The row `new` as JSON, as the quarantine has it.
+pub(super) fn as_json(conn: &Connection, pair: &Pair) -> Result<String, StepError> {
+    let columns = crate::declared::column_names(conn, &pair.new)?;
+    Ok(row_json(columns.iter().map(String::as_str), "new"))
+}
+
+/// Whether a row does not fit: the table's rules, or the type of its key.
+pub(super) fn misfit(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch))
 }
 
 /// Puts the new rows whose parent is gone into the quarantine: no old row can show them.
@@ -236,7 +243,7 @@ fn one_by_one(
         let (key, old) = keys.split_at(stored.len());
         match conn.prepare_cached(&format!("{insert}{at}")).and_then(|mut s| s.execute(params_from_iter(key))) {
             Ok(n) => rows += n as u64,
-            Err(e) if e.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => match unfit {
+            Err(e) if misfit(&e) => match unfit {
                 Unfit::Again => log::add(conn, pair, old)?,
                 Unfit::Aside => {
                     let why = Value::Text(message(&e));

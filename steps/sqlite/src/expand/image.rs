@@ -1,7 +1,7 @@
 //! The image of a row on the other side: what its columns would be there.
 
 use crate::mapping::Range;
-use crate::sql::{quote_ident, quote_text};
+use crate::sql::{quote_ident, row_json};
 
 use super::carry::changed;
 use super::shape::Unique;
@@ -80,16 +80,9 @@ impl Weave {
         self.new.other_uniques(self.key_names(Side::New)).any(names) || !self.new.checks.is_empty()
     }
 
-    /// The row of side `of` as JSON: blobs in hexadecimal.
+    /// The row of side `of` as JSON.
     pub(crate) fn json(&self, of: Side, row: &str) -> String {
-        let columns = self.shape(of).columns.iter().map(|column| {
-            let value = format!("{row}.{}", quote_ident(&column.name));
-            format!("{}, CASE typeof({value}) WHEN 'blob' THEN hex({value}) ELSE {value} END", quote_text(&column.name))
-        });
-        // A function has at most 127 arguments (100 in older builds): wide rows are put together of pieces.
-        let columns: Vec<String> = columns.collect();
-        let pieces = columns.chunks(40).map(|piece| format!("json_object({})", piece.join(", ")));
-        pieces.reduce(|all, piece| format!("json_patch({all}, {piece})")).unwrap_or_else(|| "'{}'".to_owned())
+        row_json(self.shape(of).columns.iter().map(|column| column.name.as_str()), row)
     }
 }
 

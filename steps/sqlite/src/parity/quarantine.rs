@@ -35,6 +35,50 @@ pub(crate) fn holds(conn: &Connection, pair: &Pair, key: &[String]) -> Result<St
     ))
 }
 
+/// The condition under which an old row with this key stands for a new row that is in quarantine: nobody has written it
+/// since the two could not be the same any more.
+pub(crate) fn follows(conn: &Connection, pair: &Pair, key: &[String]) -> Result<String, StepError> {
+    if !has_table(conn, QUARANTINE)? {
+        return Ok("0".to_owned());
+    }
+    let key: Vec<String> = key.iter().map(|k| format!("quote({k})")).collect();
+    Ok(format!(
+        "EXISTS (SELECT 1 FROM {QUARANTINE} AS q WHERE q.pair = {} AND q.side = 'new' AND q.key = {} AND q.shown = 1)",
+        quote_text(&pair.name),
+        key.join(" || ',' || ")
+    ))
+}
+
+/// A row in quarantine.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// As [`crate::sql::read_literals`] reads it: the key as the old table has it.
+    pub(crate) key: String,
+    pub(crate) reason: String,
+    /// Whether an old row stands for it.
+    pub(crate) shown: bool,
+    /// As it was when it went there, and when that was.
+    pub(crate) row: String,
+    pub(crate) at: String,
+}
+
+/// The rows of a side in quarantine, by key.
+pub(crate) fn entries(conn: &Connection, pair: &Pair, side: &str) -> Result<Vec<Entry>, StepError> {
+    if !has_table(conn, QUARANTINE)? {
+        return Ok(Vec::new());
+    }
+    conn.prepare_cached(&format!(
+        "SELECT key, reason, shown, row, at FROM {QUARANTINE} WHERE pair = ?1 AND side = ?2 ORDER BY length(key), key"
+    ))
+    .and_then(|mut s| {
+        s.query_map([&pair.name, side], |row| {
+            Ok(Entry { key: row.get(0)?, reason: row.get(1)?, shown: row.get(2)?, row: row.get(3)?, at: row.get(4)? })
+        })?
+        .collect()
+    })
+    .map_err(|e| sqlite_error(e, "while reading the quarantine"))
+}
+
 /// The rows of `pair` in quarantine.
 pub(crate) fn of(conn: &Connection, pair: &Pair) -> Result<Quarantined, StepError> {
     let mut found = Quarantined::default();

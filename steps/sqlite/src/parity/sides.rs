@@ -30,6 +30,8 @@ pub(crate) struct Sides {
     when_new: Option<String>,
     /// Which of them are not in quarantine.
     mapped: String,
+    /// Which old rows stand for a new one that is in quarantine.
+    pub(crate) follows: String,
     /// Which new rows are not in quarantine.
     shown: String,
     parent: Option<Join>,
@@ -83,12 +85,14 @@ impl Sides {
             key.iter().map(|k| format!("{side}.{}", quote_ident(name(k)))).collect()
         };
         let mapped = format!("{when} AND NOT {}", quarantine::holds(conn, pair, &names("old", |k| &k.0))?);
+        let follows = quarantine::follows(conn, pair, &names("old", |k| &k.0))?;
         let negated = pair.key.iter().any(|k| k.negated);
         let new_key: Vec<String> =
             pair.key.iter().zip(names("new", |k| &k.1)).map(|(key, name)| key.across(&name)).collect();
         let when_new = pair.when_new.as_ref().map(|when| format!("({when}) AND ")).unwrap_or_default();
         let shown = format!("{when_new}NOT {}", quarantine::holds(conn, pair, &new_key)?);
         Ok(Self {
+            follows,
             shown,
             negated,
             key,
@@ -135,6 +139,11 @@ impl Sides {
         let parent =
             self.parent.as_ref().map_or_else(String::new, |p| format!("JOIN {} AS parent ON {}", p.table, p.on));
         (format!("FROM {} AS new {parent}", self.new), &self.shown)
+    }
+
+    /// `FROM … WHERE …` of the new rows that belong on the old side, whether they fit there or not.
+    pub(crate) fn any_new_from(&self) -> String {
+        format!("FROM {} AS new WHERE {}", self.new, self.when_new.as_deref().unwrap_or("1"))
     }
 
     /// `FROM … WHERE …` of the rows that are on both sides.

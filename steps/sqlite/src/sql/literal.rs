@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use rusqlite::types::ValueRef;
+use rusqlite::types::{Value, ValueRef};
+
+use super::tokens;
 
 /// Writes `value` as a literal.
 ///
@@ -74,4 +76,49 @@ fn write_hex(out: &mut (impl Write + ?Sized), bytes: &[u8]) -> io::Result<()> {
         out.write_all(&[DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]])?;
     }
     out.write_all(b"'")
+}
+
+/// The values of literals between commas, as SQLite's `quote` writes them. None where a text is something else.
+pub(crate) fn read_literals(text: &str) -> Option<Vec<Value>> {
+    tokens(text).split(|token| *token == ",").map(read_literal).collect()
+}
+
+fn read_literal(words: &[&str]) -> Option<Value> {
+    let word = words.concat();
+    if word.eq_ignore_ascii_case("null") {
+        return Some(Value::Null);
+    }
+    if let Some(text) = word.strip_prefix('\'') {
+        return Some(Value::Text(text.strip_suffix('\'')?.replace("''", "'")));
+    }
+    if let Some(hex) = word.strip_prefix(['x', 'X']).and_then(|rest| rest.strip_prefix('\'')?.strip_suffix('\'')) {
+        let byte = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
+        return (0..hex.len()).step_by(2).map(byte).collect::<Option<_>>().map(Value::Blob);
+    }
+    word.parse().map(Value::Integer).or_else(|_| word.parse().map(Value::Real)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_sqlite_quotes_is_read_back() {
+        let conn = rusqlite::Connection::open_in_memory().unwrap();
+        let sql = "SELECT quote(-7) || ',' || quote('it''s, a') || ',' || quote(x'00ff') || ',' || quote(NULL) || ',' || quote(-1.5e300)
+            || ',' || quote(-9223372036854775808) || ',' || quote('')";
+        let text: String = conn.query_row(sql, [], |row| row.get(0)).unwrap();
+        let expected = [
+            Value::Integer(-7),
+            Value::Text("it's, a".to_owned()),
+            Value::Blob(vec![0, 255]),
+            Value::Null,
+            Value::Real(-1.5e300),
+            Value::Integer(i64::MIN),
+            Value::Text(String::new()),
+        ];
+        assert_eq!(read_literals(&text).unwrap(), expected);
+        assert_eq!(read_literals("abs(1)"), None);
+        assert_eq!(read_literals("1,"), None);
+    }
 }

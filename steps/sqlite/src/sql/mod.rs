@@ -6,6 +6,7 @@ use cutover_core::{StepError, StepErrorKind};
 use rusqlite::ErrorCode;
 
 mod bind;
+mod json;
 mod literal;
 mod statements;
 mod tokens;
@@ -13,7 +14,8 @@ mod tokens;
 pub use bind::{bind_vars, sql_value};
 pub(crate) use cutover_core::sql::spans;
 pub use cutover_core::sql::tokens;
-pub(crate) use literal::write_literal;
+pub(crate) use json::row_json;
+pub(crate) use literal::{read_literals, write_literal};
 pub(crate) use statements::trigger_table;
 pub use statements::{Statement, refusal, split};
 pub use tokens::{joined, normalised, same_sql};

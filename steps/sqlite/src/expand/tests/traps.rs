@@ -376,5 +376,5 @@ fn nothing_needs_trust_in_the_schema() {
     let world = World::open(SCHEMA, MAPPING);
     world.run("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON");
     world.run("INSERT INTO consensus_artifacts (spec_id, stage, agent_name, content_json, created_at) VALUES ('s', 't', 'a', x'00ff', 'x')");
-    assert_eq!(world.list("SELECT json_extract(row, '$.content_json') FROM _cutover_quarantine"), "00FF");
+    assert_eq!(world.list("SELECT json_extract(row, '$.content_json') FROM _cutover_quarantine"), "X'00FF'");
 }

@@ -1,0 +1,203 @@
+//! What happens to rows while their old table is gone: each comes back as its new row says.
+
+use std::path::Path;
+
+use crate::support::{ask, plan, sql};
+use cutover_core::{Applied, Verdict};
+use cutover_tests::{Bench, Fixture};
+use tempfile::TempDir;
+
+const MAPPING: &str = "
+[[table]]
+name = 'notes'
+old = 'notes'
+new = 'remarks'
+key = [{ old = 'id', new = 'id' }]
+[table.forth]
+body = 'old.text'
+tag = 'old.tag'
+[table.back]
+text = 'new.body'
+tag = 'new.tag'
+";
+
+const NEW: &str = "CREATE TABLE remarks (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT, tag TEXT);";
+
+const OLD: &str = "
+CREATE TABLE notes (id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT NOT NULL, tag TEXT UNIQUE, colour TEXT DEFAULT 'red');
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12)
+INSERT INTO notes (text, tag, colour) SELECT 'text ' || i, 'tag ' || i, 'colour ' || i FROM n;
+";
+
+const STEPS: [&str; 6] = ["wide", "fill", "readers", "writers", "copy", "gone"];
+
+/// The steps of a way up to contract, with that mapping; each allows ten rows in quarantine.
+pub(crate) fn open(mapping: &str, new: &str, old: &str) -> (TempDir, Bench) {
+    let root = TempDir::new().expect("a temporary folder");
+    sql(root.path(), old);
+    let to = |stage: &str| format!(r#"{{ mapping = "m.toml", to = "{stage}", quarantined = 10 }}"#);
+    let text = plan(&[
+        ("wide", "expand", r#"{ mapping = "m.toml", up = "new.sql" }"#),
+        ("fill", "backfill", r#"{ mapping = "m.toml" }"#),
+        ("readers", "cutover", &to("prefer-new")),
+        ("writers", "cutover", &to("new-only")),
+    ]) + "[[phase.step]]\nid = \"copy\"\nuse = \"testkit.snapshot\"\nwith = { targets = [\"brain\"] }\n\
+          [[phase.step]]\nid = \"gone\"\nuse = \"sqlite.contract\"\ntarget = \"brain\"\nwith = { mapping = \"m.toml\", quarantined = 10 }\n";
+    let bench = Fixture::new(text).file("m.toml", mapping).file("new.sql", new).open(root.path());
+    (root, bench)
+}
+
+pub(crate) fn applied(bench: &Bench, step: &str) {
+    let result = bench.apply(step);
+    assert!(matches!(result, Ok(Applied::Changed(_))), "{step}: {result:?}");
+    assert_eq!(bench.verify(step).expect(step), Verdict::Holds, "{step}");
+}
+
+pub(crate) fn back(bench: &Bench, step: &str) {
+    let receipt = bench.host().receipt(step);
+    bench.rollback(step, receipt.as_ref()).unwrap_or_else(|e| panic!("{step}: {}", e.chain()));
+}
+
+fn rows(root: &Path) -> String {
+    ask(
+        root,
+        "SELECT group_concat(id || ' ' || quote(text) || ' ' || quote(tag) || ' ' || quote(colour), char(10)) FROM (SELECT * FROM notes ORDER BY id)",
+    )
+}
+
+fn quarantine(root: &Path) -> String {
+    ask(
+        root,
+        "SELECT group_concat(key || ' ' || shown || ' ' || reason || ' ' || row, char(10)) \
+         FROM (SELECT * FROM _cutover_quarantine ORDER BY CAST(key AS INTEGER))",
+    )
+}
+
+/// New rows that cannot be shown on the old side (a NULL, and a tag that another has): nine of old rows, three of their own.
+fn spoilt(root: &Path) {
+    sql(
+        root,
+        "UPDATE remarks SET body = NULL, tag = 'lost ' || id WHERE id < 9; UPDATE remarks SET tag = 'tag 12' WHERE id = 9;
+         INSERT INTO remarks (id, body) VALUES (20, NULL), (21, NULL), (22, NULL)",
+    );
+}
+
+#[test]
+fn rows_in_quarantine_come_back_as_they_were_where_nobody_wrote_them() {
+    let (root, bench) = open(MAPPING, NEW, OLD);
+    STEPS[..3].iter().for_each(|step| applied(&bench, step));
+    spoilt(root.path());
+    sql(root.path(), "DELETE FROM remarks WHERE id > 20");
+    let before = (
+        rows(root.path()),
+        ask(root.path(), "SELECT group_concat(quote(row) || at || reason || shown || key) FROM _cutover_quarantine"),
+    );
+    assert_eq!(ask(root.path(), "SELECT count(*) FROM _cutover_quarantine"), "10");
+    STEPS[3..].iter().for_each(|step| applied(&bench, step));
+    back(&bench, "gone");
+    let after = (
+        rows(root.path()),
+        ask(root.path(), "SELECT group_concat(quote(row) || at || reason || shown || key) FROM _cutover_quarantine"),
+    );
+    assert_eq!(after, before);
+}
+
+#[test]
+fn rows_in_quarantine_follow_what_became_of_their_new_rows_after_contract() {
+    let (root, bench) = open(MAPPING, NEW, OLD);
+    STEPS[..2].iter().for_each(|step| applied(&bench, step));
+    spoilt(root.path());
+    sql(root.path(), "DELETE FROM remarks WHERE id IN (8, 22)");
+    STEPS[2..].iter().for_each(|step| applied(&bench, step));
+    sql(
+        root.path(),
+        "DELETE FROM remarks WHERE id = 1;
+         UPDATE remarks SET body = 'mended' WHERE id = 2;
+         UPDATE remarks SET tag = 'lost again' WHERE id = 4;
+         UPDATE remarks SET id = 50, body = 'moved' WHERE id = 5;
+         DELETE FROM remarks WHERE id = 6; INSERT INTO remarks (id, body) VALUES (6, 'anew');
+         UPDATE remarks SET id = 70 WHERE id = 7;
+         UPDATE remarks SET tag = 'free' WHERE id = 12; UPDATE remarks SET body = 'text nine' WHERE id = 9;
+         UPDATE remarks SET body = 'mended too' WHERE id = 20; DELETE FROM remarks WHERE id = 21;
+         INSERT INTO remarks (id, body) VALUES (30, NULL)",
+    );
+    back(&bench, "gone");
+    insta::assert_snapshot!(rows(root.path()), @"
+    2 'mended' 'lost 2' 'colour 2'
+    3 'text 3' 'tag 3' 'colour 3'
+    4 'text 4' 'tag 4' 'colour 4'
+    6 'anew' NULL 'red'
+    9 'text nine' 'tag 12' 'colour 9'
+    10 'text 10' 'tag 10' 'colour 10'
+    11 'text 11' 'tag 11' 'colour 11'
+    12 'text 12' 'free' 'colour 12'
+    20 'mended too' NULL 'red'
+    50 'moved' 'lost 5' 'colour 5'
+    ");
+    insta::assert_snapshot!(quarantine(root.path()), @r#"
+    3 1 `text` is NULL {"id":3,"body":null,"tag":"lost 3"}
+    4 1 NOT NULL constraint failed: notes.text {"id":4,"body":null,"tag":"lost again"}
+    30 0 NOT NULL constraint failed: notes.text {"id":30,"body":null,"tag":null}
+    70 0 NOT NULL constraint failed: notes.text {"id":70,"body":null,"tag":"lost 7"}
+    "#);
+    // Both sides are in step again, and go on together.
+    sql(
+        root.path(),
+        "UPDATE remarks SET body = 'at last' WHERE id = 3; UPDATE remarks SET body = 'there' WHERE id = 70",
+    );
+    back(&bench, "writers");
+    assert_eq!(
+        ask(
+            root.path(),
+            "SELECT group_concat(text || colour) FROM (SELECT * FROM notes WHERE id IN (3, 70) ORDER BY id)"
+        ),
+        "at lastcolour 3,therered"
+    );
+    applied(&bench, "writers");
+}
+
+const GROUPED: &str = "
+[[table]]
+name = 'outputs'
+old = 'artifacts'
+new = 'outputs'
+key = [{ old = 'id', new = 'id' }]
+[table.forth]
+content = 'old.json'
+[table.back]
+spec = 'parent.spec'
+json = 'new.content'
+[table.parent]
+new = 'runs'
+id = 'id'
+refers = 'run_id'
+key = { spec = 'old.spec' }
+";
+
+const GROUPED_NEW: &str = "
+CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, spec TEXT NOT NULL UNIQUE);
+CREATE TABLE outputs (id INTEGER PRIMARY KEY AUTOINCREMENT, run_id INTEGER, content TEXT NOT NULL);
+";
+
+const GROUPED_OLD: &str = "
+CREATE TABLE artifacts (id INTEGER PRIMARY KEY AUTOINCREMENT, spec TEXT NOT NULL, json TEXT NOT NULL);
+INSERT INTO artifacts (spec, json) VALUES ('a', 'one'), ('a', 'two'), ('b', 'three'), ('c', 'four');
+";
+
+#[test]
+fn a_row_whose_parent_was_gone_comes_back_as_it_was_or_as_its_new_parent_says() {
+    let (root, bench) = open(GROUPED, GROUPED_NEW, GROUPED_OLD);
+    STEPS[..4].iter().for_each(|step| applied(&bench, step));
+    sql(root.path(), "DELETE FROM runs WHERE spec IN ('a', 'b')");
+    STEPS[4..].iter().for_each(|step| applied(&bench, step));
+    sql(root.path(), "INSERT INTO runs (id, spec) VALUES (2, 'late'); UPDATE outputs SET content = 'TWO' WHERE id = 2");
+    back(&bench, "gone");
+    assert_eq!(
+        ask(root.path(), "SELECT group_concat(id || spec || json, ' ') FROM (SELECT * FROM artifacts ORDER BY id)"),
+        "1aone 2atwo 3latethree 4cfour"
+    );
+    assert_eq!(
+        ask(root.path(), "SELECT group_concat(key || reason || shown, '; ') FROM _cutover_quarantine"),
+        "1its parent is gone1; 2its parent is gone1"
+    );
+}
