@@ -233,6 +233,17 @@ fn a_contract_refuses_without_a_snapshot_and_under_what_others_built_on_the_old_
     let ran = lost.cutover("apply", &[]);
     assert_ne!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
     assert_eq!(lost.ask("SELECT count(*) FROM artifacts"), "4");
+
+    // As long as it was, with one byte that is another one.
+    let damaged = system();
+    ends_well(&damaged, "apply", &["--to", "copy"]);
+    let copy = damaged.root().join("backups/app/app.db");
+    let mut bytes = std::fs::read(&copy).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&copy, bytes).unwrap();
+    let said = fails(&damaged, "apply", &[]);
+    assert!(said.contains("the snapshot of step `copy` is not whole") && said.contains("was changed since"), "{said}");
+    assert_eq!(damaged.ask("SELECT count(*) FROM artifacts"), "4");
 }
 
 /// The same with a row whose time is none, one that is not mapped, and an old table that is stricter than the new one.

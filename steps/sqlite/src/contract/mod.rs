@@ -24,6 +24,7 @@ mod rebuild;
 mod schema;
 
 use crate::SqliteTarget;
+use crate::cutover::stage_of;
 use crate::declared;
 use crate::done;
 use crate::lint;
@@ -115,7 +116,7 @@ impl MigrationStep for Contract {
             Change::new(Action::Remove, format!("table {}", pair.old))
                 .with_detail(format!("its rows are in {}", pair.new))
         };
-        let stage = Change::new(Action::Alter, format!("stage of {}", self.mapping.name));
+        let stage = Change::new(Action::Alter, stage_of(&self.mapping));
         self.mapping.pairs.iter().map(gone).chain([stage.with_detail("new-only to contracted")]).collect()
     }
 
@@ -132,7 +133,7 @@ impl MigrationStep for Contract {
         let found = cx.target::<SqliteTarget>(&self.target)?.read(cx, move |conn| stage::read(conn, &name)).await;
         match found {
             Ok(Stage::Contracted) => Ok(Standing::Applied),
-            Ok(_) => Ok(copy::missing(cx, &self.target).map_or(Standing::Pending, Standing::Conflict)),
+            Ok(_) => Ok(copy::missing(cx, &self.target, &self.mapping).map_or(Standing::Pending, Standing::Conflict)),
             Err(e) => done::conflict_standing(e),
         }
     }
@@ -151,7 +152,7 @@ impl MigrationStep for Contract {
         if let Some(receipt) = target.done(cx).await? {
             return Ok(Applied::AlreadyApplied(receipt));
         }
-        let copy = copy::proven(cx, &self.target).await?;
+        let copy = copy::proven(cx, &self.target, &self.mapping).await?;
         self.forth(cx, &target, copy).await
     }
 

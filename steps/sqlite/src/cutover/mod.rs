@@ -176,6 +176,11 @@ impl Cutover {
     }
 }
 
+/// What a move of the stage says that it alters.
+pub(crate) fn stage_of(mapping: &Mapping) -> String {
+    format!("stage of {}", mapping.name)
+}
+
 /// Refuses where the mapping is not at the stage from which it moves on.
 pub(crate) fn expect(conn: &Connection, mapping: &Mapping, from: Stage, to: Stage) -> Result<(), StepError> {
     let found = stage::read(conn, &mapping.name)?;
@@ -196,10 +201,8 @@ pub(crate) fn expect(conn: &Connection, mapping: &Mapping, from: Stage, to: Stag
 impl MigrationStep for Cutover {
     fn describe(&self) -> Vec<Change> {
         let (from, to) = (self.to.from().name(), self.to.stage().name());
-        let mut lines = vec![
-            Change::new(Action::Alter, format!("stage of {}", self.mapping.name))
-                .with_detail(format!("{from} to {to}")),
-        ];
+        let mut lines =
+            vec![Change::new(Action::Alter, stage_of(&self.mapping)).with_detail(format!("{from} to {to}"))];
         if self.to == To::NewOnly {
             let closed = |pair: &crate::mapping::Pair| {
                 Change::new(Action::Alter, format!("table {}", pair.old)).with_detail("refuses writes")

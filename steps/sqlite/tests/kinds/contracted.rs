@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::support::{ask, plan, sql};
-use cutover_core::{Applied, Verdict};
+use cutover_core::{Applied, Standing, Verdict};
 use cutover_tests::{Bench, Fixture};
 use tempfile::TempDir;
 
@@ -200,4 +200,24 @@ fn a_row_whose_parent_was_gone_comes_back_as_it_was_or_as_its_new_parent_says() 
         ask(root.path(), "SELECT group_concat(key || reason || shown, '; ') FROM _cutover_quarantine"),
         "1its parent is gone1; 2its parent is gone1"
     );
+}
+
+#[test]
+fn a_snapshot_of_before_the_cutover_is_none_for_a_contract() {
+    let to = |stage: &str| format!(r#"{{ mapping = "m.toml", to = "{stage}" }}"#);
+    let copy = "[[phase.step]]\nid = \"copy\"\nuse = \"testkit.snapshot\"\nwith = { targets = [\"brain\"] }\n";
+    let steps = |ids: &[(&str, &str, &str)]| plan(ids).split_once("[[phase.step]]").expect("a step").1.to_owned();
+    let text = plan(&[("wide", "expand", r#"{ mapping = "m.toml", up = "new.sql" }"#)])
+        + copy
+        + "[[phase.step]]"
+        + &steps(&[("readers", "cutover", &to("prefer-new")), ("writers", "cutover", &to("new-only"))])
+        + "[[phase.step]]\nid = \"gone\"\nuse = \"sqlite.contract\"\ntarget = \"brain\"\nwith = { mapping = \"m.toml\" }\n";
+    let root = TempDir::new().expect("a temporary folder");
+    sql(root.path(), "CREATE TABLE notes (id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT NOT NULL, tag TEXT)");
+    let bench = Fixture::new(text).file("m.toml", MAPPING).file("new.sql", NEW).open(root.path());
+    ["wide", "copy", "readers", "writers"].iter().for_each(|step| applied(&bench, step));
+    let early = "the snapshot of `brain` by step `copy` comes before the cutover `writers`";
+    assert!(matches!(bench.inspect("gone"), Ok(Standing::Conflict(why)) if why.contains(early)));
+    assert!(bench.apply("gone").expect_err("it is refused").to_string().contains(early));
+    assert_eq!(ask(root.path(), "SELECT count(*) FROM notes"), "0");
 }
