@@ -1,9 +1,11 @@
 //! The memory of a thought engine: five layers of thoughts in a Badger database, as years of a program left them.
 //!
 //! `history` says what was written and in which order, `values` what a thought of a layer looks like; both follow from a
-//! seed alone.
+//! seed alone. `program` is what lives on it, and `counted` says what became of all that.
 
+mod counted;
 mod history;
+pub mod program;
 mod random;
 #[cfg(test)]
 mod tests;
@@ -15,6 +17,7 @@ use std::path::Path;
 use cutover_steps_kv::backup::BackupWriter;
 use cutover_steps_kv::{Record, Result};
 
+pub use counted::Counted;
 pub use thoughts::{SEED, records};
 
 /// The layers, each the first part of its keys: `layer:key`.

@@ -6,7 +6,8 @@ use cutover_steps_kv::Record;
 use cutover_steps_kv::backup::BackupReader;
 use serde_json::Value;
 
-use super::{LAYERS, SEED, backup, records};
+use super::program::Entry;
+use super::{Counted, LAYERS, SEED, backup, records};
 
 const NOW: u64 = 1_763_700_000;
 
@@ -66,4 +67,45 @@ fn every_layer_and_everything_awkward_is_in_it() {
     has("nanoseconds", 3_000, &|r| nanoseconds(r).is_some_and(|n| n > 1_763_640_000_000_000_000));
     let exact: BTreeSet<_> = all.iter().filter_map(nanoseconds).map(|n| n as f64 as i64 == n).collect();
     assert!(exact.contains(&false), "a double would hold every timestamp");
+}
+
+#[test]
+fn what_is_lost_and_what_is_there_twice_is_counted() {
+    let entry = |n, put: &[(&str, &str)], delete: &[&str]| Entry {
+        n,
+        put: put.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        delete: delete.iter().map(|key| (*key).to_owned()).collect(),
+    };
+    let record = |key: &str, version, value: &str| Record {
+        key: key.into(),
+        version,
+        value: value.into(),
+        meta: cutover_steps_kv::Meta::of(u8::from(value.is_empty())),
+        ..Record::default()
+    };
+    let made = vec![record("a", 1, "x"), record("b", 1, "y")];
+    let log = [
+        entry(0, &[("x:live_0", "0")], &[]),
+        entry(1, &[("x:live_1", "1")], &[]),
+        entry(2, &[("x:live_0", "2")], &["x:live_1"]),
+    ];
+    let whole = vec![
+        record("x:live_0", 5, "2"),
+        record("x:live_0", 3, "0"),
+        record("x:live_1", 5, ""),
+        record("x:live_1", 4, "1"),
+        made[0].clone(),
+        made[1].clone(),
+    ];
+    let counted = Counted::of(&made, &log, whole.clone());
+    assert_eq!((counted.made, counted.written, counted.found), (2, 4, 6));
+    assert!(counted.lost.is_empty() && counted.more.is_empty(), "{counted:?}");
+    for at in [0, 1, 2, 4, 5] {
+        let mut less = whole.clone();
+        let gone = less.remove(at);
+        assert!(!Counted::of(&made, &log, less).lost.is_empty(), "{gone:?}");
+    }
+    let mut more = whole;
+    more.extend([record("x:live_0", 6, "2"), record("x:live_9", 6, "9"), record("c", 1, ""), record("a", 1, "x")]);
+    assert_eq!(Counted::of(&made, &log, more).more.len(), 4);
 }

@@ -200,6 +200,13 @@ pub(super) enum Command {
         /// Its database
         database: PathBuf,
     },
+    /// The memory program of a demo's application: serves a store, or asks the one that does
+    #[command(hide = true)]
+    DemoMemory {
+        /// What to do
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// Write a new step crate or plan
     New {
         #[command(subcommand)]

@@ -138,6 +138,10 @@ fn dispatch(cli: Cli, out: &Out) -> Result<Exit> {
             block_on(commands::import::run(asked, options(&locking), out))
         }
         Command::DemoProgram { role, name, database } => commands::demo::programs::run(&role, &name, &database, out),
+        Command::DemoMemory { words } => match cutover_demo::memory::program::run(&words) {
+            Ok(()) => Ok(Exit::Done),
+            Err(why) => Err(RunnerError::internal(why)),
+        },
         Command::Demo { name, dir, shape, build_only } => {
             block_on_stoppable(|stop| commands::demo::run(name, dir, shape, build_only, global.jobs, stop, out))
         }

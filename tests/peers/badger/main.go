@@ -6,6 +6,7 @@
 //	badger backup DIR --since N [flags]  Badger's own backup on stdout; "max-version N" on stderr
 //	badger load DIR [flags]              Badger's own load, from stdin
 //	badger serve DIR --socket S [flags]  writes until it is told to stop; answers on the socket
+//	badger bench DIR [flags]             reads and writes one record at a time: how many in a second
 //	badger ask S WORD [N]                asks the one that serves: "backup SINCE", "status", "stop"
 package main
 
@@ -44,6 +45,7 @@ type settings struct {
 	since       uint64
 	socket      string
 	rate        int
+	log         string
 }
 
 func flags(name string, args []string) (settings, string) {
@@ -57,7 +59,7 @@ func flags(name string, args []string) (settings, string) {
 	f.Int64Var(&s.vlogSize, "vlog-size", 1<<30-1, "bytes of a value log file")
 	f.IntVar(&s.keep, "keep", math.MaxInt32, "versions to keep")
 	f.BoolVar(&s.compact, "compact", false, "compact, in the background and when closing")
-	f.IntVar(&s.records, "records", 1000, "make: plain records beside the awkward ones")
+	f.IntVar(&s.records, "records", 1000, "make: plain records beside the awkward ones; bench: how many")
 	f.IntVar(&s.valueBytes, "value-bytes", 0, "make: bytes of a plain value; 0: 100 to 200")
 	f.IntVar(&s.batch, "batch", 100, "make: records of a transaction")
 	f.BoolVar(&s.bulk, "bulk", false, "make: the plain records alone")
@@ -68,6 +70,7 @@ func flags(name string, args []string) (settings, string) {
 	f.Uint64Var(&s.since, "since", 0, "backup: from this version on")
 	f.StringVar(&s.socket, "socket", "", "serve: where to answer")
 	f.IntVar(&s.rate, "rate", 500, "serve: writes a second; 0: as fast as it goes")
+	f.StringVar(&s.log, "log", "", "serve: where each committed transaction is written down, and gone on from")
 	if len(args) == 0 {
 		fail(fmt.Errorf("%s needs a directory", name))
 	}
@@ -152,7 +155,7 @@ func dump(dir string, s settings) {
 
 func main() {
 	if len(os.Args) < 3 {
-		fail(fmt.Errorf("badger make|dump|backup|load|serve DIR, or badger ask SOCKET WORD"))
+		fail(fmt.Errorf("badger make|dump|backup|load|serve|bench DIR, or badger ask SOCKET WORD"))
 	}
 	word, rest := os.Args[1], os.Args[2:]
 	if word == "ask" {
@@ -177,6 +180,8 @@ func main() {
 		check(db.Close())
 	case "serve":
 		serve(dir, s)
+	case "bench":
+		bench(dir, s)
 	default:
 		fail(fmt.Errorf("no command is called %q", word))
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -16,9 +17,11 @@ import (
 
 // serve owns the database and writes, as a program that nobody stopped. It answers one line per connection:
 //
-//	backup SINCE  Badger's backup, then the end of the stream
+//	backup SINCE  Badger's backup in chunks: a length (u32, big endian), so many bytes; a length of 0 ends it
 //	status        {"written":N,"max_version":N}
 //	stop          closes the database, then answers "stopped" and ends
+//
+// It ends by itself when its directory is gone.
 func serve(dir string, s settings) {
 	db, err := badger.Open(s.options(dir))
 	check(err)
@@ -27,7 +30,15 @@ func serve(dir string, s settings) {
 	check(err)
 	var written uint64
 	stop, stopped := make(chan struct{}), make(chan struct{})
-	go write(db, s.rate, &written, stop, stopped)
+	go write(db, s, &written, stop, stopped)
+	go func() {
+		for {
+			time.Sleep(time.Second)
+			if _, err := os.Stat(dir); os.IsNotExist(err) {
+				os.Exit(0)
+			}
+		}
+	}()
 	fmt.Println("serving")
 	for {
 		connection, err := listener.Accept()
@@ -44,7 +55,8 @@ func serve(dir string, s settings) {
 				defer connection.Close()
 				since, err := strconv.ParseUint(words[1], 10, 64)
 				check(err)
-				check(backup(db, connection, since))
+				check(backup(db, chunks{connection}, since))
+				check(binary.Write(connection, binary.BigEndian, uint32(0)))
 			}()
 		case "status":
 			fmt.Fprintf(connection, "{\"written\":%d,\"max_version\":%d}\n", atomic.LoadUint64(&written), maxVersion(db))
@@ -62,37 +74,17 @@ func serve(dir string, s settings) {
 	}
 }
 
-// write sets "live/N" to N, each in a transaction of its own, and now and then deletes or replaces an older one.
-func write(db *badger.DB, rate int, written *uint64, stop, stopped chan struct{}) {
-	defer close(stopped)
-	start := time.Now()
-	for {
-		select {
-		case <-stop:
-			return
-		default:
-		}
-		n := atomic.LoadUint64(written)
-		check(db.Update(func(txn *badger.Txn) error {
-			if n%50 == 49 {
-				if err := txn.Delete([]byte(fmt.Sprintf("live/%09d", n-40))); err != nil {
-					return err
-				}
-			}
-			if n%10 == 9 {
-				if err := txn.Set([]byte(fmt.Sprintf("live/%09d", n-5)), []byte(fmt.Sprintf("again at %d", n))); err != nil {
-					return err
-				}
-			}
-			return txn.SetEntry(badger.NewEntry([]byte(fmt.Sprintf("live/%09d", n)), []byte(fmt.Sprint(n))).WithMeta(byte(n)))
-		}))
-		atomic.AddUint64(written, 1)
-		if rate > 0 {
-			if ahead := time.Duration(n)*time.Second/time.Duration(rate) - time.Since(start); ahead > 0 {
-				time.Sleep(ahead)
-			}
-		}
+// chunks writes what it gets with its length, so that whoever reads knows whether he has all.
+type chunks struct{ to io.Writer }
+
+func (c chunks) Write(bytes []byte) (int, error) {
+	if len(bytes) == 0 {
+		return 0, nil
 	}
+	if err := binary.Write(c.to, binary.BigEndian, uint32(len(bytes))); err != nil {
+		return 0, err
+	}
+	return c.to.Write(bytes)
 }
 
 // ask says the words to the one that serves and copies the answer to stdout.
@@ -101,8 +93,20 @@ func ask(args []string) {
 	check(err)
 	_, err = fmt.Fprintln(connection, strings.Join(args[1:], " "))
 	check(err)
-	_, err = io.Copy(os.Stdout, connection)
-	check(err)
+	if len(args) < 2 || args[1] != "backup" {
+		_, err = io.Copy(os.Stdout, connection)
+		check(err)
+		return
+	}
+	for {
+		var length uint32
+		check(binary.Read(connection, binary.BigEndian, &length))
+		if length == 0 {
+			return
+		}
+		_, err = io.CopyN(os.Stdout, connection, int64(length))
+		check(err)
+	}
 }
 
 func maxVersion(db *badger.DB) uint64 {

@@ -8,7 +8,7 @@ use cutover_core::{Assessment, Depth, Fingerprint, PartPrint, StepContext, StepE
 
 use super::{KvTarget, look};
 use crate::copy::{Differing, compare, hash};
-use crate::error::Result;
+use crate::error::{KvError, KvErrorKind, Result};
 use crate::record::Record;
 use crate::store::{Engine, FORMAT, FORMAT_VERSION, Keyed, Records, VersionedStore};
 
@@ -120,9 +120,12 @@ pub(super) fn found(records: impl Iterator<Item = Result<Record>>, cx: &StepCont
     Ok(Found { counts, facts, problems: problems.into_iter().collect() })
 }
 
-/// What a look finds.
+/// What a look finds. Of a store that a program has open only that: it is in order, a step may be about to stop that program.
 pub(super) fn assess<E: Engine>(target: &KvTarget<E>, cx: &StepContext) -> Result<Assessment, StepError> {
-    let (there, found) = target.read(|store| Ok((store.is_some(), found(all(store)?, cx)?)))?;
+    let (there, found) = match target.read(|store| Ok((store.is_some(), found(all(store)?, cx)?))) {
+        Err(error) => (true, in_use(error)?),
+        Ok(found) => found,
+    };
     Ok(Assessment {
         kind: E::NAME.to_owned(),
         version: if there { format!("layout {FORMAT_VERSION}") } else { "no store yet".to_owned() },
@@ -131,6 +134,16 @@ pub(super) fn assess<E: Engine>(target: &KvTarget<E>, cx: &StepContext) -> Resul
         facts: found.facts,
         problems: found.problems,
     })
+}
+
+/// What is known of records that nobody else can read now.
+pub(super) fn in_use(error: KvError) -> Result<Found> {
+    match &error.kind {
+        KvErrorKind::InUse(by) => {
+            Ok(Found { facts: BTreeMap::from([("in-use".to_owned(), by.clone())]), ..Found::default() })
+        }
+        _ => Err(error),
+    }
 }
 
 /// Digests over the records, as Badger would compare them.

@@ -82,7 +82,10 @@ impl BadgerTarget {
     }
 
     fn look(&self, cx: &StepContext) -> Result<Assessment, StepError> {
-        let directory = self.open()?;
+        let directory = match self.open() {
+            Err(error) => return Ok(self.unread(content::in_use(error)?)?),
+            Ok(directory) => directory,
+        };
         let found = content::found(directory.scan(0)?, cx)?;
         let (values, memories) = directory.logs();
         let mut how: Vec<_> =
@@ -107,6 +110,18 @@ impl BadgerTarget {
             counts: found.counts,
             facts,
             problems,
+        })
+    }
+
+    /// While its program runs, Badger lets nobody else read.
+    fn unread(&self, found: content::Found) -> Result<Assessment> {
+        Ok(Assessment {
+            kind: <Self as TargetKind>::KIND.to_owned(),
+            version: "in use".to_owned(),
+            bytes: look::bytes(&self.path)?,
+            counts: found.counts,
+            facts: found.facts,
+            problems: found.problems,
         })
     }
 
