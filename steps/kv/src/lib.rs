@@ -12,6 +12,7 @@ mod error;
 pub mod fuzzed;
 mod holder;
 mod record;
+mod rewrite;
 mod source;
 mod steps;
 pub mod store;
@@ -21,6 +22,9 @@ pub use badger::{BadgerDir, BadgerOptions, Compression, Key, Scan, Tally, Versio
 pub use error::{KvError, KvErrorKind, Result};
 pub use record::{Meta, Record};
 pub use source::{Order, RecordSource};
-pub use steps::{CopyConfig, KvCopy, KvVerify, VerifyConfig};
+pub use steps::{
+    CopyConfig, KvCopy, KvRenamePrefix, KvTransform, KvVerify, PrefixProgram, RenamePrefixConfig, TransformConfig,
+    VerifyConfig, Versions,
+};
 pub use target::badger::{BadgerConfig, BadgerTarget};
 pub use target::{FjallTarget, KvConfig, KvTarget, SledTarget};

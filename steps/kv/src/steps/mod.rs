@@ -3,9 +3,14 @@
 mod copy;
 mod from;
 mod into;
+mod rename;
+mod rewriting;
 #[cfg(test)]
 mod testing;
+mod transform;
 mod verify;
 
 pub use copy::{CopyConfig, KvCopy};
+pub use rename::{KvRenamePrefix, RenamePrefixConfig};
+pub use transform::{KvTransform, PrefixProgram, TransformConfig, Versions};
 pub use verify::{KvVerify, VerifyConfig};

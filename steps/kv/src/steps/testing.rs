@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cutover_core::{Registry, StepDescriptor, TargetDescriptor};
 
-use super::{KvCopy, KvVerify};
+use super::{KvCopy, KvRenamePrefix, KvTransform, KvVerify};
 use crate::backup::{BackupWriter, write_backup};
 use crate::record::{Meta, Record};
 use crate::store::{Batch, Engine, Fjall, Keyed, VersionedStore};
@@ -14,8 +14,13 @@ use crate::target::{FjallTarget, SledTarget};
 pub(super) fn registry() -> Registry {
     let of = ["cutover-steps-kv", "0.1.0"];
     let targets = [TargetDescriptor::of::<SledTarget>(of[0], of[1]), TargetDescriptor::of::<FjallTarget>(of[0], of[1])];
-    Registry::of([StepDescriptor::of::<KvCopy>(of[0], of[1]), StepDescriptor::of::<KvVerify>(of[0], of[1])], targets)
-        .unwrap()
+    let steps = [
+        StepDescriptor::of::<KvCopy>(of[0], of[1]),
+        StepDescriptor::of::<KvRenamePrefix>(of[0], of[1]),
+        StepDescriptor::of::<KvTransform>(of[0], of[1]),
+        StepDescriptor::of::<KvVerify>(of[0], of[1]),
+    ];
+    Registry::of(steps, targets).unwrap()
 }
 
 pub(super) fn plan(step: &str, kind: &str, with: &str) -> String {
@@ -37,6 +42,11 @@ use = "{step}"
 with = {{ {with} }}
 "#
     )
+}
+
+/// The plan with a step on the store `memory`.
+pub(super) fn plan_on(step: &str, kind: &str, with: &str) -> String {
+    plan(step, kind, with).replace("with =", "target = \"memory\"\nwith =").replace("id = \"copy\"", "id = \"it\"")
 }
 
 pub(super) const BACKUPS: &str = "backups = [\"whole.bak\", \"since.bak\"], into = \"memory\"";
@@ -73,6 +83,14 @@ pub(super) fn put<E: Engine>(root: &Path, record: Record) {
     let store = Keyed::<E>::open_or_create(&root.join("data/memory")).unwrap();
     let mut batch = Batch::default().durable();
     batch.put(record);
+    store.write(batch).unwrap();
+}
+
+/// Fills the store `memory`.
+pub(super) fn fill<E: Engine>(root: &Path, records: impl IntoIterator<Item = Record>) {
+    let store = Keyed::<E>::open_or_create(&root.join("data/memory")).unwrap();
+    let mut batch = Batch::default().durable();
+    records.into_iter().for_each(|record| batch.put(record));
     store.write(batch).unwrap();
 }
 
