@@ -168,7 +168,7 @@ impl Contract {
             super::raw::drop(conn, pair)?;
         }
         let later = gone.taken.tables.iter().flat_map(|t| &t.objects).filter(|sql| !OldTable::comes_first(sql));
-        for sql in later.chain(&gone.taken.triggers) {
+        for sql in later.chain(&gone.taken.beside) {
             run(conn, sql, "making the triggers of the old tables")?;
         }
         stage::set(conn, &self.mapping.name, Stage::NewOnly, cx.info(), cx.now())?;

@@ -8,8 +8,9 @@ use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
 use crate::declared::{self, Object, same_name};
+use crate::expand::Part;
 use crate::mapping::Mapping;
-use crate::mapping::names::{PREFIX, is_helper};
+use crate::mapping::names::PREFIX;
 use crate::parity::names;
 use crate::sequence;
 use crate::sql::{quote_ident, sqlite_error, tokens};
@@ -45,8 +46,8 @@ impl OldTable {
 pub(super) struct Taken {
     /// In the order of the mapping.
     pub(super) tables: Vec<OldTable>,
-    /// The statements of the triggers of ours on other tables.
-    pub(super) triggers: Vec<String>,
+    /// The statements of the views and triggers of ours beside the old tables, in the order in which they are made.
+    pub(super) beside: Vec<String>,
 }
 
 impl Taken {
@@ -70,14 +71,14 @@ impl Taken {
                 sql: table.sql,
             });
         }
-        let triggers = ours_elsewhere(conn, mapping)?.into_iter().map(|o| o.sql).collect();
-        Ok(Self { tables, triggers })
+        let beside = ours_elsewhere(conn, mapping)?.into_iter().map(|o| o.sql).collect();
+        Ok(Self { tables, beside })
     }
 
     /// Takes it: triggers of ours first, then the tables, each behind those that refer to it.
     pub(super) fn take(&self, conn: &Connection, mapping: &Mapping) -> Result<(), StepError> {
-        for trigger in ours_elsewhere(conn, mapping)? {
-            run(conn, &format!("DROP TRIGGER {}", quote_ident(&trigger.name)), "dropping a trigger")?;
+        for part in ours_elsewhere(conn, mapping)?.iter().rev() {
+            run(conn, &format!("DROP {} {}", part.kind, quote_ident(&part.name)), "dropping what kept both in step")?;
         }
         let mut left: Vec<&str> = self.tables.iter().map(|t| t.name.as_str()).collect();
         while !left.is_empty() {
@@ -97,11 +98,11 @@ impl Taken {
     }
 }
 
-/// The indexes and triggers of the database, in the order in which they were made.
+/// The indexes, views and triggers of the database: triggers last, each kind in the order in which they were made.
 fn objects(conn: &Connection) -> Result<Vec<Object>, StepError> {
     conn.prepare_cached(
-        "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL \
-         ORDER BY type, rowid",
+        "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE type IN ('index', 'view', 'trigger') AND sql IS NOT NULL \
+         ORDER BY type = 'trigger', type, rowid",
     )
     .and_then(|mut s| {
         s.query_map([], |row| {
@@ -112,18 +113,14 @@ fn objects(conn: &Connection) -> Result<Vec<Object>, StepError> {
     .map_err(|e| sqlite_error(e, "while reading the schema"))
 }
 
-/// The triggers of ours that stand on other tables than the old ones and belong to this mapping.
+/// The views and triggers of this mapping that are not on its old tables: views first.
 fn ours_elsewhere(conn: &Connection, mapping: &Mapping) -> Result<Vec<Object>, StepError> {
+    let weaves = crate::expand::weaves(conn, mapping)?;
+    let parts: Vec<Part> = weaves.iter().flat_map(crate::expand::parts).collect();
     let is_old = |table: &str| mapping.pairs.iter().any(|pair| same_name(&pair.old, table));
-    let of_mapping = |object: &Object| {
-        mapping.pairs.iter().any(|pair| {
-            let parent = pair.parent.as_ref().is_some_and(|p| same_name(&p.new, &object.table));
-            let here = parent || same_name(&pair.new, &object.table);
-            here && object.name.starts_with(&format!("{PREFIX}{}_", pair.name)) || names(&object.sql, &pair.old)
-        })
-    };
+    let ours = |object: &Object| parts.iter().any(|p| p.kind == object.kind && same_name(&p.name, &object.name));
     let mut found = objects(conn)?;
-    found.retain(|o| o.kind == "trigger" && is_helper(&o.name) && !is_old(&o.table) && of_mapping(o));
+    found.retain(|object| !is_old(&object.table) && ours(object));
     Ok(found)
 }
 
@@ -137,8 +134,11 @@ fn referring(conn: &Connection, table: &str) -> Result<Vec<String>, StepError> {
     .map_err(|e| sqlite_error(e, "while reading the foreign keys"))
 }
 
-/// What others have built on the old tables: views and triggers that name one, foreign keys to one.
+/// What others have built on the old tables: views and triggers that name one, also those of another mapping; foreign keys
+/// to one.
 pub(super) fn in_the_way(conn: &Connection, mapping: &Mapping) -> Result<Vec<String>, StepError> {
+    let ours = ours_elsewhere(conn, mapping)?;
+    let is_ours = |object: &Object| ours.iter().any(|o| o.kind == object.kind && o.name == object.name);
     let is_old = |table: &str| mapping.pairs.iter().any(|pair| same_name(&pair.old, table));
     let mut found = Vec::new();
     let others: Vec<Object> = conn
@@ -153,7 +153,7 @@ pub(super) fn in_the_way(conn: &Connection, mapping: &Mapping) -> Result<Vec<Str
         })
         .map_err(|e| sqlite_error(e, "while reading the schema"))?;
     for pair in &mapping.pairs {
-        for object in others.iter().filter(|o| !is_helper(&o.name) && !is_old(&o.table) && names(&o.sql, &pair.old)) {
+        for object in others.iter().filter(|o| !is_ours(o) && !is_old(&o.table) && names(&o.sql, &pair.old)) {
             found.push(format!("{} `{}` names `{}`", object.kind, object.name, pair.old));
         }
         for table in referring(conn, &pair.old)?.iter().filter(|table| !is_old(table)) {

@@ -8,34 +8,34 @@ use crate::sql::{joined, quote_ident, quote_text};
 
 use super::image::{asked_column, parent_column};
 use super::shape::{Shape, Unique};
-use super::weave::{IMAGE, Side, Weave};
+use super::weave::{Side, Weave};
 
 impl Weave {
-    /// Why an image of a row of side `from` does not fit on the other side, as SQL; none where every image fits.
+    /// Why the image `image` of a row of side `from` does not fit on the other side, as SQL; none where every image fits.
     /// With `moving`, the other row with the key `OLD` is the same row.
-    pub(super) fn why(&self, from: Side, moving: bool) -> Option<String> {
+    pub(super) fn why(&self, from: Side, moving: bool, image: &str) -> Option<String> {
         let other = from.other();
         let shape = self.shape(other);
         let mut reasons: Vec<(String, String)> = Vec::new();
         for (here, there) in self.key_names(from).zip(self.key_names(other)) {
             if !self.shape(from).never_null(here) {
-                reasons.push((format!("{} IS NULL", quote_ident(there)), format!("its key `{here}` is NULL")));
+                reasons.push((format!("{image}.{} IS NULL", quote_ident(there)), format!("its key `{here}` is NULL")));
             }
         }
         for (key, there) in self.pair.key.iter().zip(self.keys(other)).filter(|(key, _)| key.negated) {
             // The lowest of all whole numbers.
             let name = if from == Side::Old { &key.old } else { &key.new };
-            reasons.push((format!("typeof({there}) <> 'integer'"), format!("its key `{name}` has no negative")));
+            reasons.push((format!("typeof({image}.{there}) <> 'integer'"), format!("its key `{name}` has no negative")));
         }
         for column in self.columns(from) {
             let name = quote_ident(&column.name);
             // A new program may have written what no old row comes to.
             let asked = if moving { asked_column(&column.name) } else { name.clone() };
-            self.fits(from, column, shape, (&name, &asked), &mut reasons);
+            self.fits(from, column, shape, (&format!("{image}.{name}"), &format!("{image}.{asked}")), &mut reasons);
         }
         if let (Some(parent), Some(shape), Side::Old) = (&self.pair.parent, &self.parent, from) {
             for column in parent.key.iter().chain(&parent.set) {
-                let name = parent_column(&column.name);
+                let name = format!("{image}.{}", parent_column(&column.name));
                 self.fits(from, column, shape, (&name, &name), &mut reasons);
             }
         }
@@ -43,18 +43,18 @@ impl Weave {
             reasons.push((format!("NOT coalesce(({check}), 1)"), format!("CHECK ({check}) does not hold")));
         }
         for unique in shape.other_uniques(self.key_names(other)) {
-            reasons.extend(self.taken(other, unique, moving));
+            reasons.extend(self.taken(other, unique, moving, image));
         }
         if let (Some(when), Side::Old) = (&self.pair.when_new, from) {
-            let image = over::over(when, |_, name| {
+            let shown = over::over(when, |_, name| {
                 let affinity = shape.column(name).map(|c| Affinity::of(&c.declared)).unwrap_or_default();
-                affine(&format!("{IMAGE}.{}", quote_ident(name)), affinity)
+                affine(&format!("{image}.{}", quote_ident(name)), affinity)
             });
-            reasons.push((format!("NOT coalesce(({image}), 0)"), format!("`{}` does not hold of it", joined(when))));
+            reasons.push((format!("NOT coalesce(({shown}), 0)"), format!("`{}` does not hold of it", joined(when))));
         }
-        let key = self.quoted(from, self.image_key(IMAGE));
+        let key = self.quoted(from, self.image_key(image));
         let pair = quote_text(&self.pair.name);
-        let unmapped = self.unmapped(other, (from, self.image_key(IMAGE))).map(|sql| format!("{sql} OR "));
+        let unmapped = self.unmapped(other, (from, self.image_key(image))).map(|sql| format!("{sql} OR "));
         let shown = if from == Side::Old { " AND shown = 0" } else { "" };
         let stranger = format!(
             "{}({} AND EXISTS (SELECT 1 FROM {QUARANTINE} WHERE pair = {pair} AND side = '{}' AND key = {key}{shown}))",
@@ -106,7 +106,7 @@ impl Weave {
     }
 
     /// That another row of `side` has the image's values in a unique key.
-    fn taken(&self, side: Side, unique: &Unique, moving: bool) -> Option<(String, String)> {
+    fn taken(&self, side: Side, unique: &Unique, moving: bool, image: &str) -> Option<(String, String)> {
         let columns = unique.columns.as_ref()?;
         let known = |name: &str| self.writes(side, name) || self.whole_image(side);
         if !columns.iter().all(|(name, _)| known(name)) {
@@ -114,10 +114,10 @@ impl Weave {
         }
         let terms = columns.iter().map(|(name, collation)| {
             let name = quote_ident(name);
-            format!("taken.{name} = {IMAGE}.{name} COLLATE {}", quote_ident(collation))
+            format!("taken.{name} = {image}.{name} COLLATE {}", quote_ident(collation))
         });
         let itself = |row: &str| {
-            let key = if row == "OLD" { self.key_of(side.other(), row) } else { self.image_key(IMAGE) };
+            let key = if row == "OLD" { self.key_of(side.other(), row) } else { self.image_key(image) };
             let keys = self.keys(side).into_iter().zip(self.across(side.other(), side, key));
             keys.map(|(k, value)| format!("taken.{k} IS {value}")).collect::<Vec<_>>().join(" AND ")
         };

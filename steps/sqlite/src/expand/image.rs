@@ -1,28 +1,43 @@
 //! The image of a row on the other side: what its columns would be there.
 
 use crate::mapping::Range;
+use crate::mapping::over::{self, Row};
 use crate::sql::{quote_ident, row_json};
 
 use super::carry::changed;
 use super::shape::Unique;
 use super::weave::{BEFORE, IMAGE, PARENT, ROW, Side, THERE, Weave};
 
+/// What an image is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// The rows [`ROW`] of a query.
+    Rows,
+    /// The row `NEW` of a trigger, which has just been inserted.
+    New,
+    /// The row [`ROW`] that was `OLD`: what did not change is as the other side has it.
+    Moved,
+}
+
 impl Weave {
-    /// The image on the other side of those rows of side `from` that meet `condition`: a subquery with the other table's
-    /// columns, and `parent:…` for what its parent gets. `why` is NULL where the image fits. With `moving`, it is the image
-    /// of the row `NEW` that was `OLD`: what did not change is as the other side has it.
-    pub(crate) fn image(&self, from: Side, condition: &str, moving: bool) -> String {
+    /// The columns of an image of a row of side `from`, each with its value: those of the other side's row, `parent:…` for
+    /// what its parent gets, `key:…` for the key of the row itself.
+    pub(super) fn parts(&self, from: Side, of: Of) -> Vec<(String, String)> {
         let other = from.other();
-        let keys = self.across(from, other, self.key_of(from, ROW));
-        let mut columns: Vec<String> =
-            keys.into_iter().zip(self.keys(other)).map(|(value, name)| format!("{value} AS {name}")).collect();
-        let absent = self.key_of(other, THERE).first().map(|key| format!("{key} IS NULL")).unwrap_or_default();
-        let follow = |name: &str, changed: &dyn Fn() -> String, value: &str| match moving {
-            true => format!("CASE WHEN {absent} OR {} THEN {value} ELSE {THERE}.{name} END AS {name}", changed()),
-            false => format!("({value}) AS {name}"),
+        let row = if of == Of::New { "NEW" } else { ROW };
+        let speak = |expression: &str| match of {
+            Of::New => self.speak_of_new(from, expression),
+            Of::Rows | Of::Moved => format!("({})", Self::speak(expression, ROW, PARENT)),
         };
+        let absent = self.key_of(other, THERE).first().map(|key| format!("{key} IS NULL")).unwrap_or_default();
+        let follow = |name: &str, changed: &dyn Fn() -> String, value: String| match of {
+            Of::Moved => format!("CASE WHEN {absent} OR {} THEN {value} ELSE {THERE}.{name} END", changed()),
+            Of::Rows | Of::New => value,
+        };
+        let keys = self.across(from, other, self.key_of(from, row));
+        let mut parts: Vec<(String, String)> = self.keys(other).into_iter().zip(keys).collect();
         for column in self.columns(from) {
-            let value = Self::speak(&column.sql, ROW, PARENT);
+            let (name, value) = (quote_ident(&column.name), speak(&column.sql));
             let changed = || {
                 let changed = changed(&column.sql, PARENT, BEFORE);
                 match from {
@@ -31,36 +46,60 @@ impl Weave {
                     Side::New => format!("{changed} OR {}", self.quarantined(Side::New, (from, "OLD"))),
                 }
             };
-            columns.push(follow(&quote_ident(&column.name), &changed, &value));
-            if moving && from == Side::Old && self.ranges(&column.name).next().is_some() {
-                columns.push(format!("({value}) AS {}", asked_column(&column.name)));
+            let followed = follow(&name, &changed, value.clone());
+            parts.push((name, followed));
+            if of == Of::Moved && from == Side::Old && self.ranges(&column.name).next().is_some() {
+                parts.push((asked_column(&column.name), value));
             }
         }
         if let (Some(parent), Side::Old) = (&self.pair.parent, from) {
-            for column in parent.key.iter().chain(&parent.set) {
-                let value = Self::speak(&column.sql, ROW, PARENT);
-                columns.push(format!("({value}) AS {}", parent_column(&column.name)));
-            }
-            if moving || self.checked_parent() {
-                let id = self.parent_id(ROW).unwrap_or_default();
-                columns.push(follow(&quote_ident(&parent.refers), &|| self.parent_changed(), &id));
+            parts.extend(parent.key.iter().chain(&parent.set).map(|c| (parent_column(&c.name), speak(&c.sql))));
+            if of == Of::Moved || self.checked_parent() {
+                let (name, id) = (quote_ident(&parent.refers), self.parent_id(&speak).unwrap_or_default());
+                let followed = follow(&name, &|| self.parent_changed(), id);
+                parts.push((name, followed));
             }
         }
-        columns
-            .extend(self.key_of(from, ROW).into_iter().enumerate().map(|(at, key)| format!("{key} AS \"key:{at}\"")));
+        parts.extend(self.key_of(from, row).into_iter().enumerate().map(|(at, key)| (format!("\"key:{at}\""), key)));
         let shape = self.shape(other);
         if self.whole_image(other) {
             for column in shape.columns.iter().filter(|c| !c.generated && !self.writes(other, &c.name)) {
-                let value = column.default.as_deref().unwrap_or("NULL");
-                columns.push(follow(&quote_ident(&column.name), &|| "0".to_owned(), value));
+                let (name, value) = (quote_ident(&column.name), column.default.clone().unwrap_or("NULL".to_owned()));
+                let followed = follow(&name, &|| "0".to_owned(), value);
+                parts.push((name, followed));
             }
         }
+        parts
+    }
+
+    /// The image on the other side of those rows of side `from` that meet `condition`: a subquery with the columns of
+    /// [`Self::parts`]. `why` is NULL where the image fits. With `moving`, it is the image of the row `NEW` that was `OLD`.
+    pub(crate) fn image(&self, from: Side, condition: &str, moving: bool) -> String {
+        let parts = self.parts(from, if moving { Of::Moved } else { Of::Rows });
+        let columns = parts.iter().map(|(name, value)| format!("{value} AS {name}")).collect::<Vec<_>>().join(", ");
         let rows = if moving { self.rows_before(from, condition) } else { self.rows(from, condition) };
-        let inner = format!("SELECT {} {rows}", columns.join(", "));
-        match self.why(from, moving) {
-            Some(why) => format!("(SELECT *, {why} AS why FROM ({inner}) AS {IMAGE})"),
-            None => format!("(SELECT *, NULL AS why FROM ({inner}) AS {IMAGE})"),
+        let why = self.why(from, moving, IMAGE).unwrap_or_else(|| "NULL".to_owned());
+        format!("(SELECT *, {why} AS why FROM (SELECT {columns} {rows}) AS {IMAGE})")
+    }
+
+    /// An expression over the row `NEW` of side `from`, which has just been inserted. A column of a table is compared by
+    /// its affinity, which `NEW` has not: an expression that compares is asked of the row itself.
+    fn speak_of_new(&self, from: Side, expression: &str) -> String {
+        if over::compares(expression) {
+            let here = self.same_key((from, ROW), (from, "NEW"));
+            return format!("(SELECT {} {})", Self::speak(expression, ROW, PARENT), self.rows(from, &here));
         }
+        let said = over::over(expression, |which, column| match (which, &self.pair.parent, &self.parent) {
+            (Row::Parent, Some(parent), Some(shape)) => format!(
+                "(SELECT p.{} FROM {} AS p WHERE p.{} = NEW.{})",
+                quote_ident(column),
+                shape.ident(),
+                quote_ident(&parent.id),
+                quote_ident(&parent.refers)
+            ),
+            _ => format!("NEW.{}", quote_ident(column)),
+        });
+        format!("({said})")
     }
 
     /// The ranges that a column of the new table, or of a parent, must lie in.

@@ -13,7 +13,7 @@ use crate::sql::{normalised, quote_ident, sqlite_error};
 use crate::target::bookkeeping::has_table;
 
 use super::helpers;
-use super::triggers::{self, Trigger};
+use super::triggers::{self, Part};
 use super::weave::{Side, Weave};
 
 /// What was made beside the new tables; kept in the receipt.
@@ -21,6 +21,9 @@ use super::weave::{Side, Weave};
 pub(crate) struct Installed {
     /// Triggers by name.
     pub(crate) triggers: Vec<String>,
+    /// Views that triggers write into; their own triggers go with them.
+    #[serde(default)]
+    pub(crate) views: Vec<String>,
     /// Tables of one pair, and indexes on the user's tables.
     pub(crate) tables: Vec<String>,
     pub(crate) indexes: Vec<String>,
@@ -44,9 +47,10 @@ pub(crate) fn install(conn: &Connection, weaves: &[Weave]) -> Result<Installed, 
         made.tables.push(gone);
         made.indexes.extend(index_children(conn, weave)?);
         seed(conn, weave)?;
-        for trigger in triggers::of(weave) {
-            run(&trigger.sql, &trigger.name)?;
-            made.triggers.push(trigger.name);
+        for part in triggers::of(weave) {
+            run(&part.sql, &part.name)?;
+            let made = if part.kind == "view" { &mut made.views } else { &mut made.triggers };
+            made.push(part.name);
         }
     }
     Ok(made)
@@ -157,12 +161,12 @@ pub(crate) fn differences(conn: &Connection, weaves: &[Weave]) -> Result<(usize,
             lines.push(format!("table {name}: missing"));
         }
     }
-    for Trigger { name, sql } in weaves.iter().flat_map(triggers::of) {
+    for Part { kind, name, sql } in weaves.iter().flat_map(triggers::of) {
         all += 1;
-        match trigger_sql(conn, &name)? {
-            None => lines.push(format!("trigger {name}: missing")),
+        match part_sql(conn, kind, &name)? {
+            None => lines.push(format!("{kind} {name}: missing")),
             Some(found) if normalised(&found) != normalised(&sql) => {
-                lines.push(format!("trigger {name}: it is not as it was made"));
+                lines.push(format!("{kind} {name}: it is not as it was made"));
             }
             Some(_) => {}
         }
@@ -192,9 +196,9 @@ pub(crate) fn stuck(conn: &Connection, weaves: &[Weave]) -> Result<Vec<String>, 
     Ok(lines)
 }
 
-fn trigger_sql(conn: &Connection, name: &str) -> Result<Option<String>, StepError> {
-    conn.prepare_cached("SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = ?1 COLLATE NOCASE")
-        .and_then(|mut s| s.query_row([name], |row| row.get(0)).optional())
+fn part_sql(conn: &Connection, kind: &str, name: &str) -> Result<Option<String>, StepError> {
+    conn.prepare_cached("SELECT sql FROM sqlite_master WHERE type = ?1 AND name = ?2 COLLATE NOCASE")
+        .and_then(|mut s| s.query_row([kind, name], |row| row.get(0)).optional())
         .map_err(|e| sqlite_error(e, "while reading the triggers"))
 }
 
@@ -224,6 +228,7 @@ pub(crate) fn remove(
             .map_err(|e| sqlite_error(e, &format!("while dropping `{name}`")))
     };
     made.triggers.iter().try_for_each(|name| drop("TRIGGER", name))?;
+    made.views.iter().try_for_each(|name| drop("VIEW", name))?;
     made.indexes.iter().try_for_each(|name| drop("INDEX", name))?;
     made.tables.iter().try_for_each(|name| drop("TABLE", name))?;
     if has_table(conn, QUARANTINE)? {

@@ -27,6 +27,7 @@ mod put;
 mod replaced;
 mod shape;
 mod triggers;
+mod views;
 mod weave;
 mod withdraw;
 
@@ -43,6 +44,7 @@ use crate::tables;
 pub(crate) use check::weaves;
 use install::Installed;
 pub(crate) use shape::{Shape, Unique};
+pub(crate) use triggers::{Part, of as parts};
 pub(crate) use weave::{ROW, Side, Weave};
 
 /// Keeps an old and a new schema in step.

@@ -7,14 +7,14 @@ use crate::sql::{quote_ident, quote_text};
 
 use super::carry::differ;
 use super::shape::Shape;
-use super::triggers::{Trigger, trigger};
+use super::triggers::{Part, trigger};
 use super::weave::{ROW, Side, Weave};
 
 /// Why a new row is in the quarantine that refers to no parent.
 const ORPHAN: &str = "its parent is gone";
 
 /// The triggers; none without parents.
-pub(super) fn of(weave: &Weave) -> Vec<Trigger> {
+pub(super) fn of(weave: &Weave) -> Vec<Part> {
     let (Some(parent), Some(shape)) = (&weave.pair.parent, &weave.parent) else { return Vec::new() };
     let on = Parents { weave, parent, shape };
     let mut all = on.before();
@@ -29,7 +29,7 @@ struct Parents<'w> {
 }
 
 impl Parents<'_> {
-    fn make(&self, event: &str, condition: Option<&str>, body: &[String]) -> Trigger {
+    fn make(&self, event: &str, condition: Option<&str>, body: &[String]) -> Part {
         trigger(self.weave, (&self.shape.ident(), "parent"), event, condition, body)
     }
 
@@ -39,7 +39,7 @@ impl Parents<'_> {
     }
 
     /// Parents that REPLACE would take away.
-    fn before(&self) -> Vec<Trigger> {
+    fn before(&self) -> Vec<Part> {
         let (table, id) = (self.shape.ident(), quote_ident(&self.parent.id));
         let each = |updated: bool| {
             let uniques = self.shape.other_uniques([self.parent.id.as_str()].into_iter());
@@ -183,18 +183,18 @@ impl Parents<'_> {
             weave.key_text(Side::New, "c"),
             weave.table(Side::New)
         )];
-        all.extend(weave.put(Side::New, &self.child_of(ROW, "NEW"), true));
+        all.push(weave.put(Side::New, &self.child_of(ROW, "NEW")));
         all
     }
 
-    fn after_insert(&self) -> Trigger {
+    fn after_insert(&self) -> Part {
         let mut body = self.sweep();
         body.extend(self.show(None));
         body.extend(self.adopt());
         self.make("AFTER INSERT", None, &self.weave.guarded(Side::New.name(), body))
     }
 
-    fn after_update(&self) -> Trigger {
+    fn after_update(&self) -> Part {
         let id = quote_ident(&self.parent.id);
         let mut body = self.sweep();
         let left = format!("= OLD.{id} AND OLD.{id} IS NOT NEW.{id}");
@@ -204,7 +204,7 @@ impl Parents<'_> {
         self.make("AFTER UPDATE", None, &self.weave.guarded(Side::New.name(), body))
     }
 
-    fn after_delete(&self) -> Trigger {
+    fn after_delete(&self) -> Part {
         let body = self.orphan(&format!("= OLD.{}", quote_ident(&self.parent.id)), true);
         self.make("AFTER DELETE", None, &self.weave.guarded(Side::New.name(), body))
     }

@@ -8,7 +8,7 @@ use super::image::parent_column;
 use super::weave::{ROW, Side, Weave};
 
 /// When a row was set aside.
-const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')";
+pub(super) const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')";
 
 impl Weave {
     /// What a trigger of the pair asks before it does anything. What a trigger of another pair writes is shown like what
@@ -77,75 +77,71 @@ impl Weave {
         )
     }
 
-    /// Puts the rows of side `from` that meet `condition` on the other side, where they are not there yet; those that do
-    /// not fit go into the quarantine. With `many`, rows may share a parent that is not there.
-    pub(crate) fn put(&self, from: Side, condition: &str, many: bool) -> Vec<String> {
-        self.put_where(from, condition, many, true)
-    }
-
-    /// The same; without `looked` none of them is there yet. SQLite writes the rows of a query that reads the table it
-    /// fills aside first, which costs as much again.
-    pub(crate) fn put_where(&self, from: Side, condition: &str, many: bool, looked: bool) -> Vec<String> {
-        let other = from.other();
-        let image = self.image(from, condition, false);
-        let mut all = Vec::new();
-        if from == Side::Old {
-            all.extend(self.put_parent(&image, "1", many));
-        }
-        let mut columns = self.keys(other);
-        columns.extend(self.columns(from).iter().map(|c| quote_ident(&c.name)));
-        let mut values: Vec<String> = columns.iter().map(|c| format!("i.{c}")).collect();
-        if let (Some(parent), Side::Old) = (&self.pair.parent, from) {
+    /// The statements that put the old rows that meet `condition` on the new side, all at once: their parents, the rows
+    /// themselves, and those that do not fit into the quarantine. Without `looked` none of them is there yet: SQLite
+    /// writes the rows of a query that reads the table it fills aside first, which costs as much again.
+    pub(crate) fn put_all(&self, condition: &str, looked: bool) -> Vec<String> {
+        let image = self.image(Side::Old, condition, false);
+        let mut all: Vec<String> = self.put_parent(&image, "1", true).into_iter().collect();
+        let (mut columns, mut values) = self.image_columns(Side::Old, "i");
+        if let Some(parent) = &self.pair.parent {
             columns.push(quote_ident(&parent.refers));
-            values.push(self.parent_of_image());
+            values.push(self.parent_of_image("i"));
         }
         let absent = format!(
             " AND NOT EXISTS (SELECT 1 FROM {} AS there WHERE {})",
-            self.table(other),
-            self.same_key((other, "there"), (other, "i"))
+            self.table(Side::New),
+            self.same_key((Side::New, "there"), (Side::New, "i"))
         );
         all.push(format!(
             "INSERT INTO {} ({}) SELECT {} FROM {image} AS i WHERE i.why IS NULL{}",
-            self.table(other),
+            self.table(Side::New),
             columns.join(", "),
             values.join(", "),
             if looked { absent } else { String::new() }
         ));
-        all.push(self.set_aside(from, &image, many));
+        all.push(format!(
+            "INSERT INTO {QUARANTINE} (pair, side, key, reason, shown, row, at) \
+             SELECT {}, 'old', {}, i.why, {}, {}, {NOW} FROM {image} AS i WHERE i.why IS NOT NULL",
+            quote_text(&self.pair.name),
+            self.quoted(Side::Old, self.image_key("i")),
+            self.shown_of_image(Side::Old, "i"),
+            self.row_of_image(Side::Old, "i"),
+        ));
         all
     }
 
-    /// Puts into the quarantine what does not fit. Unless there may be `many`, this is not looked into where the statement
-    /// before has just shown the row.
-    fn set_aside(&self, from: Side, image: &str, many: bool) -> String {
-        let left = if many { "" } else { "changes() = 0 AND " };
-        let keys = self.quoted(from, self.image_key("i"));
-        let shown = match from {
+    /// The columns of the other side's row that an image of side `from` has, and their values in the image `image`.
+    pub(super) fn image_columns(&self, from: Side, image: &str) -> (Vec<String>, Vec<String>) {
+        let mut columns = self.keys(from.other());
+        columns.extend(self.columns(from).iter().map(|c| quote_ident(&c.name)));
+        let values = columns.iter().map(|c| format!("{image}.{c}")).collect();
+        (columns, values)
+    }
+
+    /// Whether the other side shows something of the row whose image does not fit.
+    pub(super) fn shown_of_image(&self, from: Side, image: &str) -> String {
+        let key = self.image_key(image);
+        let same = self.key_of(Side::Old, "there").into_iter().zip(self.across(from, Side::Old, key));
+        match from {
             Side::Old => "0".to_owned(),
             Side::New => format!(
                 "EXISTS (SELECT 1 FROM {} AS there WHERE {} AND {})",
                 self.table(Side::Old),
-                self.same_key((Side::Old, "there"), (Side::Old, "i")),
+                same.map(|(a, b)| format!("{a} = {b}")).collect::<Vec<_>>().join(" AND "),
                 self.mirrored((Side::Old, "there"))
             ),
-        };
-        let row = format!(
-            "(SELECT {} FROM {} AS r WHERE {})",
+        }
+    }
+
+    /// The row of which `image` is an image, as JSON.
+    pub(super) fn row_of_image(&self, from: Side, image: &str) -> String {
+        let same = self.key_of(from, "r").into_iter().zip(self.image_key(image));
+        format!(
+            "coalesce((SELECT {} FROM {} AS r WHERE {}), '{{}}')",
             self.json(from, "r"),
             self.table(from),
-            self.key_of(from, "r")
-                .iter()
-                .zip(self.image_key("i"))
-                .map(|(key, value)| format!("{key} = {value}"))
-                .collect::<Vec<_>>()
-                .join(" AND ")
-        );
-        format!(
-            "INSERT INTO {QUARANTINE} (pair, side, key, reason, shown, row, at) \
-             SELECT {}, '{}', {keys}, i.why, {shown}, coalesce({row}, '{{}}'), {NOW} FROM {image} AS i \
-             WHERE {left}i.why IS NOT NULL",
-            quote_text(&self.pair.name),
-            from.name()
+            same.map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>().join(" AND ")
         )
     }
 
@@ -170,10 +166,11 @@ impl Weave {
         ))
     }
 
-    /// The id of the parent of the image `i`.
-    fn parent_of_image(&self) -> String {
+    /// The id of the parent of the image `image`.
+    pub(super) fn parent_of_image(&self, image: &str) -> String {
         let (Some(parent), Some(shape)) = (&self.pair.parent, &self.parent) else { return "NULL".to_owned() };
-        let same = parent.key.iter().map(|c| format!("p.{} IS i.{}", quote_ident(&c.name), parent_column(&c.name)));
+        let same =
+            parent.key.iter().map(|c| format!("p.{} IS {image}.{}", quote_ident(&c.name), parent_column(&c.name)));
         format!(
             "(SELECT min(p.{}) FROM {} AS p WHERE {})",
             quote_ident(&parent.id),
@@ -182,20 +179,20 @@ impl Weave {
         )
     }
 
-    /// Ids of old rows that are not shown on the new side are taken all the same.
-    pub(crate) fn count_ids(&self, row: &str) -> Option<String> {
+    /// The id of an old row that is not shown on the new side is taken all the same.
+    pub(crate) fn count_ids(&self, id: &str) -> Option<String> {
         let [key] = &self.pair.key[..] else { return None };
         if key.negated {
             return None;
         }
         let rowid = self.new.rowid.as_deref().is_some_and(|id| id.eq_ignore_ascii_case(&key.new));
-        let (id, name) = (quote_ident(&key.old), quote_text(&self.new.name));
+        let name = quote_text(&self.new.name);
         (rowid && self.new.autoincrement).then(|| {
             format!(
-                "UPDATE sqlite_sequence SET seq = {row}.{id} WHERE name = {name} AND seq < {row}.{id} \
-                 AND NOT EXISTS (SELECT 1 FROM {} AS t WHERE {})",
+                "UPDATE sqlite_sequence SET seq = {id} WHERE name = {name} AND seq < {id} \
+                 AND NOT EXISTS (SELECT 1 FROM {} AS t WHERE t.{} = {id})",
                 self.table(Side::New),
-                self.same_key((Side::New, "t"), (Side::Old, row))
+                quote_ident(&key.new)
             )
         })
     }

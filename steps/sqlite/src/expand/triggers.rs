@@ -9,19 +9,31 @@ use crate::sql::quote_ident;
 
 use super::weave::{ROW, Side, Weave};
 
-/// A trigger by name.
+/// A trigger, or a view that triggers write into, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Trigger {
+pub(crate) struct Part {
+    /// As SQLite's schema table has it.
+    pub(crate) kind: &'static str,
     pub(crate) name: String,
     pub(crate) sql: String,
 }
 
-/// All triggers of the pair, in the order in which they are made.
-pub(crate) fn of(weave: &Weave) -> Vec<Trigger> {
-    let mut all = Vec::new();
+impl Part {
+    pub(super) fn trigger(name: String, sql: String) -> Self {
+        Self { kind: "trigger", name, sql }
+    }
+
+    pub(super) fn view(name: String, sql: String) -> Self {
+        Self { kind: "view", name, sql }
+    }
+}
+
+/// All views and triggers of the pair, in the order in which they are made.
+pub(crate) fn of(weave: &Weave) -> Vec<Part> {
+    let mut all = super::views::of(weave);
     for side in [Side::Old, Side::New] {
         all.extend(before(weave, side));
-        all.push(after_insert(weave, side));
+        all.extend(after_insert(weave, side));
         all.push(after_update(weave, side));
         all.push(after_delete(weave, side));
     }
@@ -36,7 +48,7 @@ pub(super) fn trigger(
     event: &str,
     condition: Option<&str>,
     statements: &[String],
-) -> Trigger {
+) -> Part {
     let word = event.to_ascii_lowercase().replace(' ', "_");
     let name = format!("{PREFIX}{}_{what}_{word}", weave.pair.name);
     let condition = condition.map(|c| format!(" AND {c}")).unwrap_or_default();
@@ -46,18 +58,17 @@ pub(super) fn trigger(
         weave.unguarded(),
         statements.join(";\n  ")
     );
-    Trigger { name, sql }
+    Part::trigger(name, sql)
 }
 
 /// What must be seen before a row is written: what REPLACE would take away; on the new side also an old row of the same
 /// key that nobody has shown there yet, which must be met by the statement's own way with conflicts.
-fn before(weave: &Weave, side: Side) -> Vec<Trigger> {
+fn before(weave: &Weave, side: Side) -> Vec<Part> {
     let table = weave.table(side);
     let mut all = Vec::new();
     for (event, updated) in [("BEFORE INSERT", false), ("BEFORE UPDATE", true)] {
-        let foreseen = weave.foresee(side, updated);
-        if !foreseen.is_empty() {
-            all.push(trigger(weave, (&table, side.name()), event, None, &foreseen));
+        if let Some((any, remember)) = weave.foresee(side, updated) {
+            all.push(trigger(weave, (&table, side.name()), event, Some(&any), &remember));
         }
     }
     if side == Side::New {
@@ -70,7 +81,7 @@ fn before(weave: &Weave, side: Side) -> Vec<Trigger> {
             weave.same_key((side, "t"), (side, "NEW")),
             weave.quarantined(Side::Old, (side, "NEW")),
         );
-        let put = weave.guarded(Side::Old.name(), weave.put(Side::Old, &at_key, false));
+        let put = weave.guarded(Side::Old.name(), vec![weave.put(Side::Old, &at_key)]);
         all.push(trigger(weave, (&table, "unseen"), "BEFORE INSERT", Some(&unseen), &put));
         let moved = format!("({}) AND {unseen}", weave.key_moved(side));
         all.push(trigger(weave, (&table, "unseen"), "BEFORE UPDATE", Some(&moved), &put));
@@ -78,15 +89,31 @@ fn before(weave: &Weave, side: Side) -> Vec<Trigger> {
     all
 }
 
-fn after_insert(weave: &Weave, side: Side) -> Trigger {
+/// Mostly a new row has just to be shown. What may have taken others away is looked into by a trigger of its own.
+fn after_insert(weave: &Weave, side: Side) -> [Part; 2] {
+    let here = weave.same_key((side, ROW), (side, "NEW"));
+    let special = weave.special(side);
+    let (special, plain) = match weave.scope(side, ROW) {
+        Some(_) => {
+            let mapped = format!("EXISTS (SELECT 1 {})", weave.rows(side, &here));
+            (format!("({special} OR NOT {mapped})"), format!("NOT {special} AND {mapped}"))
+        }
+        None => (special.clone(), format!("NOT {special}")),
+    };
     let mut body = weave.sweep(side);
     // A row that REPLACE put in the place of another with the same key.
     body.extend(weave.take(side, "NEW", "1"));
-    body.extend(weave.put(side, &weave.same_key((side, ROW), (side, "NEW")), false));
-    finish(weave, side, "AFTER INSERT", body)
+    body.push(weave.put(side, &here));
+    let body = finish(weave, side, "AFTER INSERT", body);
+    let put = weave.guarded(side.name(), vec![weave.put_new(side)]);
+    let table = weave.table(side);
+    [
+        trigger(weave, (&table, side.name()), "AFTER INSERT", Some(&special), &body),
+        trigger(weave, (&table, &format!("{}_plain", side.name())), "AFTER INSERT", Some(&plain), &put),
+    ]
 }
 
-fn after_update(weave: &Weave, side: Side) -> Trigger {
+fn after_update(weave: &Weave, side: Side) -> Part {
     let other = side.other();
     let there = weave.table(other);
     let moved = weave.key_moved(side);
@@ -129,18 +156,23 @@ fn after_update(weave: &Weave, side: Side) -> Trigger {
         }
     }
     body.push(format!("DELETE FROM {QUARANTINE} WHERE {}", weave.quarantine_key(side, (side, "OLD"))));
-    body.extend(weave.put(side, &now, false));
-    finish(weave, side, "AFTER UPDATE", body)
+    body.push(weave.put(side, &now));
+    let body = finish(weave, side, "AFTER UPDATE", body);
+    trigger(weave, (&weave.table(side), side.name()), "AFTER UPDATE", None, &body)
 }
 
-fn after_delete(weave: &Weave, side: Side) -> Trigger {
-    finish(weave, side, "AFTER DELETE", weave.take(side, "OLD", "1"))
+fn after_delete(weave: &Weave, side: Side) -> Part {
+    let body = finish(weave, side, "AFTER DELETE", weave.take(side, "OLD", "1"));
+    trigger(weave, (&weave.table(side), side.name()), "AFTER DELETE", None, &body)
 }
 
-fn finish(weave: &Weave, side: Side, event: &str, mut body: Vec<String>) -> Trigger {
+/// The statements between guard and guard, with what ends each event on the old side.
+fn finish(weave: &Weave, side: Side, event: &str, mut body: Vec<String>) -> Vec<String> {
     if side == Side::Old {
         body.extend(weave.sweep_parents());
-        body.extend(weave.count_ids("NEW").filter(|_| event != "AFTER DELETE"));
+        if let ([id], true) = (&weave.key_of(side, "NEW")[..], event != "AFTER DELETE") {
+            body.extend(weave.count_ids(id));
+        }
     }
-    trigger(weave, (&weave.table(side), side.name()), event, None, &weave.guarded(side.name(), body))
+    weave.guarded(side.name(), body)
 }

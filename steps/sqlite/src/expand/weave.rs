@@ -211,11 +211,10 @@ impl Weave {
         ))
     }
 
-    /// The id of the parent that the row [`ROW`] of the old side belongs to; NULL while there is none.
-    pub(crate) fn parent_id(&self, row: &'static str) -> Option<String> {
+    /// The id of the parent that an old row belongs to, which `speak` says expressions over; NULL while there is none.
+    pub(crate) fn parent_id(&self, speak: &dyn Fn(&str) -> String) -> Option<String> {
         let (parent, shape) = (self.pair.parent.as_ref()?, self.parent.as_ref()?);
-        let same =
-            parent.key.iter().map(|k| format!("p.{} IS ({})", quote_ident(&k.name), Self::speak(&k.sql, row, PARENT)));
+        let same = parent.key.iter().map(|k| format!("p.{} IS {}", quote_ident(&k.name), speak(&k.sql)));
         let same = same.collect::<Vec<_>>().join(" AND ");
         Some(format!("(SELECT min(p.{}) FROM {} AS p WHERE {same})", quote_ident(&parent.id), shape.ident()))
     }

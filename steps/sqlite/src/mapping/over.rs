@@ -69,6 +69,20 @@ pub(crate) fn speaks_of(expression: &str, wanted: Row) -> bool {
     found
 }
 
+/// Whether it may compare values, which the affinity of a column has a say in.
+pub(crate) fn compares(expression: &str) -> bool {
+    const SIGNS: [&str; 17] = [
+        "=", "==", "<", ">", "<=", ">=", "<>", "!=", "!", "IN", "BETWEEN", "LIKE", "GLOB", "MATCH", "REGEXP", "NULLIF", "SELECT",
+    ];
+    let words: Vec<String> = spans(expression).iter().map(|(a, b)| expression[*a..*b].to_ascii_uppercase()).collect();
+    let is = |at: usize, word: &str| words.get(at).is_some_and(|found| found == word);
+    words.iter().enumerate().any(|(at, word)| match word.as_str() {
+        "IS" => !is(at + 1, "NULL") && !(is(at + 1, "NOT") && is(at + 2, "NULL")),
+        "CASE" => !is(at + 1, "WHEN"),
+        word => SIGNS.contains(&word),
+    })
+}
+
 /// The column that the expression is and nothing more.
 pub(crate) fn plain(expression: &str) -> Option<(Row, String)> {
     let mut found = None;
@@ -99,5 +113,11 @@ mod tests {
         assert!(speaks_of("parent.x", Row::Parent) && !speaks_of("new.parent", Row::Parent));
         assert_eq!(plain(" old.[a b] "), Some((Row::Old, "a b".to_owned())));
         assert_eq!(plain("old.a + 1"), None);
+        for compared in ["old.a = 1", "old.a<=2", "old.a IS old.b", "CASE old.a WHEN 1 THEN 2 END", "nullif(old.a, 1)", "old.a in (1)"] {
+            assert!(compares(compared), "{compared}");
+        }
+        for not in ["old.a", "old.a || '='", "old.a IS NOT NULL", "coalesce(CAST(old.a AS INTEGER), 1) * 2", "CASE WHEN old.a IS NULL THEN 1 END"] {
+            assert!(!compares(not), "{not}");
+        }
     }
 }

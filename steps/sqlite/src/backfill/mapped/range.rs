@@ -66,7 +66,7 @@ impl Range {
         let all = self.over(weave);
         let some = self.some_there(conn, weave, &all)?;
         let condition = if some { format!("{all} AND {}", weave.absent(ROW)) } else { all };
-        let statements = weave.put_where(Side::Old, &condition, true, some);
+        let statements = weave.put_all(&condition, some);
         let [parents @ .., insert, aside] = &statements[..] else { return Err(rusqlite::Error::InvalidQuery) };
         // Two rows of one batch may be in each other's way; the second is set aside then.
         let insert = insert.replacen("INSERT INTO", "INSERT OR IGNORE INTO", 1);

@@ -172,7 +172,7 @@ impl Episode {
                 format!("unicode({}) % 2 = {half}", weave.key_text(Side::Old, ROW))
             };
             let condition = format!("({range}) AND {}", weave.absent(ROW));
-            for sql in weave.guarded("backfill", weave.put(Side::Old, &condition, true)) {
+            for sql in weave.guarded("backfill", weave.put_all(&condition, true)) {
                 if let Err(e) = self.world.conn.execute_batch(&sql) {
                     self.fail(&format!("the backfill failed: {e}\n{sql}"));
                 }

@@ -168,7 +168,7 @@ fn old_syntheses_are_brought_over_behind_those_of_new_programs() {
     run_with_output(&world, "'{}'");
     for weave in &world.weaves {
         let condition = weave.absent(crate::expand::ROW);
-        for sql in weave.guarded("backfill", weave.put(crate::expand::Side::Old, &condition, true)) {
+        for sql in weave.guarded("backfill", weave.put_all(&condition, true)) {
             world.run(&sql);
         }
     }

@@ -1,0 +1,162 @@
+//! Views that are written into: what becomes of the image of a row is decided by their INSTEAD OF triggers.
+//!
+//! Owns the views of a pair and what stands in their triggers. The image of a row is a row of such a view: it is computed
+//! once, stored nowhere, and what is to be done with it stands in one place, which all triggers of the tables share.
+//! SQLite compiles a trigger once for a statement however often others lead to it, and gives each that fires registers of
+//! its own: many small ones cost less than one large one that mostly does nothing.
+
+use crate::mapping::Parent;
+use crate::mapping::names::{PREFIX, QUARANTINE};
+use crate::sql::{quote_ident, quote_text};
+
+use super::image::{Of, parent_column};
+use super::put::NOW;
+use super::shape::Shape;
+use super::triggers::Part;
+use super::weave::{IMAGE, Side, Weave};
+
+/// The views of the pair and their triggers, in the order in which they are made.
+pub(super) fn of(weave: &Weave) -> Vec<Part> {
+    let mut all = Vec::new();
+    if let (Some(parent), Some(shape)) = (&weave.pair.parent, &weave.parent) {
+        all.push(weave.view(&parent_view(weave), parent_names(parent)));
+        all.push(missing_parent(weave, parent, shape));
+    }
+    for side in [Side::Old, Side::New] {
+        all.push(weave.view(&image_view(weave, side), names(weave, side)));
+        all.extend([fits(weave, side), unfit(weave, side)]);
+    }
+    all
+}
+
+/// The view whose rows are images of rows of side `from`.
+fn image_view(weave: &Weave, from: Side) -> String {
+    format!("{PREFIX}{}_{}_image", weave.pair.name, from.name())
+}
+
+/// The view whose rows are parents that images ask for.
+fn parent_view(weave: &Weave) -> String {
+    format!("{PREFIX}{}_parent_image", weave.pair.name)
+}
+
+fn names(weave: &Weave, from: Side) -> Vec<String> {
+    weave.parts(from, Of::Rows).into_iter().map(|(name, _)| name).collect()
+}
+
+fn parent_names(parent: &Parent) -> Vec<String> {
+    parent.key.iter().chain(&parent.set).map(|c| quote_ident(&c.name)).collect()
+}
+
+fn instead(view: &str, what: &str, condition: &str, statements: &[String]) -> Part {
+    let name = format!("{view}_{what}");
+    let sql = format!(
+        "CREATE TRIGGER {} INSTEAD OF INSERT ON {} WHEN {condition}\nBEGIN\n  {};\nEND",
+        quote_ident(&name),
+        quote_ident(view),
+        statements.join(";\n  ")
+    );
+    Part::trigger(name, sql)
+}
+
+/// An image that fits and is not there yet is put there, its parent first.
+fn fits(weave: &Weave, from: Side) -> Part {
+    let other = from.other();
+    let absent = format!(
+        "NOT EXISTS (SELECT 1 FROM {} AS there WHERE {})",
+        weave.table(other),
+        weave.same_key((other, "there"), (other, "NEW"))
+    );
+    let condition = match weave.why_of_view(from) {
+        Some(why) => format!("{absent} AND {why} IS NULL"),
+        None => absent,
+    };
+    let mut body = Vec::new();
+    let (mut columns, mut values) = weave.image_columns(from, "NEW");
+    if let (Some(parent), Side::Old) = (&weave.pair.parent, from) {
+        let asked = parent.key.iter().chain(&parent.set).map(|c| format!("NEW.{}", parent_column(&c.name)));
+        body.push(format!(
+            "INSERT INTO {} ({}) VALUES ({})",
+            quote_ident(&parent_view(weave)),
+            parent_names(parent).join(", "),
+            asked.collect::<Vec<_>>().join(", ")
+        ));
+        columns.push(quote_ident(&parent.refers));
+        values.push(weave.parent_of_image("NEW"));
+    }
+    body.push(format!(
+        "INSERT INTO {} ({}) VALUES ({})",
+        weave.table(other),
+        columns.join(", "),
+        values.join(", ")
+    ));
+    instead(&image_view(weave, from), "fits", &condition, &body)
+}
+
+/// An image that does not fit goes into the quarantine, with the reason.
+fn unfit(weave: &Weave, from: Side) -> Part {
+    // Where all images fit nothing is ever set aside.
+    let why = weave.why_of_view(from).unwrap_or_else(|| "NULL".to_owned());
+    let mut body = vec![format!(
+        "INSERT INTO {QUARANTINE} (pair, side, key, reason, shown, row, at) VALUES ({}, '{}', {}, {why}, {}, {}, {NOW})",
+        quote_text(&weave.pair.name),
+        from.name(),
+        weave.quoted(from, weave.image_key("NEW")),
+        weave.shown_of_image(from, "NEW"),
+        weave.row_of_image(from, "NEW"),
+    )];
+    if let (Side::Old, [key]) = (from, &weave.image_key("NEW")[..]) {
+        body.extend(weave.count_ids(key));
+    }
+    instead(&image_view(weave, from), "unfit", &format!("{why} IS NOT NULL"), &body)
+}
+
+/// A parent that an image asks for is made where there is none.
+fn missing_parent(weave: &Weave, parent: &Parent, shape: &Shape) -> Part {
+    let same = parent.key.iter().map(|c| format!("p.{0} IS NEW.{0}", quote_ident(&c.name))).collect::<Vec<_>>();
+    let absent = format!("NOT EXISTS (SELECT 1 FROM {} AS p WHERE {})", shape.ident(), same.join(" AND "));
+    let names = parent_names(parent);
+    let values = names.iter().map(|name| format!("NEW.{name}")).collect::<Vec<_>>().join(", ");
+    let body = format!("INSERT INTO {} ({}) VALUES ({values})", shape.ident(), names.join(", "));
+    instead(&parent_view(weave), "missing", &absent, &[body])
+}
+
+impl Weave {
+    fn view(&self, name: &str, columns: Vec<String>) -> Part {
+        let columns = columns.iter().map(|column| format!("NULL AS {column}")).collect::<Vec<_>>().join(", ");
+        Part::view(name.to_owned(), format!("CREATE VIEW {} AS SELECT {columns}", quote_ident(name)))
+    }
+
+    /// Puts the images of those rows of side `from` that meet `condition` on the other side, or into the quarantine.
+    pub(super) fn put(&self, from: Side, condition: &str) -> String {
+        let (names, values): (Vec<_>, Vec<_>) = self.parts(from, Of::Rows).into_iter().unzip();
+        format!(
+            "INSERT INTO {} ({}) SELECT {} {}",
+            quote_ident(&image_view(self, from)),
+            names.join(", "),
+            values.join(", "),
+            self.rows(from, condition)
+        )
+    }
+
+    /// The same for the row `NEW` of side `from`, which is mapped. SQLite would keep the rows of a query aside first, in a
+    /// table that it makes for it.
+    pub(super) fn put_new(&self, from: Side) -> String {
+        let (names, values): (Vec<_>, Vec<_>) = self.parts(from, Of::New).into_iter().unzip();
+        format!(
+            "INSERT INTO {} ({}) VALUES ({})",
+            quote_ident(&image_view(self, from)),
+            names.join(", "),
+            values.join(", ")
+        )
+    }
+
+    /// Why the view's row `NEW` does not fit. A CHECK speaks of columns without saying whose.
+    fn why_of_view(&self, from: Side) -> Option<String> {
+        if self.shape(from.other()).checks.is_empty() {
+            return self.why(from, false, "NEW").map(|why| format!("({why})"));
+        }
+        let columns = names(self, from).iter().map(|name| format!("NEW.{name} AS {name}")).collect::<Vec<_>>();
+        let why = self.why(from, false, IMAGE)?;
+        Some(format!("(SELECT {why} FROM (SELECT {}) AS {IMAGE})", columns.join(", ")))
+    }
+}
