@@ -11,7 +11,7 @@ use crate::declared::{self, Object, same_name};
 use crate::expand::Part;
 use crate::mapping::Mapping;
 use crate::mapping::names::PREFIX;
-use crate::parity::names;
+use crate::parity::{log, names};
 use crate::sequence;
 use crate::sql::{quote_ident, sqlite_error, tokens};
 
@@ -138,7 +138,9 @@ fn referring(conn: &Connection, table: &str) -> Result<Vec<String>, StepError> {
 /// to one.
 pub(super) fn in_the_way(conn: &Connection, mapping: &Mapping) -> Result<Vec<String>, StepError> {
     let ours = ours_elsewhere(conn, mapping)?;
-    let is_ours = |object: &Object| ours.iter().any(|o| o.kind == object.kind && o.name == object.name);
+    let is_ours = |object: &Object| {
+        log::has_trigger(mapping, &object.name) || ours.iter().any(|o| o.kind == object.kind && o.name == object.name)
+    };
     let is_old = |table: &str| mapping.pairs.iter().any(|pair| same_name(&pair.old, table));
     let mut found = Vec::new();
     let others: Vec<Object> = conn

@@ -25,7 +25,8 @@ impl Weave {
         for (key, there) in self.pair.key.iter().zip(self.keys(other)).filter(|(key, _)| key.negated) {
             // The lowest of all whole numbers.
             let name = if from == Side::Old { &key.old } else { &key.new };
-            reasons.push((format!("typeof({image}.{there}) <> 'integer'"), format!("its key `{name}` has no negative")));
+            reasons
+                .push((format!("typeof({image}.{there}) <> 'integer'"), format!("its key `{name}` has no negative")));
         }
         for column in self.columns(from) {
             let name = quote_ident(&column.name);

@@ -25,7 +25,11 @@ impl Weave {
             if updated {
                 terms.push(format!("NOT ({})", self.same_key((side, "t"), (side, "OLD"))));
             } else {
-                terms.extend(self.unknown(side).filter(|(name, _)| columns.iter().any(|(c, _)| c == name)).map(|u| format!("NOT {}", u.1)));
+                terms.extend(
+                    self.unknown(side)
+                        .filter(|(name, _)| columns.iter().any(|(c, _)| c == name))
+                        .map(|u| format!("NOT {}", u.1)),
+                );
             }
             let from = match &unique.filter {
                 Some(filter) => format!("(SELECT * FROM {table} WHERE {filter})"),
@@ -44,7 +48,8 @@ impl Weave {
     /// The rowid's column, and the condition that nobody can say before an insert whether there is a row with it: SQLite
     /// says -1 of an id that it has yet to choose.
     pub(crate) fn unknown(&self, side: Side) -> Option<(String, String)> {
-        let name = self.shape(side).rowid.clone().filter(|name| self.key_names(side).any(|k| k.eq_ignore_ascii_case(name)))?;
+        let name =
+            self.shape(side).rowid.clone().filter(|name| self.key_names(side).any(|k| k.eq_ignore_ascii_case(name)))?;
         let condition = format!("NEW.{} = -1", quote_ident(&name));
         Some((name, condition))
     }

@@ -83,12 +83,7 @@ fn fits(weave: &Weave, from: Side) -> Part {
         columns.push(quote_ident(&parent.refers));
         values.push(weave.parent_of_image("NEW"));
     }
-    body.push(format!(
-        "INSERT INTO {} ({}) VALUES ({})",
-        weave.table(other),
-        columns.join(", "),
-        values.join(", ")
-    ));
+    body.push(format!("INSERT INTO {} ({}) VALUES ({})", weave.table(other), columns.join(", "), values.join(", ")));
     instead(&image_view(weave, from), "fits", &condition, &body)
 }
 

@@ -72,7 +72,8 @@ pub(crate) fn speaks_of(expression: &str, wanted: Row) -> bool {
 /// Whether it may compare values, which the affinity of a column has a say in.
 pub(crate) fn compares(expression: &str) -> bool {
     const SIGNS: [&str; 17] = [
-        "=", "==", "<", ">", "<=", ">=", "<>", "!=", "!", "IN", "BETWEEN", "LIKE", "GLOB", "MATCH", "REGEXP", "NULLIF", "SELECT",
+        "=", "==", "<", ">", "<=", ">=", "<>", "!=", "!", "IN", "BETWEEN", "LIKE", "GLOB", "MATCH", "REGEXP", "NULLIF",
+        "SELECT",
     ];
     let words: Vec<String> = spans(expression).iter().map(|(a, b)| expression[*a..*b].to_ascii_uppercase()).collect();
     let is = |at: usize, word: &str| words.get(at).is_some_and(|found| found == word);
@@ -113,10 +114,23 @@ mod tests {
         assert!(speaks_of("parent.x", Row::Parent) && !speaks_of("new.parent", Row::Parent));
         assert_eq!(plain(" old.[a b] "), Some((Row::Old, "a b".to_owned())));
         assert_eq!(plain("old.a + 1"), None);
-        for compared in ["old.a = 1", "old.a<=2", "old.a IS old.b", "CASE old.a WHEN 1 THEN 2 END", "nullif(old.a, 1)", "old.a in (1)"] {
+        for compared in [
+            "old.a = 1",
+            "old.a<=2",
+            "old.a IS old.b",
+            "CASE old.a WHEN 1 THEN 2 END",
+            "nullif(old.a, 1)",
+            "old.a in (1)",
+        ] {
             assert!(compares(compared), "{compared}");
         }
-        for not in ["old.a", "old.a || '='", "old.a IS NOT NULL", "coalesce(CAST(old.a AS INTEGER), 1) * 2", "CASE WHEN old.a IS NULL THEN 1 END"] {
+        for not in [
+            "old.a",
+            "old.a || '='",
+            "old.a IS NOT NULL",
+            "coalesce(CAST(old.a AS INTEGER), 1) * 2",
+            "CASE WHEN old.a IS NULL THEN 1 END",
+        ] {
             assert!(!compares(not), "{not}");
         }
     }

@@ -145,6 +145,14 @@ fn watched(pair: &Pair) -> Vec<Watched> {
     tables
 }
 
+/// Whether a log of the mapping has a trigger of that name.
+pub(crate) fn has_trigger(mapping: &Mapping, name: &str) -> bool {
+    let mut triggers = mapping.pairs.iter().flat_map(|pair| {
+        watched(pair).into_iter().flat_map(move |w| MOMENTS.map(|(moment, _)| trigger(pair, w.role, moment)))
+    });
+    triggers.any(|trigger| trigger.eq_ignore_ascii_case(name))
+}
+
 fn trigger(pair: &Pair, role: &str, moment: &str) -> String {
     format!("{PREFIX}written_{}_{role}_{moment}", pair.name)
 }

@@ -127,3 +127,23 @@ fn a_contract_keeps_the_contract() {
         )
         .check();
 }
+
+#[test]
+fn a_contract_leaves_the_triggers_of_another_mapping_whose_name_begins_alike() {
+    contract()
+        .root(|root| {
+            sql(root, DUAL);
+            sql(root, "CREATE TRIGGER _cutover_notes_more_new_after_insert AFTER INSERT ON remarks BEGIN SELECT 1; END");
+        })
+        .sabotage(|root| sql(root, "CREATE TABLE notes (id)"))
+        .foreign(
+            |root| {
+                let left = "SELECT group_concat(name, ' ') FROM sqlite_master WHERE type = 'trigger' AND name GLOB '_cutover_notes_*'";
+                assert_eq!(ask(root, left), "_cutover_notes_more_new_after_insert");
+                let views = "SELECT count(*) FROM sqlite_master WHERE type = 'view' AND name GLOB '_cutover_*'";
+                assert_eq!(ask(root, views), "0");
+            },
+            |root| assert_eq!(stage(root), "new-only"),
+        )
+        .check();
+}
