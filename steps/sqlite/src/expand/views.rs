@@ -19,11 +19,11 @@ use super::weave::{IMAGE, Side, Weave};
 pub(super) fn of(weave: &Weave) -> Vec<Part> {
     let mut all = Vec::new();
     if let (Some(parent), Some(shape)) = (&weave.pair.parent, &weave.parent) {
-        all.push(weave.view(&parent_view(weave), parent_names(parent)));
+        all.push(weave.view(&parent_view(weave), &parent_names(parent)));
         all.push(missing_parent(weave, parent, shape));
     }
     for side in [Side::Old, Side::New] {
-        all.push(weave.view(&image_view(weave, side), names(weave, side)));
+        all.push(weave.view(&image_view(weave, side), &names(weave, side)));
         all.extend([fits(weave, side), unfit(weave, side)]);
     }
     all
@@ -116,7 +116,7 @@ fn missing_parent(weave: &Weave, parent: &Parent, shape: &Shape) -> Part {
 }
 
 impl Weave {
-    fn view(&self, name: &str, columns: Vec<String>) -> Part {
+    fn view(&self, name: &str, columns: &[String]) -> Part {
         let columns = columns.iter().map(|column| format!("NULL AS {column}")).collect::<Vec<_>>().join(", ");
         Part::view(name.to_owned(), format!("CREATE VIEW {} AS SELECT {columns}", quote_ident(name)))
     }

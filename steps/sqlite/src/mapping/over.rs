@@ -78,7 +78,7 @@ pub(crate) fn compares(expression: &str) -> bool {
     let words: Vec<String> = spans(expression).iter().map(|(a, b)| expression[*a..*b].to_ascii_uppercase()).collect();
     let is = |at: usize, word: &str| words.get(at).is_some_and(|found| found == word);
     words.iter().enumerate().any(|(at, word)| match word.as_str() {
-        "IS" => !is(at + 1, "NULL") && !(is(at + 1, "NOT") && is(at + 2, "NULL")),
+        "IS" => !is(at + 1 + usize::from(is(at + 1, "NOT")), "NULL"),
         "CASE" => !is(at + 1, "WHEN"),
         word => SIGNS.contains(&word),
     })
