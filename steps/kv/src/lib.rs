@@ -10,6 +10,7 @@ mod encoding;
 mod error;
 #[cfg(any(test, feature = "fuzzed"))]
 pub mod fuzzed;
+mod gc;
 mod holder;
 mod record;
 mod rewrite;
@@ -23,8 +24,8 @@ pub use error::{KvError, KvErrorKind, Result};
 pub use record::{Meta, Record};
 pub use source::{Order, RecordSource};
 pub use steps::{
-    CopyConfig, KvCopy, KvRenamePrefix, KvTransform, KvVerify, PrefixProgram, RenamePrefixConfig, TransformConfig,
-    VerifyConfig, Versions,
+    CopyConfig, GcConfig, KvCopy, KvGc, KvRenamePrefix, KvTransform, KvVerify, PrefixProgram, RenamePrefixConfig,
+    TransformConfig, VerifyConfig, Versions,
 };
 pub use target::badger::{BadgerConfig, BadgerTarget};
 pub use target::{FjallTarget, KvConfig, KvTarget, SledTarget};

@@ -2,6 +2,7 @@
 
 mod copy;
 mod from;
+mod gc;
 mod into;
 mod rename;
 mod rewriting;
@@ -11,6 +12,7 @@ mod transform;
 mod verify;
 
 pub use copy::{CopyConfig, KvCopy};
+pub use gc::{GcConfig, KvGc};
 pub use rename::{KvRenamePrefix, RenamePrefixConfig};
 pub use transform::{KvTransform, PrefixProgram, TransformConfig, Versions};
 pub use verify::{KvVerify, VerifyConfig};

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cutover_core::{Registry, StepDescriptor, TargetDescriptor};
 
-use super::{KvCopy, KvRenamePrefix, KvTransform, KvVerify};
+use super::{KvCopy, KvGc, KvRenamePrefix, KvTransform, KvVerify};
 use crate::backup::{BackupWriter, write_backup};
 use crate::record::{Meta, Record};
 use crate::store::{Batch, Engine, Fjall, Keyed, VersionedStore};
@@ -16,6 +16,7 @@ pub(super) fn registry() -> Registry {
     let targets = [TargetDescriptor::of::<SledTarget>(of[0], of[1]), TargetDescriptor::of::<FjallTarget>(of[0], of[1])];
     let steps = [
         StepDescriptor::of::<KvCopy>(of[0], of[1]),
+        StepDescriptor::of::<KvGc>(of[0], of[1]),
         StepDescriptor::of::<KvRenamePrefix>(of[0], of[1]),
         StepDescriptor::of::<KvTransform>(of[0], of[1]),
         StepDescriptor::of::<KvVerify>(of[0], of[1]),

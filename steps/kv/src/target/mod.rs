@@ -27,6 +27,7 @@ use serde::Deserialize;
 use crate::error::{KvError, Result};
 use crate::store::{Engine, Fjall, Keyed, Sled, VersionedStore};
 use look::Look;
+pub(crate) use restore::REMOVES;
 
 /// A sled store as a target.
 pub type SledTarget = KvTarget<Sled>;

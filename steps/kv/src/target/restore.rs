@@ -13,10 +13,13 @@ use serde_json::{Value, json};
 use super::snapshot::{Kept, RECORDS, prove};
 use super::{KvTarget, content};
 use crate::backup::{BackupReader, write_backup};
-use crate::copy::{Comparison, compare};
+use crate::copy::{Comparison, Differing, compare};
 use crate::error::{KvError, Result};
 use crate::record::Record;
 use crate::store::{Batch, Engine, FORMAT, Keyed, MAX_VERSION, VersionedStore};
+
+/// What a receipt says that a step wrote which only took records away.
+pub(crate) const REMOVES: &str = "removes";
 
 const RECORDS_AT_ONCE: usize = 1_000;
 
@@ -36,7 +39,10 @@ pub(super) fn restore<E: Engine>(
     let kept = Kept::read(&from.folder)?;
     let snapshot = from.folder.join(RECORDS);
     let found = target.read(|store| compare(BackupReader::open(&snapshot)?, content::all(store)?))?;
-    let foreign = if found.holds() || is_ours(target, cx, options)? { 0 } else { found.differing.values().sum() };
+    // Nobody but a step takes records away: a program's delete is a record.
+    let ours = |how: &Differing| *how == Differing::OnlyLeft && removes(target, options);
+    let foreign = found.differing.iter().filter(|(how, _)| !ours(how)).map(|(_, n)| n).sum();
+    let foreign = if foreign == 0 || is_ours(target, cx, options)? { 0 } else { foreign };
     if foreign > 0 && !options.accept_loss {
         return Err(refused(target, &found, foreign));
     }
@@ -54,6 +60,12 @@ pub(super) fn restore<E: Engine>(
     }
     let lost = if foreign > 0 { BTreeMap::from([("records".to_owned(), foreign)]) } else { BTreeMap::new() };
     Ok(Restored { aside: options.aside.clone(), lost })
+}
+
+/// Whether a step that is undone with this restore took records away.
+fn removes<E: Engine>(target: &KvTarget<E>, options: &RestoreOptions) -> bool {
+    let wrote = options.undone.values().flatten().filter_map(|receipt| receipt.wrote.get(&target.name));
+    wrote.into_iter().any(|said| said[REMOVES] == true)
 }
 
 /// Whether the store is as a step left it that is undone with this restore.
