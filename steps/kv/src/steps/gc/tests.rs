@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cutover_core::{Applied, Reversal, StepErrorKind};
+use cutover_core::{Applied, RestoreOptions, Reversal, Standing, StepErrorKind, Verdict};
 use cutover_tests::{Bench, Conformance, Fixture};
 use pollster::block_on;
 
@@ -85,7 +85,7 @@ fn what_goes_is_said_first_and_goes_then() {
     assert_eq!(left.len(), 2_201);
     // What is written since is no part of it.
     put::<Fjall>(root, record("a:00001", 99));
-    assert_eq!(bench.verify("it").unwrap(), cutover_core::Verdict::Holds);
+    assert_eq!(bench.verify("it").unwrap(), Verdict::Holds);
     assert!(matches!(bench.apply("it").unwrap(), Applied::AlreadyApplied(_)));
 }
 
@@ -97,10 +97,34 @@ fn a_stop_between_two_batches_loses_no_count() {
     let bench = open(root, "keep = 2");
     bench.host().set_stop(true);
     assert!(matches!(bench.apply("it").unwrap(), Applied::Stopped(_)));
-    assert!(bench.verify("it").is_ok_and(|verdict| verdict != cutover_core::Verdict::Holds));
+    assert!(bench.verify("it").is_ok_and(|verdict| verdict != Verdict::Holds));
     bench.host().set_stop(false);
     let Applied::Changed(receipt) = bench.apply("it").unwrap() else { panic!("nothing changed") };
     assert_eq!((receipt.rows, read::<Fjall>(root).len()), (Some(2_200), 2_205));
+}
+
+#[test]
+fn what_a_stopped_step_dropped_comes_back_without_asking_and_what_others_wrote_is_asked_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    fill::<Fjall>(root, records());
+    let before = read::<Fjall>(root);
+    let bench = open(root, "keep = 2");
+    let (target, cx) = (bench.target("memory"), bench.plan_cx());
+    let manifest = block_on(target.snapshot(&cx, &root.join("kept"))).unwrap();
+    bench.host().set_stop(true);
+    assert!(matches!(bench.apply("it").unwrap(), Applied::Stopped(_)));
+    assert!(read::<Fjall>(root).len() < before.len());
+    let undone = [("it".to_owned(), bench.host().intent("it"))].into();
+    let options = RestoreOptions { aside: root.join("aside"), undone, ..RestoreOptions::default() };
+    put::<Fjall>(root, record("a:00001", 99));
+    let refused = block_on(target.restore(&cx, &manifest, &options)).unwrap_err();
+    assert!(refused.to_string().starts_with("1 record in `"), "{refused}");
+    let accepting = RestoreOptions { accept_loss: true, ..options };
+    block_on(target.restore(&cx, &manifest, &accepting)).unwrap();
+    block_on(target.close(&cx)).unwrap();
+    assert!(read::<Fjall>(root) == before, "the store is not as it was");
+    assert_eq!(bench.inspect("it").unwrap(), Standing::Pending);
 }
 
 #[test]
