@@ -166,6 +166,39 @@ points! {
     /// A file is put back; the next one is not.
     DIR_RESTORE_FILE = "dir.restore-file";
 
+    /// The records of a store's snapshot are written; what the store noted of its own is not.
+    KV_SNAPSHOT_RECORDS = "kv.snapshot-records";
+    /// All of a store's snapshot is written and read again; the step that took it does not know it.
+    KV_SNAPSHOT_MADE = "kv.snapshot-made";
+    /// What a restore takes back is set aside as a backup; the store is as it was.
+    KV_RESTORE_ASIDE = "kv.restore-aside";
+    /// Some records of a store are as in the snapshot; the others, and what the store noted, are not.
+    KV_RESTORE_BATCH = "kv.restore-batch";
+    /// The store is as in the snapshot, and closed; the journal does not know it.
+    KV_RESTORED = "kv.restored";
+    /// A file of a Badger directory's snapshot is copied; the next one and the index are not.
+    BADGER_SNAPSHOT_FILE = "badger.snapshot-file";
+    /// All of a Badger directory's snapshot is written and read again; the step that took it does not know it.
+    BADGER_SNAPSHOT_MADE = "badger.snapshot-made";
+    /// The present directory is copied aside whole; it is as it was.
+    BADGER_RESTORE_ASIDE = "badger.restore-aside";
+    /// What takes the directory's place is whole beside it; the directory is as it was.
+    BADGER_RESTORE_PREPARED = "badger.restore-prepared";
+    /// The directory is as in the snapshot; the former one is there still, under a partial name.
+    BADGER_RESTORED = "badger.restored";
+    /// The intent of a copy is durable; no record is copied.
+    KV_COPY_INTENDED = "kv.copy:intended";
+    /// A batch of records is complete and not in the store; those before it are, with the cursor.
+    KV_COPY_BATCH = "kv.copy:batch";
+    /// Every record is copied and the store is closed; the journal does not know it.
+    KV_COPY_DONE = "kv.copy:done";
+    /// On the way back some records of a copy are removed; the others and the cursor are there.
+    KV_COPY_BACK = "kv.copy:back";
+    /// On the way back all records of a copy and its cursor are removed; a store that was made for it is there still.
+    KV_COPY_EMPTIED = "kv.copy:emptied";
+    /// A store and its source are compared; nothing says so yet.
+    KV_VERIFY_LOOKED = "kv.verify:looked";
+
     /// The survey is done and the intent is durable; the report is not written.
     ASSESS_INTENDED = "target.assess:intended";
     /// The report is written; the journal does not know it.

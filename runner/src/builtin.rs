@@ -2,6 +2,7 @@
 
 use cutover_steps_base as _;
 use cutover_steps_files as _;
+use cutover_steps_kv as _;
 use cutover_steps_sqlite as _;
 
 pub(crate) use cutover_steps_sqlite::import;

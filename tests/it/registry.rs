@@ -74,6 +74,7 @@ fn every_example_compiles() {
         for name in ["main", "app", "tier1"] {
             targets.push_str(&format!("[targets.{name}]\nkind = \"sqlite\"\npath = \"{name}.db\"\n"));
         }
+        targets.push_str("[targets.memory]\nkind = \"fjall\"\npath = \"memory\"\n");
         let text = format!(
             "name = \"example\"\n{targets}[[phase]]\nname = \"only\"\nlayer = \"{layer}\"\n[[phase.step]]\n{}\n\
              [[phase.step]]\nid = \"copies\"\nuse = \"target.snapshot\"\nwith = {{ targets = [\"main\"], into = \"b\" }}\n",

@@ -5,6 +5,7 @@
 use cutover_core::fault::{self, Faults};
 
 use super::plans::{Small, copy, one_way, script, step};
+use super::stores::Memory;
 
 /// How the plan around the step is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +70,11 @@ pub(super) struct Row {
 }
 
 /// Kinds that do another thing when they are told to, and are met once more.
-const VARIANTS: [(&str, &str); 2] =
-    [("sqlite.backfill", "sqlite.backfill+mapping"), ("sqlite.cutover", "sqlite.cutover+new-only")];
+const VARIANTS: [(&str, &str); 3] = [
+    ("kv.copy", "kv.copy+fjall"),
+    ("sqlite.backfill", "sqlite.backfill+mapping"),
+    ("sqlite.cutover", "sqlite.cutover+new-only"),
+];
 
 impl Row {
     /// All that is registered.
@@ -108,13 +112,16 @@ impl Row {
 
     /// The plan: `a`; then the step `k`, and `b` and `c` on top of it.
     pub(super) fn plan(&self, axes: Axes) -> Small {
-        let is_target = ["sqlite", "dir"].contains(&self.kind);
+        let is_target = ["sqlite", "dir", "badger", "fjall", "sled"].contains(&self.kind);
         let alone = if axes.alone { "atomic = false" } else { "" };
         let restored = axes.restored || is_target;
         let unit = if restored { format!("{alone}\nunit = \"u\"") } else { alone.to_owned() };
-        let copies = copy().replace("[\"app\"]", "[\"app\", \"files\"]");
+        let memory = self.memory();
+        let kept = if memory.is_some() && is_target { "[\"app\", \"memory\"]" } else { "[\"app\", \"files\"]" };
+        let copies = copy().replace("[\"app\"]", kept);
         let mut first = vec![script("a", "")];
         first.extend(self.stages_before().iter().map(|(kind, with)| of_mapping(kind, with)));
+        first.extend((self.kind == "kv.verify").then(|| step("fill", COPY)));
         first.extend((restored || self.kind == "sqlite.contract").then_some(copies));
         let b = if restored { one_way("b", &unit) } else { script("b", alone) };
         let freeze = format!("use = \"sqlite.freeze\"\ntarget = \"app\"\n{unit}");
@@ -123,7 +130,24 @@ impl Row {
             .then(|| step("t", "use = \"sqlite.thaw\"\ntarget = \"app\"\nwith = { freeze = \"k\" }"));
         let steps = frozen.into_iter().chain(self.step(&unit)).chain([b, script("c", alone)]).chain(thawed);
         let second: Vec<String> = steps.collect();
-        Small::new(self.kind, "", &[&first, &second]).with_filler(self.kind == "sqlite")
+        Small::new(self.kind, "", &[&first, &second]).with_filler(self.kind == "sqlite").with_memory(memory)
+    }
+
+    /// Whether its plan has key-value data.
+    pub(super) fn has_store(&self) -> bool {
+        self.memory().is_some()
+    }
+
+    /// The key-value data of its plan.
+    fn memory(&self) -> Option<Memory> {
+        match self.name {
+            "badger" => Some(Memory::full("badger")),
+            "fjall" => Some(Memory::full("fjall")),
+            "sled" => Some(Memory::full("sled")),
+            "kv.copy+fjall" => Some(Memory::none_yet("fjall")),
+            "kv.copy" | "kv.verify" => Some(Memory::none_yet("sled")),
+            _ => None,
+        }
     }
 
     /// The steps that bring a mapping to where this one finds it: kind, and what else its `with` says.
@@ -153,6 +177,11 @@ impl Row {
         }
     }
 
+    /// Whether a fjall store is read: fjall takes a read that ends early for the end of its file.
+    pub(super) fn reads_fjall(&self) -> bool {
+        self.name.contains("fjall")
+    }
+
     /// What the system needs beside the plan so that a point is passed.
     pub(super) fn needs(&self, point: &str) -> Option<Needs> {
         match (point, self.kind) {
@@ -175,6 +204,13 @@ impl Row {
                  \"echo more >> settings.json; rm -f logs/b.jsonl logs/latest; echo new > logs/c.jsonl\"]\n\
                  with.verify = [\"test\", \"-e\", \"logs/c.jsonl\"]"
             ),
+            "badger" => on_memory(
+                "rm -f data/memory/000001.sst; printf 'Bdgr\\\\0\\\\0\\\\0\\\\10' > data/memory/MANIFEST",
+                more,
+            ),
+            "fjall" | "sled" => on_memory(&format!("rm -rf data/memory; cp -r {} data/memory", Memory::OTHER), more),
+            "kv.copy" | "kv.copy+fjall" => format!("{COPY}\n{more}"),
+            "kv.verify" => format!("{}\n{more}", COPY.replace("kv.copy", "kv.verify")),
             "command.run" => format!(
                 "use = \"command.run\"\n{more}\n\
                  with.apply = [\"sh\", \"-c\", \"if [ -e made ]; then echo twice >> runs; fi; touch made\"]\n\
@@ -218,6 +254,14 @@ impl Row {
         };
         Some(step("k", &rest))
     }
+}
+
+/// A copy of the system's backup.
+const COPY: &str = "use = \"kv.copy\"\nwith = { backups = [\"data/memory.bak\"], into = \"memory\" }";
+
+/// A command that writes past the target, and is undone by restoring it.
+fn on_memory(command: &str, more: &str) -> String {
+    format!("use = \"command.run\"\n{more}\nwith.restore = \"memory\"\nwith.apply = [\"sh\", \"-c\", \"{command}\"]")
 }
 
 /// A step of that mapping, named after what it does.

@@ -23,6 +23,7 @@ pub(super) type Line = (&'static str, &'static [&'static str]);
 #[derive(Debug)]
 pub(super) struct World {
     rows: String,
+    records: String,
     files: Tree,
 }
 
@@ -247,7 +248,10 @@ impl<'a> Lab<'a> {
                 || path.ends_with(".cutover-lock")
         };
         let rows = self.small.databases().iter().map(|db| rows(&root.join(db))).collect();
-        World { rows, files: Tree::of(&root).filter(|path| !ours(path)) }
+        let memory = self.small.memory();
+        let records = memory.map(|memory| memory.seen(&root)).unwrap_or_default();
+        let store = |path: &str| memory.is_some_and(|memory| memory.is_own(path));
+        World { rows, records, files: Tree::of(&root).filter(|path| !ours(path) && !store(path)) }
     }
 
     /// Every file but those of the state folder, byte for byte.
@@ -261,6 +265,9 @@ impl<'a> Lab<'a> {
         let mut lines = if whole { expected.files.differences(&now.files) } else { Vec::new() };
         if expected.rows != now.rows {
             lines.push(format!("the database is\n{}instead of\n{}", now.rows, expected.rows));
+        }
+        if whole && expected.records != now.records {
+            lines.push(format!("the store has {}", differing(&expected.records, &now.records)));
         }
         self.nothing(&lines)
     }
@@ -370,6 +377,13 @@ fn refill(folder: &Path, from: &Path) {
 fn clone(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
     assert!(copied.success(), "cannot copy {}", from.display());
+}
+
+/// How many lines there are, and the first of them that is another.
+fn differing(expected: &str, now: &str) -> String {
+    let (was, is) = (expected.lines().count(), now.lines().count());
+    let other = expected.lines().zip(now.lines()).find(|(was, is)| was != is);
+    format!("{is} lines instead of {was}, the first that differ: {other:?}")
 }
 
 fn open(db: &Path) -> Connection {

@@ -2,7 +2,7 @@
 //!
 //! The real program runs as a child process, on small plans that hold every registered kind.
 //!
-//! - Apparatus: `plans` and `kinds` (what is run), `fault` (what goes wrong), `lab` (runs it and looks at what came of
+//! - Apparatus: `plans`, `stores` and `kinds` (what is run), `fault` (what goes wrong), `lab` (runs it and looks at what came of
 //!   it), `ways` (what must come of a plan of a kind), `choice` (which combinations are met, and again which), `failure`
 //!   and `tally` (how it is told).
 //! - Parts: one module each. A part ends with its line in the table (`just faults` prints it).
@@ -28,6 +28,7 @@ mod pages;
 mod plans;
 mod short;
 mod space;
+mod stores;
 mod tally;
 mod torn;
 mod vanish;

@@ -2,6 +2,7 @@
 
 use cutover_tests::sqlite3;
 
+use super::stores::Memory;
 use crate::system::{System, folder_in_memory};
 
 /// The databases of every plan but a demo's.
@@ -30,6 +31,8 @@ pub(super) struct Small {
     filler: bool,
     /// The plan inside the program that it is, on its demo system.
     demo: Option<&'static str>,
+    /// Its key-value data.
+    memory: Option<Memory>,
     /// The steps that leave something to look at.
     pub(super) proofs: Vec<(&'static str, Proof)>,
 }
@@ -122,13 +125,13 @@ impl Small {
             ("archive", Proof::File("old/logs/a.jsonl")),
         ];
         let proofs = looked_at.into_iter().filter(|(id, _)| text.contains(&format!("id = \"{id}\"\n"))).collect();
-        Self { name: name.to_owned(), ends: 0, text, filler: false, demo: None, proofs }
+        Self { name: name.to_owned(), ends: 0, text, filler: false, demo: None, memory: None, proofs }
     }
 
     /// The plan for CORTEX brains, which is not small.
     pub(super) fn cortex() -> Self {
         let (name, text) = ("cortex".to_owned(), String::new());
-        Self { name, ends: 0, text, filler: false, demo: Some("cortex-2.0"), proofs: Vec::new() }
+        Self { name, ends: 0, text, filler: false, demo: Some("cortex-2.0"), memory: None, proofs: Vec::new() }
     }
 
     /// One transaction that rewrites more than SQLite keeps in memory.
@@ -149,6 +152,18 @@ impl Small {
     /// With a database that is larger than SQLite's cache.
     pub(super) fn with_filler(self, filler: bool) -> Self {
         Self { filler, ..self }
+    }
+
+    /// With key-value data.
+    pub(super) fn with_memory(mut self, memory: Option<Memory>) -> Self {
+        self.memory = memory;
+        self.text.push_str(&memory.map(|memory| format!("\n{}", memory.target())).unwrap_or_default());
+        self
+    }
+
+    /// Its key-value data.
+    pub(super) fn memory(&self) -> Option<Memory> {
+        self.memory
     }
 
     fn ending(self, ends: i32) -> Self {
@@ -186,6 +201,9 @@ impl Small {
             system.write(name, sql);
         }
         sqlite3(system.root().join("more.db"), format!("{mode} {BEFORE}"));
+        if let Some(memory) = self.memory {
+            memory.build(&system.root());
+        }
         system.write_root("settings.json", SETTINGS);
         for name in ["logs/a.jsonl", "logs/b.jsonl"] {
             system.write_root(name, name);

@@ -116,7 +116,11 @@ fn grow(name: &str, row: &Row, axes: Axes, short: Short, way: Way, choice: &Choi
         }
     };
     // What the steps need grows with what there is.
-    let large = if row.kind == "sqlite" { 16 } else { 1 };
+    let large = match row.kind {
+        "sqlite" => 16,
+        _ if row.has_store() => 8,
+        _ => 1,
+    };
     // One size that is asked for by name is looked for everywhere.
     let one = !choice.allows(&format!("{name}/any"));
     let mut pace = match (one, choice.all()) {

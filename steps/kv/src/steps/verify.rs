@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, MigrationStep, Receipt, Reversal, StepContext, StepError,
-    StepKind, Use, Verdict, async_trait,
+    StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,8 @@ struct Compared {
     ranges: Vec<(String, String)>,
 }
 
+register_step!(KvVerify);
+
 impl StepKind for KvVerify {
     const KIND: &'static str = "kv.verify";
     const SUMMARY: &'static str = "compare a store with what it was copied from, record by record and both ways";
@@ -61,6 +63,7 @@ impl StepKind for KvVerify {
 use = "kv.verify"
 with = { backups = ["data/backups/phl-memory-backup-20251201_020000.bak"], into = "memory" }
 "#;
+    const FAULTS: Faults = Faults { apply: &[fault::KV_VERIFY_LOOKED], rollback: &[] };
     type Config = VerifyConfig;
 
     fn build(config: VerifyConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
@@ -91,6 +94,7 @@ impl MigrationStep for KvVerify {
 
     async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {
         let (found, compared) = self.compare(cx).await?;
+        fault::point(fault::KV_VERIFY_LOOKED);
         let lines = lines(&found);
         if !lines.is_empty() {
             return Err(StepError::failed(format!(

@@ -5,7 +5,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use fjall::{Database, Error, Keyspace, KeyspaceCreateOptions, PersistMode, Slice};
+use fjall::{Database, Error, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode, Slice};
 
 use super::Engine;
 use crate::error::{KvError, KvErrorKind, Result};
@@ -101,7 +101,7 @@ impl Engine for Fjall {
 fn kind(error: Error) -> KvErrorKind {
     match error {
         Error::Locked => KvErrorKind::InUse("another process has it open".to_owned()),
-        Error::Io(cause) => KvErrorKind::Io(cause),
+        Error::Io(cause) | Error::Storage(LsmError::Io(cause)) => KvErrorKind::Io(cause),
         Error::InvalidVersion(found) => {
             let found = found.map_or_else(|| "unknown".to_owned(), |version| version.to_string());
             KvErrorKind::Unsupported(format!("its format version is {found}, and fjall 3 reads version 3"))

@@ -3,9 +3,11 @@
 //! Owns what a batch becomes in the one tree, and that a layout newer than ours is refused. Knows no engine.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use cutover_core::disk;
 use serde_json::Value;
 
 use super::{Batch, Change, Engine, FORMAT, FORMAT_VERSION, MAX_VERSION, Records, VersionedStore};
@@ -41,10 +43,16 @@ impl<E: Engine> Keyed<E> {
         if E::is_there(path) {
             return Self::open(path);
         }
-        let engine = E::open(path)?;
+        // Under another name, until it says which layout it has: whoever is killed leaves no half of a store.
+        let partial = disk::partial_name(path).map_err(|error| KvError::of(path, error))?;
+        clear(&partial)?;
+        let engine = E::open(&partial)?;
         let format = (note_key(FORMAT), Some(FORMAT_VERSION.to_string().into_bytes()));
         engine.write(vec![format], true)?;
-        Ok(Self { path: path.to_owned(), engine, max_version: AtomicU64::new(0) })
+        drop(engine);
+        disk::rename(&partial, path).map_err(|error| KvError::of(path, error))?;
+        disk::sync_parent(path).map_err(|error| KvError::of(path, error))?;
+        Self::open(path)
     }
 
     /// Bytes on disk.
@@ -94,6 +102,14 @@ impl<E: Engine> Keyed<E> {
 
     fn wrong(&self, kind: KvErrorKind) -> KvError {
         KvError::of(&self.path, kind)
+    }
+}
+
+/// Removes a folder that may be there.
+pub(crate) fn clear(folder: &Path) -> Result<()> {
+    match disk::remove_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(KvError::of(folder, error)),
+        _ => Ok(()),
     }
 }
 

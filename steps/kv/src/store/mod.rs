@@ -25,6 +25,7 @@ pub use self::fjall::Fjall;
 pub use self::sled::Sled;
 pub use engine::Engine;
 pub use keyed::Keyed;
+pub(crate) use keyed::clear;
 
 /// A store in sled 0.34.
 pub type SledStore = Keyed<Sled>;

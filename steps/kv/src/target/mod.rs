@@ -5,6 +5,7 @@
 //! [`Target::close`] everything is read there.
 
 pub(crate) mod badger;
+mod between;
 mod content;
 mod look;
 mod query;
@@ -19,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cutover_core::{
     Assessment, BuildError, Depth, Fingerprint, RestoreOptions, Restored, SnapshotManifest, StepContext, StepError,
-    Target, TargetKind, TargetSpec, async_trait, disk,
+    Target, TargetKind, TargetSpec, async_trait, disk, fault, fault::Faults, register_target,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -142,11 +143,21 @@ impl<E: Engine> KvTarget<E> {
     }
 }
 
+/// Those of a snapshot and of a restore.
+const FAULTS: Faults = Faults {
+    apply: &[fault::KV_SNAPSHOT_RECORDS, fault::KV_SNAPSHOT_MADE],
+    rollback: &[fault::KV_RESTORE_ASIDE, fault::KV_RESTORE_BATCH, fault::KV_RESTORED],
+};
+
+register_target!(SledTarget);
+register_target!(FjallTarget);
+
 impl TargetKind for SledTarget {
     const KIND: &'static str = Sled::NAME;
     const SUMMARY: &'static str = "versioned records, Badger's, in a sled 0.34 database";
     const EXAMPLE: &'static str = "kind = \"sled\"\npath = \"data/phl-memory.sled\"\n";
     const FACTS: &'static [&'static str] = query::FACTS;
+    const FAULTS: Faults = FAULTS;
     type Config = KvConfig;
 
     fn build(_config: KvConfig, spec: &TargetSpec, path: PathBuf) -> Result<Self, BuildError> {
@@ -159,6 +170,7 @@ impl TargetKind for FjallTarget {
     const SUMMARY: &'static str = "versioned records, Badger's, in a fjall 3 database";
     const EXAMPLE: &'static str = "kind = \"fjall\"\npath = \"data/phl-memory.fjall\"\n";
     const FACTS: &'static [&'static str] = query::FACTS;
+    const FAULTS: Faults = FAULTS;
     type Config = KvConfig;
 
     fn build(_config: KvConfig, spec: &TargetSpec, path: PathBuf) -> Result<Self, BuildError> {

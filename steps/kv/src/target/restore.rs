@@ -1,22 +1,26 @@
 //! Brings a store back to its snapshot, record by record, in the store itself.
 //!
-//! Owns what is foreign, what is kept of it, and that a restore which was killed goes on: only what still differs is
-//! written.
+//! Owns what is foreign and what is kept of it. Only what still differs is written; how a restore that was killed goes on
+//! is `between`'s.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 
-use cutover_core::{Depth, RestoreOptions, Restored, SnapshotManifest, StepContext, StepError, canonical_json, disk};
+use cutover_core::{
+    Depth, RestoreOptions, Restored, SnapshotManifest, StepContext, StepError, canonical_json, disk, fault,
+};
 use serde_json::{Value, json};
 
+use super::between::{self, Begun, RESTORING};
 use super::snapshot::{Kept, RECORDS, prove};
 use super::{KvTarget, content};
 use crate::backup::{BackupReader, write_backup};
 use crate::copy::{Comparison, Differing, compare};
-use crate::error::{KvError, Result};
+use crate::error::Result;
 use crate::record::Record;
-use crate::store::{Batch, Engine, FORMAT, Keyed, MAX_VERSION, VersionedStore};
+use crate::store::{Batch, Engine, FORMAT, Keyed, MAX_VERSION, VersionedStore, clear};
 
 /// What a receipt says that a step wrote which only took records away.
 pub(crate) const REMOVES: &str = "removes";
@@ -38,28 +42,51 @@ pub(super) fn restore<E: Engine>(
     prove(from)?;
     let kept = Kept::read(&from.folder)?;
     let snapshot = from.folder.join(RECORDS);
-    let found = target.read(|store| compare(BackupReader::open(&snapshot)?, content::all(store)?))?;
-    // Nobody but a step takes records away: a program's delete is a record.
-    let ours = |how: &Differing| *how == Differing::OnlyLeft && removes(target, options);
-    let foreign = found.differing.iter().filter(|(how, _)| !ours(how)).map(|(_, n)| n).sum();
-    let foreign = if foreign == 0 || is_ours(target, cx, options)? { 0 } else { foreign };
-    if foreign > 0 && !options.accept_loss {
-        return Err(refused(target, &found, foreign));
-    }
-    if !found.holds() {
-        disk::private_dir(&options.aside)?;
-        let aside = options.aside.join(format!("{}.bak", target.name));
-        // What a killed restore set aside was whole; what is here now is partly put back.
-        if !aside.exists() {
-            target.read(|store| write_backup(&aside, 0, content::all(store)?))?;
+    let mut begun = target.read(|store| Begun::of(store, from))?.unwrap_or_default();
+    let present = target.read(|store| match begun.is_there() {
+        true => {
+            let foreign = between::strangers(&snapshot, &begun.aside, content::all(store)?)?;
+            Ok(Present { foreign, differs: foreign > 0, named: None })
         }
+        false => {
+            let found = compare(BackupReader::open(&snapshot)?, content::all(store)?)?;
+            // Nobody but a step takes records away: a program's delete is a record.
+            let ours = |how: &Differing| *how == Differing::OnlyLeft && removes(target, options);
+            let foreign = found.differing.iter().filter(|(how, _)| !ours(how)).map(|(_, n)| n).sum();
+            Ok(Present { foreign, differs: !found.holds(), named: Some(found) })
+        }
+    })?;
+    let foreign = if present.foreign == 0 || is_ours(target, cx, options)? { 0 } else { present.foreign };
+    if foreign > 0 && !options.accept_loss {
+        return Err(refused(target, &present));
     }
+    if present.differs {
+        disk::private_dir(&options.aside)?;
+        begun.aside = options.aside.join(format!("{}.bak", target.name));
+        // What a killed restore set aside was whole.
+        if !begun.aside.exists() {
+            target.read(|store| write_backup(&begun.aside, 0, content::all(store)?))?;
+        }
+        fault::point(fault::KV_RESTORE_ASIDE);
+    }
+    begun = Begun { snapshot: Begun::digest(from), lost: begun.lost + foreign, ..begun };
     match kept.there {
-        true => put_back(target, cx, &snapshot, &kept)?,
+        true => put_back(target, cx, &snapshot, &kept, &begun)?,
         false => target.remove()?,
     }
-    let lost = if foreign > 0 { BTreeMap::from([("records".to_owned(), foreign)]) } else { BTreeMap::new() };
-    Ok(Restored { aside: options.aside.clone(), lost })
+    fault::point(fault::KV_RESTORED);
+    let lost = if begun.lost > 0 { BTreeMap::from([("records".to_owned(), begun.lost)]) } else { BTreeMap::new() };
+    let aside = begun.aside.parent().map_or_else(|| options.aside.clone(), Path::to_owned);
+    Ok(Restored { aside, lost })
+}
+
+/// What is in the store beside the snapshot.
+struct Present {
+    /// Records that differ, or of a restore that was begun those that it knows nothing of.
+    foreign: u64,
+    /// Whether anything differs.
+    differs: bool,
+    named: Option<Comparison>,
 }
 
 /// Whether a step that is undone with this restore took records away.
@@ -77,20 +104,28 @@ fn is_ours<E: Engine>(target: &KvTarget<E>, cx: &StepContext, options: &RestoreO
     Ok(!said.is_empty() && said.contains(&canonical_json(&left(target, cx)?)))
 }
 
-fn refused<E: Engine>(target: &KvTarget<E>, found: &Comparison, foreign: u64) -> StepError {
-    let shown: Vec<String> =
-        found.named.iter().take(3).map(|(how, key, version)| content::named(*how, key, *version)).collect();
-    StepError::conflict(format!(
-        "{foreign} {} in `{}` changed since the snapshot: {}",
-        if foreign == 1 { "record" } else { "records" },
-        target.path.display(),
-        shown.join(", ")
-    ))
+fn refused<E: Engine>(target: &KvTarget<E>, present: &Present) -> StepError {
+    let records = if present.foreign == 1 { "record" } else { "records" };
+    let (foreign, path) = (present.foreign, target.path.display());
+    StepError::conflict(match &present.named {
+        Some(found) => {
+            let named = found.named.iter().take(3).map(|(how, key, version)| content::named(*how, key, *version));
+            let named = named.collect::<Vec<_>>().join(", ");
+            format!("{foreign} {records} in `{path}` changed since the snapshot: {named}")
+        }
+        None => format!("{foreign} {records} in `{path}` changed since a restore of it was interrupted"),
+    })
     .with_help("with `--accept-loss` they are set aside as a Badger backup and everything is put back")
 }
 
 /// Writes what differs, in batches; the store's entries with the last.
-fn put_back<E: Engine>(target: &KvTarget<E>, cx: &StepContext, snapshot: &Path, kept: &Kept) -> Result<()> {
+fn put_back<E: Engine>(
+    target: &KvTarget<E>,
+    cx: &StepContext,
+    snapshot: &Path,
+    kept: &Kept,
+    begun: &Begun,
+) -> Result<()> {
     let store = target.writer()?;
     let (mut wanted, mut present) = (BackupReader::open(snapshot)?.peekable(), store.versions(b"", 0)?.peekable());
     let (mut batch, mut done) = (Batch::default(), 0);
@@ -115,12 +150,15 @@ fn put_back<E: Engine>(target: &KvTarget<E>, cx: &StepContext, snapshot: &Path, 
         }
         if batch.len() >= RECORDS_AT_ONCE {
             done += batch.len() as u64;
+            begun.note(&mut batch);
             store.write(std::mem::take(&mut batch))?;
             cx.progress(done, None, "records");
+            fault::point(fault::KV_RESTORE_BATCH);
         }
     }
     drop(present);
     notes(&store, kept, &mut batch)?;
+    batch.forget(RESTORING);
     store.write(batch.durable())?;
     drop(store);
     target.shut()
@@ -137,13 +175,15 @@ fn notes<E: Engine>(store: &Keyed<E>, kept: &Kept, batch: &mut Batch) -> Result<
     Ok(())
 }
 
-/// Removes a store that was not there before.
+/// Removes a store that was not there before. Whoever is killed leaves it whole, or under another name.
 pub(super) fn remove(path: &Path) -> Result<(), StepError> {
-    match path.symlink_metadata() {
-        Ok(_) => {
-            disk::remove_all(path).map_err(|error| KvError::of(path, error))?;
-            disk::sync_parent(path)
-        }
-        Err(_) => Ok(()),
+    let partial = disk::partial_name(path)?;
+    clear(&partial)?;
+    match disk::rename(path, &partial) {
+        Ok(()) => disk::sync_parent(path)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(disk::io_error("cannot remove", path, error)),
     }
+    clear(&partial)?;
+    disk::sync_parent(path)
 }

@@ -8,10 +8,11 @@ use std::fs;
 use std::path::Path;
 
 use cutover_core::disk::{PRIVATE_FILE, hash_file, io_error, private_dir, write_atomic};
-use cutover_core::{Depth, SnapshotFile, SnapshotManifest, StepContext, StepError};
+use cutover_core::{Depth, SnapshotFile, SnapshotManifest, StepContext, StepError, fault};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::between::RESTORING;
 use super::{KvTarget, content};
 use crate::backup::{BackupReader, Sidecar, write_backup};
 use crate::store::{Engine, FORMAT, MAX_VERSION, VersionedStore};
@@ -63,9 +64,10 @@ pub(super) fn take<E: Engine>(
     let kept = target.read(|store| {
         write_backup(&records, 0, content::all(store)?)?;
         let mut notes = store.map(VersionedStore::notes).transpose()?.unwrap_or_default();
-        notes.retain(|name, _| ![FORMAT, MAX_VERSION].contains(&name.as_str()));
+        notes.retain(|name, _| ![FORMAT, MAX_VERSION, RESTORING].contains(&name.as_str()));
         Ok(Kept { version: Kept::VERSION, there: store.is_some(), notes })
     })?;
+    fault::point(fault::KV_SNAPSHOT_RECORDS);
     let text = serde_json::to_vec_pretty(&kept)
         .map_err(|e| StepError::internal("what a store notes could not be written as JSON").caused_by(e))?;
     write_atomic(&into.join(STORE), &text, PRIVATE_FILE)?;
@@ -81,13 +83,15 @@ pub(super) fn take<E: Engine>(
         let (bytes, blake3) = hash_file(&into.join(name))?;
         Ok(SnapshotFile { path: name.to_owned(), bytes, blake3 })
     });
+    let files = files.into_iter().collect::<Result<_, StepError>>()?;
+    fault::point(fault::KV_SNAPSHOT_MADE);
     Ok(SnapshotManifest {
         version: SnapshotManifest::VERSION,
         target: target.name.clone(),
         kind: E::NAME.to_owned(),
         taken_at: cx.now(),
         folder: into.to_owned(),
-        files: files.into_iter().collect::<Result<_, StepError>>()?,
+        files,
         schema_digest,
         counts,
     })

@@ -7,7 +7,7 @@ use std::io;
 
 use cutover_core::{StepError, disk, fault};
 
-use super::{Job, Made, points};
+use super::{Job, Made};
 use crate::store::Batch;
 
 const RECORDS_AT_ONCE: usize = 2_000;
@@ -31,13 +31,13 @@ pub(super) fn back(job: &Job<'_>, made: &Made) -> Result<(), StepError> {
                 removed += batch.len() as u64;
                 store.write(std::mem::take(&mut batch))?;
                 job.cx.progress(removed, Some(cursor.records), "records");
-                fault::point(points::BACK);
+                fault::point(fault::KV_COPY_BACK);
             }
         }
         batch.forget(&crate::copy::Cursor::note(&job.name));
         store.write(batch.durable())?;
     }
-    fault::point(points::EMPTIED);
+    fault::point(fault::KV_COPY_EMPTIED);
     let empty = store.versions(b"", 0)?.next().is_none();
     drop(store);
     if made.was_there || !empty {

@@ -4,7 +4,6 @@
 //! `from`'s, and the way back is `back`'s.
 
 mod back;
-mod points;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +11,7 @@ use std::sync::Arc;
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Checkpoint, MigrationStep, Receipt, Standing, StepContext,
-    StepError, StepKind, Use, Verdict, async_trait, fault, fault::Faults,
+    StepError, StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -60,6 +59,8 @@ struct Made {
 
 const VERSION: u32 = 1;
 
+register_step!(KvCopy);
+
 impl StepKind for KvCopy {
     const KIND: &'static str = "kv.copy";
     const SUMMARY: &'static str =
@@ -68,8 +69,10 @@ impl StepKind for KvCopy {
 use = "kv.copy"
 with = { backups = ["data/backups/phl-memory-backup-20251201_020000.bak"], into = "memory" }
 "#;
-    const FAULTS: Faults =
-        Faults { apply: &[points::INTENDED, points::BATCH, points::DONE], rollback: &[points::BACK, points::EMPTIED] };
+    const FAULTS: Faults = Faults {
+        apply: &[fault::KV_COPY_INTENDED, fault::KV_COPY_BATCH, fault::KV_COPY_DONE],
+        rollback: &[fault::KV_COPY_BACK, fault::KV_COPY_EMPTIED],
+    };
     type Config = CopyConfig;
 
     fn build(config: CopyConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
@@ -146,7 +149,7 @@ impl MigrationStep for KvCopy {
             return Ok(Applied::AlreadyApplied(receipt(made, cursor)?));
         }
         cx.intend(&Receipt::of(&made)?).await?;
-        fault::point(points::INTENDED);
+        fault::point(fault::KV_COPY_INTENDED);
         let (cursor, stopped) = self.on(cx, |job| job.copy()).await?;
         if stopped {
             return Ok(Applied::Stopped(Checkpoint { at: format!("{} records", cursor.records) }));
@@ -248,7 +251,7 @@ impl Job<'_> {
         let copy = Copy { name: &self.name, identity: from.identity(), since: 0, scratch: &scratch };
         let copied = copy.run(from.source(), &*store, &mut |cursor| {
             self.cx.progress(cursor.records, None, "records");
-            fault::point(points::BATCH);
+            fault::point(fault::KV_COPY_BATCH);
             if self.cx.stop_requested() { Flow::Stop } else { Flow::On }
         });
         drop(store);
@@ -257,7 +260,7 @@ impl Job<'_> {
         let _ = cutover_core::disk::remove_dir(&scratch);
         let copied = copied?;
         shut?;
-        fault::point(points::DONE);
+        fault::point(fault::KV_COPY_DONE);
         Ok((copied.cursor.clone(), !copied.cursor.done))
     }
 }

@@ -15,7 +15,7 @@ use cutover_core::disk::{
 };
 use cutover_core::{
     Depth, RestoreOptions, Restored, SnapshotFile, SnapshotManifest, StepContext, StepError, TargetKind, blake3_hex,
-    canonical_json,
+    canonical_json, fault,
 };
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
@@ -82,6 +82,7 @@ pub(super) fn take(target: &BadgerTarget, cx: &StepContext, into: &Path) -> Resu
         let (bytes, blake3) = copy_file(&target.path.join(name), &folder.join(name))?;
         files.push(SnapshotFile { path: format!("{FILES}/{name}"), bytes, blake3 });
         cx.progress(n, Some(index.files.len() as u64), "files");
+        fault::point(fault::BADGER_SNAPSHOT_FILE);
     }
     sync_dir(&folder)?;
     let text = serde_json::to_vec_pretty(&index)
@@ -90,6 +91,7 @@ pub(super) fn take(target: &BadgerTarget, cx: &StepContext, into: &Path) -> Resu
     files.push(SnapshotFile { path: INDEX.to_owned(), bytes: text.len() as u64, blake3: blake3_hex(&text) });
     let counts = content::counted(kept(target, into)?.scan(0)?, cx)?;
     drop(held);
+    fault::point(fault::BADGER_SNAPSHOT_MADE);
     Ok(SnapshotManifest {
         version: SnapshotManifest::VERSION,
         target: target.name.clone(),
@@ -148,9 +150,12 @@ pub(super) fn restore(
     if there {
         set_aside(target, options)?;
     }
+    fault::point(fault::BADGER_RESTORE_ASIDE);
     remove_all_of(&prepared)?;
     fill(&from.folder.join(FILES), &prepared, &index)?;
+    fault::point(fault::BADGER_RESTORE_PREPARED);
     exchange(&prepared, &target.path, there)?;
+    fault::point(fault::BADGER_RESTORED);
     drop(held);
     remove_all_of(&prepared)?;
     sync_parent(&target.path)?;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use cutover_core::{
     Assessment, BuildError, Depth, Fingerprint, RestoreOptions, Restored, SnapshotManifest, StepContext, StepError,
-    Target, TargetKind, TargetSpec, async_trait, blake3_hex,
+    Target, TargetKind, TargetSpec, async_trait, blake3_hex, fault, fault::Faults, register_target,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -148,11 +148,17 @@ fn version(version: Version) -> &'static str {
     }
 }
 
+register_target!(BadgerTarget);
+
 impl TargetKind for BadgerTarget {
     const KIND: &'static str = "badger";
     const SUMMARY: &'static str = "a directory of Badger 2, 3 or 4, read and never written to";
     const EXAMPLE: &'static str = "kind = \"badger\"\npath = \"data/phl-memory\"\n";
     const FACTS: &'static [&'static str] = query::FACTS;
+    const FAULTS: Faults = Faults {
+        apply: &[fault::BADGER_SNAPSHOT_FILE, fault::BADGER_SNAPSHOT_MADE],
+        rollback: &[fault::BADGER_RESTORE_ASIDE, fault::BADGER_RESTORE_PREPARED, fault::BADGER_RESTORED],
+    };
     type Config = BadgerConfig;
 
     fn build(config: BadgerConfig, spec: &TargetSpec, path: PathBuf) -> Result<Self, BuildError> {
