@@ -4,7 +4,7 @@ use crate::mapping::Range;
 use crate::mapping::over::{self, Row};
 use crate::sql::{quote_ident, row_json};
 
-use super::carry::changed;
+use super::moved::changed;
 use super::shape::Unique;
 use super::weave::{BEFORE, IMAGE, PARENT, ROW, Side, THERE, Weave};
 

@@ -16,12 +16,12 @@ use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-mod carry;
 mod check;
 mod fits;
 mod helpers;
 mod image;
 mod install;
+mod moved;
 mod parents;
 mod put;
 mod replaced;

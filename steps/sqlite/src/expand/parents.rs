@@ -5,7 +5,7 @@ use crate::mapping::names::QUARANTINE;
 use crate::mapping::over::{self, Row};
 use crate::sql::{quote_ident, quote_text};
 
-use super::carry::differ;
+use super::moved::differ;
 use super::shape::Shape;
 use super::triggers::{Part, trigger};
 use super::weave::{ROW, Side, Weave};

@@ -82,7 +82,7 @@ impl Weave {
     /// writes the rows of a query that reads the table it fills aside first, which costs as much again.
     pub(crate) fn put_all(&self, condition: &str, looked: bool) -> Vec<String> {
         let image = self.image(Side::Old, condition, false);
-        let mut all: Vec<String> = self.put_parent(&image, "1", true).into_iter().collect();
+        let mut all: Vec<String> = self.put_parents(&image).into_iter().collect();
         let (mut columns, mut values) = self.image_columns(Side::Old, "i");
         if let Some(parent) = &self.pair.parent {
             columns.push(quote_ident(&parent.refers));
@@ -145,24 +145,20 @@ impl Weave {
         )
     }
 
-    /// Makes the parents of the image's rows, where they are not there and `condition` holds.
-    pub(crate) fn put_parent(&self, image: &str, condition: &str, many: bool) -> Option<String> {
+    /// Makes the parents of the rows of the image, where they are not there.
+    fn put_parents(&self, image: &str) -> Option<String> {
         let (parent, shape) = (self.pair.parent.as_ref()?, self.parent.as_ref()?);
         let all = || parent.key.iter().chain(&parent.set);
         let names = all().map(|c| quote_ident(&c.name)).collect::<Vec<_>>().join(", ");
         let values = all().map(|c| format!("i.{}", parent_column(&c.name))).collect::<Vec<_>>().join(", ");
         let same = parent.key.iter().map(|c| format!("p.{} IS i.{}", quote_ident(&c.name), parent_column(&c.name)));
-        let group = if many {
-            let keys = parent.key.iter().map(|c| format!("i.{}", parent_column(&c.name))).collect::<Vec<_>>();
-            format!(" GROUP BY {}", keys.join(", "))
-        } else {
-            String::new()
-        };
+        let keys = parent.key.iter().map(|c| format!("i.{}", parent_column(&c.name)));
         Some(format!(
-            "INSERT INTO {0} ({names}) SELECT {values} FROM {image} AS i WHERE i.why IS NULL AND ({condition}) \
-             AND NOT EXISTS (SELECT 1 FROM {0} AS p WHERE {1}){group}",
+            "INSERT INTO {0} ({names}) SELECT {values} FROM {image} AS i WHERE i.why IS NULL \
+             AND NOT EXISTS (SELECT 1 FROM {0} AS p WHERE {1}) GROUP BY {2}",
             shape.ident(),
-            same.collect::<Vec<_>>().join(" AND ")
+            same.collect::<Vec<_>>().join(" AND "),
+            keys.collect::<Vec<_>>().join(", ")
         ))
     }
 

@@ -4,7 +4,7 @@
 //! work (the guard): so nothing loops, whatever `recursive_triggers` says. Nothing in a trigger can fail on a row that
 //! its table took: what does not fit on the other side goes into the quarantine.
 
-use crate::mapping::names::{GUARD, PREFIX, QUARANTINE};
+use crate::mapping::names::{GUARD, QUARANTINE};
 use crate::sql::quote_ident;
 
 use super::weave::{ROW, Side, Weave};
@@ -50,7 +50,7 @@ pub(super) fn trigger(
     statements: &[String],
 ) -> Part {
     let word = event.to_ascii_lowercase().replace(' ', "_");
-    let name = format!("{PREFIX}{}_{what}_{word}", weave.pair.name);
+    let name = weave.helper(&format!("{what}_{word}"));
     let condition = condition.map(|c| format!(" AND {c}")).unwrap_or_default();
     let sql = format!(
         "CREATE TRIGGER {} {event} ON {table} WHEN {}{condition}\nBEGIN\n  {};\nEND",
@@ -114,46 +114,19 @@ fn after_insert(weave: &Weave, side: Side) -> [Part; 2] {
 }
 
 fn after_update(weave: &Weave, side: Side) -> Part {
-    let other = side.other();
-    let there = weave.table(other);
     let moved = weave.key_moved(side);
     let now = weave.same_key((side, ROW), (side, "NEW"));
     let mut body = weave.sweep(side);
     // What had the new key before, and was replaced.
     body.extend(weave.take(side, "NEW", &moved));
-    let fits = weave.fits_now(side);
-    let before = weave.same_key((other, &there), (side, "OLD"));
-    if side == Side::Old && weave.pair.parent.is_some() {
-        let image = weave.image(side, &now, true);
-        let stays =
-            format!("EXISTS (SELECT 1 {} AND NOT ({})) AND {fits}", weave.rows(side, &now), weave.parent_changed());
-        body.extend(weave.leaving(&format!("{before} AND NOT ({stays})")));
-        let absent =
-            format!("NOT EXISTS (SELECT 1 FROM {there} AS t WHERE {})", weave.same_key((other, "t"), (side, "OLD")));
-        let needed =
-            format!("{absent} OR EXISTS (SELECT 1 {} AND ({}))", weave.rows(side, &now), weave.parent_changed());
-        body.extend(weave.put_parent(&image, &needed, false));
-    }
     body.extend(weave.carry(side));
-    match side {
-        Side::Old => {
-            body.extend(weave.withdraw(&format!("{before} AND NOT {fits}"), (side, "OLD")));
-            // What the quarantine says of the new row goes with it.
-            body.push(format!(
-                "UPDATE {QUARANTINE} SET key = {} WHERE {} AND shown = 1 AND ({moved})",
-                weave.key_text(side, "NEW"),
-                weave.quarantine_key(Side::New, (side, "OLD"))
-            ));
-        }
-        Side::New => {
-            // An old row that cannot follow stays as it was, unless its key is another one now or it is not to be shown.
-            let mirrored = weave.mirrored((side, "OLD"));
-            let ceases = match weave.scope(side, "NEW").zip(weave.scope(side, "OLD")) {
-                Some((now, then)) => format!("({moved} OR NOT coalesce(({now}), 0)) AND ({then})"),
-                None => format!("({moved})"),
-            };
-            body.push(format!("DELETE FROM {there} WHERE {before} AND {ceases} AND {mirrored} AND NOT {fits}"));
-        }
+    if side == Side::Old {
+        // What the quarantine says of the new row goes with it.
+        body.push(format!(
+            "UPDATE {QUARANTINE} SET key = {} WHERE {} AND shown = 1 AND ({moved})",
+            weave.key_text(side, "NEW"),
+            weave.quarantine_key(Side::New, (side, "OLD"))
+        ));
     }
     body.push(format!("DELETE FROM {QUARANTINE} WHERE {}", weave.quarantine_key(side, (side, "OLD"))));
     body.push(weave.put(side, &now));

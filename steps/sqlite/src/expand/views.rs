@@ -6,7 +6,7 @@
 //! its own: many small ones cost less than one large one that mostly does nothing.
 
 use crate::mapping::Parent;
-use crate::mapping::names::{PREFIX, QUARANTINE};
+use crate::mapping::names::QUARANTINE;
 use crate::sql::{quote_ident, quote_text};
 
 use super::image::{Of, parent_column};
@@ -19,35 +19,36 @@ use super::weave::{IMAGE, Side, Weave};
 pub(super) fn of(weave: &Weave) -> Vec<Part> {
     let mut all = Vec::new();
     if let (Some(parent), Some(shape)) = (&weave.pair.parent, &weave.parent) {
-        all.push(weave.view(&parent_view(weave), &parent_names(parent)));
+        all.push(view(&parent_view(weave), &parent_names(parent)));
         all.push(missing_parent(weave, parent, shape));
     }
     for side in [Side::Old, Side::New] {
-        all.push(weave.view(&image_view(weave, side), &names(weave, side)));
+        all.push(view(&image_view(weave, side), &names(weave, side)));
         all.extend([fits(weave, side), unfit(weave, side)]);
+        all.extend(super::moved::of(weave, side));
     }
     all
 }
 
 /// The view whose rows are images of rows of side `from`.
 fn image_view(weave: &Weave, from: Side) -> String {
-    format!("{PREFIX}{}_{}_image", weave.pair.name, from.name())
+    weave.helper(&format!("{}_image", from.name()))
 }
 
 /// The view whose rows are parents that images ask for.
-fn parent_view(weave: &Weave) -> String {
-    format!("{PREFIX}{}_parent_image", weave.pair.name)
+pub(super) fn parent_view(weave: &Weave) -> String {
+    weave.helper("parent_image")
 }
 
 fn names(weave: &Weave, from: Side) -> Vec<String> {
     weave.parts(from, Of::Rows).into_iter().map(|(name, _)| name).collect()
 }
 
-fn parent_names(parent: &Parent) -> Vec<String> {
+pub(super) fn parent_names(parent: &Parent) -> Vec<String> {
     parent.key.iter().chain(&parent.set).map(|c| quote_ident(&c.name)).collect()
 }
 
-fn instead(view: &str, what: &str, condition: &str, statements: &[String]) -> Part {
+pub(super) fn instead(view: &str, what: &str, condition: &str, statements: &[String]) -> Part {
     let name = format!("{view}_{what}");
     let sql = format!(
         "CREATE TRIGGER {} INSTEAD OF INSERT ON {} WHEN {condition}\nBEGIN\n  {};\nEND",
@@ -56,6 +57,12 @@ fn instead(view: &str, what: &str, condition: &str, statements: &[String]) -> Pa
         statements.join(";\n  ")
     );
     Part::trigger(name, sql)
+}
+
+/// A view of these columns that shows no row.
+pub(super) fn view(name: &str, columns: &[String]) -> Part {
+    let columns = columns.iter().map(|column| format!("NULL AS {column}")).collect::<Vec<_>>().join(", ");
+    Part::view(name.to_owned(), format!("CREATE VIEW {} AS SELECT {columns}", quote_ident(name)))
 }
 
 /// An image that fits and is not there yet is put there, its parent first.
@@ -116,11 +123,6 @@ fn missing_parent(weave: &Weave, parent: &Parent, shape: &Shape) -> Part {
 }
 
 impl Weave {
-    fn view(&self, name: &str, columns: &[String]) -> Part {
-        let columns = columns.iter().map(|column| format!("NULL AS {column}")).collect::<Vec<_>>().join(", ");
-        Part::view(name.to_owned(), format!("CREATE VIEW {} AS SELECT {columns}", quote_ident(name)))
-    }
-
     /// Puts the images of those rows of side `from` that meet `condition` on the other side, or into the quarantine.
     pub(super) fn put(&self, from: Side, condition: &str) -> String {
         let (names, values): (Vec<_>, Vec<_>) = self.parts(from, Of::Rows).into_iter().unzip();

@@ -2,7 +2,7 @@
 //!
 //! Owns no trigger. Every name is quoted, every expression speaks of rows by names of ours.
 
-use crate::mapping::names::QUARANTINE;
+use crate::mapping::names::{PREFIX, QUARANTINE};
 use crate::mapping::over::{self, Row};
 use crate::mapping::{Column, Pair};
 use crate::sql::{quote_ident, quote_text};
@@ -55,6 +55,8 @@ pub(crate) const PARENT: &str = "_cutover_parent";
 pub(crate) const BEFORE: &str = "_cutover_before";
 /// What the other side shows of the row before.
 pub(crate) const THERE: &str = "_cutover_there";
+/// The row that an image was before an update, of which a row of a view knows no more than the key.
+pub(super) const WAS: &str = "_cutover_was";
 /// Its image on the other side.
 pub(super) const IMAGE: &str = "_cutover_image";
 
@@ -82,8 +84,16 @@ impl Weave {
         })
     }
 
+    /// The name of a helper of the pair.
+    pub(super) fn helper(&self, what: &str) -> String {
+        format!("{PREFIX}{}_{what}", self.pair.name)
+    }
+
     /// The key of the row `row` of side `of`, as that side has it.
     pub(crate) fn key_of(&self, of: Side, row: &str) -> Vec<String> {
+        if row == WAS {
+            return (0..self.pair.key.len()).map(|at| format!("NEW.\"was:{at}\"")).collect();
+        }
         self.keys(of).iter().map(|key| format!("{row}.{key}")).collect()
     }
 
