@@ -14,7 +14,7 @@ mod values;
 
 use std::path::Path;
 
-use cutover_steps_kv::backup::BackupWriter;
+use cutover_steps_kv::backup::{BackupReader, BackupWriter};
 use cutover_steps_kv::{Record, Result};
 
 pub use counted::Counted;
@@ -28,4 +28,9 @@ pub fn backup(records: &[Record]) -> Result<Vec<u8>> {
     let mut writer = BackupWriter::new(Vec::new(), Path::new("the generated memory"));
     records.iter().try_for_each(|record| writer.push(record))?;
     Ok(writer.finish(0)?.0)
+}
+
+/// What such a backup holds, in its own order.
+pub fn read(backup: &[u8]) -> Result<Vec<Record>> {
+    BackupReader::new(backup, Path::new("the backup")).collect()
 }

@@ -179,7 +179,7 @@ pub(super) enum Command {
     },
     /// Build a plan's version-1 system with real content, migrate it, and roll it back
     Demo {
-        /// The plan's name: cortex-2.0, consensus-read-path
+        /// The plan's name: cortex-2.0, consensus-read-path, thought-engine-v2
         name: String,
         /// Where (default: a temporary folder)
         dir: Option<PathBuf>,
@@ -189,6 +189,9 @@ pub(super) enum Command {
         /// Only build the system
         #[arg(long)]
         build_only: bool,
+        /// Up to and including this step or phase
+        #[arg(long, value_name = "STEP|PHASE")]
+        to: Option<String>,
     },
     /// A program of a demo's application: runs until its standard input ends
     #[command(hide = true)]

@@ -142,8 +142,9 @@ fn dispatch(cli: Cli, out: &Out) -> Result<Exit> {
             Ok(()) => Ok(Exit::Done),
             Err(why) => Err(RunnerError::internal(why)),
         },
-        Command::Demo { name, dir, shape, build_only } => {
-            block_on_stoppable(|stop| commands::demo::run(name, dir, shape, build_only, global.jobs, stop, out))
+        Command::Demo { name, dir, shape, build_only, to } => {
+            let asked = commands::demo::Asked { shape, build_only, to };
+            block_on_stoppable(|stop| commands::demo::run(name, dir, asked, global.jobs, stop, out))
         }
     }
 }

@@ -2,6 +2,7 @@
 //! application is to live on meanwhile, what it saw.
 
 mod living;
+mod memory;
 pub(crate) mod programs;
 
 use std::collections::BTreeMap;
@@ -19,11 +20,20 @@ use crate::exit::Exit;
 use crate::host::Stop;
 use crate::session::{Place, Session};
 
+/// What a demo is asked for.
+pub(crate) struct Asked {
+    /// The shape of its system.
+    pub(crate) shape: Option<String>,
+    /// Only the system.
+    pub(crate) build_only: bool,
+    /// Up to and including this step or phase.
+    pub(crate) to: Option<String>,
+}
+
 pub(crate) async fn run(
     name: String,
     dir: Option<PathBuf>,
-    shape: Option<String>,
-    build_only: bool,
+    Asked { shape, build_only, to }: Asked,
     jobs: usize,
     stop: Stop,
     out: &Out,
@@ -38,6 +48,9 @@ pub(crate) async fn run(
         (None, Some(temporary)) => temporary.path().to_owned(),
         (None, None) => return Err(RunnerError::internal("no folder for the demo")),
     };
+    if name == memory::PLAN {
+        return memory::run(&Asked { shape, build_only, to }, &folder, jobs, &stop, out).await;
+    }
     let shapes = demo::shapes(&name)?;
     let shape = match shape.or_else(|| shapes.first().cloned()) {
         Some(shape) => shape,
@@ -63,7 +76,7 @@ pub(crate) async fn run(
 
     heading("apply", out);
     let session = Session::open(place.clone())?;
-    let options = RunOptions { jobs, command: format!("cutover demo {name}"), ..RunOptions::default() };
+    let options = RunOptions { jobs, command: format!("cutover demo {name}"), to, ..RunOptions::default() };
     let report = executor::apply(&session, Arc::new(out.emitter()), stop.clone(), options.clone()).await?;
     if report.outcome != Outcome::Done {
         return Ok(report.outcome.into());
