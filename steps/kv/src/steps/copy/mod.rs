@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Checkpoint, MigrationStep, Receipt, Standing, StepContext,
-    StepError, StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,
+    StepError, StepKind, Use, Verdict, async_trait, disk, fault, fault::Faults, register_step,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -102,6 +102,7 @@ impl MigrationStep for KvCopy {
         self.on(cx, |job| {
             let from = match job.from() {
                 Ok(from) => from,
+                Err(_) if job.is_awaited()? => return Ok(Standing::Pending),
                 Err(error) => return Ok(Standing::Conflict(error.to_string())),
             };
             Ok(match job.cursor()? {
@@ -229,6 +230,15 @@ impl KvCopy {
 impl Job<'_> {
     fn from(&self) -> Result<From, StepError> {
         From::of(self.cx, &self.config.backups, self.config.from.as_deref())
+    }
+
+    /// Whether a backup is yet to be written, by a step before this one say, and nothing is copied.
+    fn is_awaited(&self) -> Result<bool, StepError> {
+        let mut awaited = false;
+        for name in &self.config.backups {
+            awaited |= !disk::inside(self.cx.root(), name, true)?.exists();
+        }
+        Ok(awaited && self.cursor()?.is_none() && self.into.is_empty()?.is_none())
     }
 
     /// How far the copy has come, as the store says.
