@@ -23,6 +23,7 @@ demo:
 # Move a living application to its new schema, and another one there and back; its programs read and write all the time.
 demo-living:
     cargo run --release -- demo consensus-read-path
+    cargo run --release -- demo thought-engine-v2 --to storage
 
 # Write the snapshots anew; read the diff before you commit it.
 snapshots:

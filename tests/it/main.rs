@@ -33,4 +33,5 @@ mod stages;
 mod step_crate;
 mod stopping;
 mod system;
+mod thought_engine;
 mod verifying;

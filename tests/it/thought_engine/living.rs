@@ -1,0 +1,32 @@
+//! There and back under a program that writes all the time.
+
+use super::memory::Memory;
+
+/// There, where the new program has everything; and back, where the old one has everything, with what the new one wrote.
+fn there_and_back(memory: &Memory) {
+    memory.start("v1");
+    memory.cutover("apply", &["--to", "storage"]).expect_code(0);
+    assert!(memory.runs("v2") && !memory.runs("v1"));
+    memory.wait_for_writes();
+    memory.assert_whole("v2");
+
+    memory.start("v2");
+    let status = memory.cutover("status", &[]).expect_code(0).stdout;
+    assert!(status.contains("steps done"), "{status}");
+    memory.cutover("apply", &[]).expect_code(0);
+    memory.cutover("rollback", &["--to", "start"]).expect_code(0);
+    assert!(memory.runs("v1") && !memory.runs("v2"));
+    memory.wait_for_writes();
+    memory.assert_whole("v1");
+}
+
+#[test]
+fn from_badger_there_and_back_nothing_is_lost_and_nothing_is_there_twice() {
+    let Some(memory) = Memory::over_badger() else { return };
+    there_and_back(&memory);
+}
+
+#[test]
+fn without_badger_another_store_stands_for_it() {
+    there_and_back(&Memory::over_stand_in());
+}
