@@ -136,6 +136,7 @@ impl System {
         let begun_with = wanted.len();
         let mut moves = Vec::new();
         let mut programs = Programs::of(&database);
+        moves.push(alone(&mut programs)?);
         let ways = STAGES.iter().map(|stage| (stage, false));
         for (stage, back) in ways.chain(STAGES.iter().rev().map(|stage| (stage, true)).filter(|_| back)) {
             match self.go(stage, back, &mut programs, out).await? {
@@ -206,15 +207,28 @@ impl System {
         let (lost, more) = differences(wanted, &found);
         let failed: u64 = moves.iter().map(|seen| seen.failed).sum();
         let written: usize = moves.iter().map(|seen| seen.writes).sum();
-        let stall = moves.iter().map(|seen| seen.longest_write).max().unwrap_or(0);
+        let longest = |seen: &[Move]| millis(seen.iter().map(|seen| seen.longest_write).max().unwrap_or(0));
+        let (before, beside) = moves.split_at(1.min(moves.len()));
         out.print(&format!(
             "\n{begun_with} rows before, {written} written meanwhile, {} found: {lost} lost, {more} that nobody wrote; \
-             {failed} failed reads and writes; the longest write took {}\n",
+             {failed} failed reads and writes; the longest write took {} ({} before all moves)\n",
             found.len(),
-            millis(stall),
+            longest(beside),
+            longest(before),
         ));
         Ok(if lost + more == 0 && failed == 0 { Exit::Done } else { Exit::Drift })
     }
+}
+
+/// The programs by themselves, before anything is moved.
+fn alone(programs: &mut Programs) -> Result<Move> {
+    let mut seen = Move::of("nothing yet".to_owned());
+    programs.only(EVERYBODY)?;
+    let began = Instant::now();
+    std::thread::sleep(BESIDE * 3);
+    seen.add(programs.reports()?);
+    seen.took = began.elapsed();
+    Ok(seen)
 }
 
 fn of_database(error: &rusqlite::Error) -> RunnerError {

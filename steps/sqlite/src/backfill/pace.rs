@@ -10,7 +10,7 @@ use cutover_core::StepError;
 use rusqlite::Connection;
 
 use super::throttle::Throttle;
-use crate::target::Held;
+use crate::target::{Held, turn};
 
 /// The smallest batch that shrinking leads to.
 const SMALLEST: u64 = 16;
@@ -18,8 +18,11 @@ const SMALLEST: u64 = 16;
 /// The first batch: how long a row takes is not known yet.
 const FIRST: u64 = 256;
 
-/// For so many batches after the last sign of another writer, as much time is left between batches as they take.
-const POLITE: u32 = 16;
+/// For so long after the last sign of another writer, others have their turn after each batch.
+const POLITE: Duration = Duration::from_secs(5);
+
+/// How long they have it at first, when nobody knows yet whether there are any.
+const LOOKING: Duration = Duration::from_millis(100);
 
 /// A writer that found the database locked looks again after 100 ms at most (SQLite's own way of waiting): a pause
 /// that lets any of them in.
@@ -37,15 +40,15 @@ pub(super) struct Pace {
     size: u64,
     /// Whether a batch never yet took long: then the next is twice as large.
     starting: bool,
-    /// Batches for which others are given way still.
-    polite: u32,
+    /// For how long others are given way still.
+    polite: Duration,
     /// Time that batches took since others could get in for certain.
     deaf: Duration,
 }
 
 impl Pace {
     pub(super) fn new(most: u64, hold: Duration) -> Self {
-        Self { most, hold, size: FIRST.min(most), starting: true, polite: POLITE / 4, deaf: Duration::ZERO }
+        Self { most, hold, size: FIRST.min(most), starting: true, polite: LOOKING, deaf: Duration::ZERO }
     }
 
     /// Rows of the next batch.
@@ -74,16 +77,16 @@ impl Pace {
         }
         if others {
             self.polite = POLITE;
-        } else {
-            self.polite = self.polite.saturating_sub(1);
         }
         let rated = throttle.rate.map_or(Duration::ZERO, |rate| {
             Duration::from_secs_f64(rows as f64 / rate.max(1) as f64).saturating_sub(held)
         });
         self.deaf += held;
-        if self.polite > 0 {
+        if !self.polite.is_zero() {
             self.deaf = Duration::ZERO;
-            held.max(Duration::from_millis(2)).max(rated)
+            let pause = turn(held).max(rated);
+            self.polite = self.polite.saturating_sub(held + pause);
+            pause
         } else if self.deaf > DEAF {
             self.deaf = Duration::ZERO;
             LISTEN.max(rated)
@@ -172,12 +175,12 @@ mod tests {
     }
 
     #[test]
-    fn others_get_half_of_the_time_while_they_write_and_a_pause_now_and_then_when_they_do_not() {
+    fn others_have_their_turn_while_they_write_and_a_pause_now_and_then_when_they_do_not() {
         let mut pace = Pace::new(100_000, HOLD);
         let busy = run(&mut pace, 40, 5, true, &Throttle::default());
-        assert!(busy.iter().all(|(size, pause)| *pause >= Duration::from_micros(size * 5)), "{busy:?}");
-        let alone = run(&mut pace, 300, 5, false, &Throttle::default());
-        let pauses: Vec<_> = alone[16..].iter().filter(|b| !b.1.is_zero()).collect();
+        assert!(busy.iter().all(|(size, pause)| *pause == turn(Duration::from_micros(size * 5))), "{busy:?}");
+        let alone = run(&mut pace, 700, 5, false, &Throttle::default());
+        let pauses: Vec<_> = alone[300..].iter().filter(|b| !b.1.is_zero()).collect();
         assert!((1..=5).contains(&pauses.len()) && pauses.iter().all(|b| b.1 == LISTEN), "{pauses:?}");
     }
 

@@ -13,7 +13,7 @@ use super::held;
 use super::raw::Raw;
 use super::rebuild::{self, Rebuilt, Unfit};
 use super::schema::{OldTable, run};
-use super::{Contract, Gone, paced};
+use super::{Contract, Gone};
 use crate::SqliteTarget;
 use crate::cutover::expect;
 use crate::declared;
@@ -39,7 +39,7 @@ impl Contract {
                 forget(conn, &step.mapping, &upto)?;
                 Ok(Some(made))
             };
-            match paced(cx, target.aside(cx, batch)).await? {
+            match target.aside(cx, batch).await? {
                 Some(more) => made = more,
                 None => break,
             }
@@ -88,7 +88,7 @@ impl Contract {
                     let last = guarded(conn, || rebuild::whole(conn, &pair, &sides, &raw, at, &mut made))?;
                     Ok((last, made))
                 };
-                (above, made) = paced(cx, target.aside(cx, batch)).await?;
+                (above, made) = target.aside(cx, batch).await?;
             }
             let mut range: Option<Range> = None;
             loop {
@@ -103,7 +103,7 @@ impl Contract {
                     same(conn, &pair, &sides, &part.without(&log::part(&pair, &sides, last)))?;
                     Ok((at.next(conn, &sides)?, made))
                 };
-                (range, made) = paced(cx, target.aside(cx, batch)).await?;
+                (range, made) = target.aside(cx, batch).await?;
                 if range.is_none() {
                     break;
                 }

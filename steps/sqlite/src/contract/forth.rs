@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use super::raw::Raw;
 use super::schema::{self, Taken};
-use super::{Contract, Gone, ROWS_A_SECOND, paced};
+use super::{Contract, Gone, ROWS_A_SECOND};
 use crate::SqliteTarget;
 use crate::cutover::expect;
 use crate::mapping::Mapping;
@@ -61,7 +61,7 @@ impl Contract {
                     raw.keep(conn, &sides, &at.part(&sides))?;
                     at.next(conn, &sides)
                 };
-                range = paced(cx, target.aside(cx, batch)).await?;
+                range = target.aside(cx, batch).await?;
                 if range.is_none() {
                     break;
                 }
@@ -81,7 +81,7 @@ impl Contract {
                 forget(conn, &mapping, &upto)?;
                 Ok(true)
             };
-            if !paced(cx, target.aside(cx, batch)).await? {
+            if !target.aside(cx, batch).await? {
                 break;
             }
         }

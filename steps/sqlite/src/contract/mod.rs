@@ -6,7 +6,6 @@
 //! and drops the old ones; the way back (`back`) makes them anew, word by word, from the new ones and from what was kept
 //! (`rebuild`): what was written since is in them too. Rows in quarantine come last (`held`).
 
-use std::time::Instant;
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Finding, Layer, Lint, MigrationStep, Receipt, Standing,
@@ -92,21 +91,6 @@ impl StepKind for Contract {
         let (mapping, asked) = config.asked(cx, true)?;
         Ok(Self { target, mapping, asked })
     }
-}
-
-/// Does one batch, then lets others have the database for as long as it took.
-async fn paced<T: Send + 'static>(
-    cx: &StepContext,
-    batch: impl Future<Output = Result<T, StepError>>,
-) -> Result<T, StepError> {
-    let began = Instant::now();
-    let value = batch.await?;
-    let pause = began.elapsed();
-    cx.blocking(move || {
-        std::thread::sleep(pause);
-        Ok(value)
-    })
-    .await
 }
 
 #[async_trait]

@@ -52,6 +52,7 @@ mod session;
 mod sketched;
 mod snapshot;
 mod still;
+mod turns;
 mod watch;
 mod writing;
 
@@ -63,6 +64,7 @@ pub(crate) use heard::Ranges;
 use patience::unless_insisted;
 pub(crate) use recorder::Recorder;
 use session::Session;
+pub(crate) use turns::turn;
 pub(crate) use writing::Held;
 
 /// The points of a step that writes by one change and is undone by one reversal.

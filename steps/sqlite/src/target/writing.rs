@@ -11,6 +11,7 @@ use rusqlite::Connection;
 
 use super::patience::unless_insisted;
 use super::session::{ForeignKeys, Session};
+use super::turns::turn;
 use super::{Recorder, SqliteTarget, bookkeeping, connect, frozen, keeper, kept, watch};
 
 /// How a transaction goes.
@@ -197,13 +198,23 @@ impl SqliteTarget {
     }
 
     /// A transaction about helpers of ours beside the user's tables: neither ledger row nor cursor, foreign keys off. Who
-    /// calls it sees to what a killed run leaves of them.
+    /// calls it sees to what a killed run leaves of them. Afterwards the writers that it kept out have their turn.
     pub(crate) async fn aside<T, F>(&self, cx: &StepContext, work: F) -> Result<T, StepError>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StepError> + Send + 'static,
     {
-        self.transaction(cx, How::REVERSES, move |conn, _| work(conn)).await
+        let work = move |conn: &Connection, _: &At| {
+            let begun = Instant::now();
+            Ok((work(conn)?, begun))
+        };
+        let (value, begun) = self.transaction(cx, How::REVERSES, work).await?;
+        let gap = turn(begun.elapsed());
+        cx.blocking(move || {
+            std::thread::sleep(gap);
+            Ok(value)
+        })
+        .await
     }
 
     /// Changes what no transaction can: nothing else of this target is open, and others are waited for. After a crash it
