@@ -6,7 +6,6 @@
 //! and drops the old ones; the way back (`back`) makes them anew, word by word, from the new ones and from what was kept
 //! (`rebuild`): what was written since is in them too. Rows in quarantine come last (`held`).
 
-
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Finding, Layer, Lint, MigrationStep, Receipt, Standing,
     StepContext, StepError, StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,

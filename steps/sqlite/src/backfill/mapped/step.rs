@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cutover_core::{Receipt, Standing, StepContext, StepError, Target as _, Verdict};
+use cutover_core::{Receipt, Standing, StepContext, StepError, Verdict};
 use rusqlite::Connection;
 
 use super::super::pace::timed;
@@ -12,6 +12,7 @@ use super::{Come, Mapped, come, kept};
 use crate::SqliteTarget;
 use crate::done;
 use crate::expand::Weave;
+use crate::target::turn;
 use crate::target::{Held, bookkeeping};
 
 impl Mapped {
@@ -102,18 +103,13 @@ impl Mapped {
             Some(come) => come,
             None => target.to_undo(cx, receipt).await?.map(|r| done::body::<Come>(&r)).transpose()?.unwrap_or_default(),
         };
-        let mut others = target.change_counter(cx).await?;
         loop {
             let (this, info, state) = (self.clone(), cx.info().clone(), state.clone());
             let began = std::time::Instant::now();
             if !target.reverse_part(cx, move |conn| this.undo_batch(conn, &info, &state)).await? {
                 break;
             }
-            let now = target.change_counter(cx).await?;
-            if now != others {
-                throttle::rest(cx, began.elapsed()).await?;
-            }
-            others = now;
+            throttle::rest(cx, turn(began.elapsed())).await?;
         }
         let info = cx.info().clone();
         target.reverse(cx, move |conn| kept::forget(conn, &info)).await
