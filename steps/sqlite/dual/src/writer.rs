@@ -41,7 +41,14 @@ impl DualWriter {
         E: From<rusqlite::Error>,
     {
         let began = Instant::now();
-        let outer = if conn.is_autocommit() { Transaction::begin(conn) } else { Transaction::savepoint(conn) };
+        let outer = if conn.is_autocommit() {
+            // Where the schema has just been changed SQLite reads it anew, which takes milliseconds: not while all other
+            // writers wait. What is read here counts for nothing else.
+            let _ = self.stage.at(conn, Ok::<_, rusqlite::Error>);
+            Transaction::begin(conn)
+        } else {
+            Transaction::savepoint(conn)
+        };
         let result = outer.map_err(E::from).and_then(|outer| {
             let value = self.as_the_stage_says(conn, new, old)?;
             if outer.is_whole() && self.counters.due() {
