@@ -10,6 +10,9 @@ use super::image::{asked_column, parent_column};
 use super::shape::{Shape, Unique};
 use super::weave::{Side, Weave};
 
+/// The reason where the place of an image is not its own.
+pub(super) const OTHERS: &str = "its key belongs to another row there";
+
 impl Weave {
     /// Why the image `image` of a row of side `from` does not fit on the other side, as SQL; none where every image fits.
     /// With `moving`, the other row with the key `OLD` is the same row.
@@ -63,7 +66,7 @@ impl Weave {
             self.any_quarantined(other),
             other.name()
         );
-        reasons.push((stranger, "its key belongs to another row there".to_owned()));
+        reasons.push((stranger, OTHERS.to_owned()));
         let cases = reasons.iter().map(|(when, then)| format!("WHEN {when} THEN {}", quote_text(then)));
         Some(format!("CASE {} END", cases.collect::<Vec<_>>().join(" ")))
     }

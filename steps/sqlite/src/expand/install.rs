@@ -103,15 +103,16 @@ fn index_children(conn: &Connection, weave: &Weave) -> Result<Option<String>, St
 fn seed(conn: &Connection, weave: &Weave) -> Result<(), StepError> {
     let [key] = &weave.pair.key[..] else { return Ok(()) };
     let is_rowid = weave.new.rowid.as_deref().is_some_and(|id| id.eq_ignore_ascii_case(&key.new));
-    // A negated key has numbers of its own.
-    if !is_rowid || !weave.new.autoincrement || key.negated {
+    if !is_rowid || !weave.new.autoincrement {
         return Ok(());
     }
-    let query = format!("SELECT max({}) FROM {}", quote_ident(&key.old), weave.table(Side::Old));
+    let query = format!("SELECT max({}) FROM {}", key.across(&quote_ident(&key.old)), weave.table(Side::Old));
     let failed = |e| sqlite_error(e, "while reading the highest old id");
     let highest: rusqlite::types::Value = conn.query_row(&query, [], |row| row.get(0)).map_err(failed)?;
     let highest = if let rusqlite::types::Value::Integer(id) = highest { id } else { 0 };
-    let counter = sequence::current(conn, &weave.old.name)?.unwrap_or(0).max(highest);
+    // Of a negated key old rows have those below zero alone.
+    let handed_out = if key.negated { 0 } else { sequence::current(conn, &weave.old.name)?.unwrap_or(0) };
+    let counter = handed_out.max(highest);
     let failed = |e| sqlite_error(e, "while seeding the new ids");
     let changed = conn
         .execute(

@@ -54,6 +54,14 @@ impl Weave {
         Some((name, condition))
     }
 
+    /// The condition that the row `NEW` of `side` may have been put in the place of another with its key.
+    pub(crate) fn replaced(&self, side: Side) -> String {
+        let keys = self.key_of(side, "NEW").into_iter().enumerate();
+        let same = keys.map(|(at, key)| format!("g.k{at} IS {key}")).collect::<Vec<_>>().join(" AND ");
+        let unknown = self.unknown(side).map(|(_, unknown)| format!(" OR {unknown}")).unwrap_or_default();
+        format!("EXISTS (SELECT 1 FROM {} AS g WHERE g.side = '{}' AND {same}){unknown}", self.gone(), side.name())
+    }
+
     /// The condition that a row of `side` that was just inserted may have taken others away, or that rows of the pair are
     /// in the quarantine: mostly neither is so, and it need not be looked into one by one.
     pub(crate) fn special(&self, side: Side) -> String {

@@ -100,10 +100,11 @@ fn after_insert(weave: &Weave, side: Side) -> [Part; 2] {
         }
         None => (special.clone(), format!("NOT {special}")),
     };
-    let mut body = weave.sweep(side);
     // A row that REPLACE put in the place of another with the same key.
-    body.extend(weave.take(side, "NEW", "1"));
-    body.push(weave.put(side, &here));
+    let mut body = weave.take(side, "NEW", &weave.replaced(side));
+    body.push(format!("DELETE FROM {QUARANTINE} WHERE {}", weave.quarantine_key(side, (side, "NEW"))));
+    body.extend(weave.sweep(side));
+    body.push(weave.put_inserted(side, &here));
     let body = finish(weave, side, "AFTER INSERT", body);
     let put = weave.guarded(side.name(), vec![weave.put_new(side)]);
     let table = weave.table(side);

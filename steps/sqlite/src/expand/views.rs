@@ -9,11 +9,12 @@ use crate::mapping::Parent;
 use crate::mapping::names::QUARANTINE;
 use crate::sql::{quote_ident, quote_text};
 
+use super::fits::OTHERS;
 use super::image::{Of, parent_column};
 use super::put::NOW;
 use super::shape::Shape;
 use super::triggers::Part;
-use super::weave::{IMAGE, Side, Weave};
+use super::weave::{IMAGE, ROW, Side, Weave};
 
 /// The views of the pair and their triggers, in the order in which they are made.
 pub(super) fn of(weave: &Weave) -> Vec<Part> {
@@ -40,8 +41,12 @@ pub(super) fn parent_view(weave: &Weave) -> String {
     weave.helper("parent_image")
 }
 
+/// There is a row with its key on the other side, which nobody knew when it got that key: SQLite has chosen it.
+const TAKEN: &str = "\"taken\"";
+
 fn names(weave: &Weave, from: Side) -> Vec<String> {
-    weave.parts(from, Of::Rows).into_iter().map(|(name, _)| name).collect()
+    let names = weave.parts(from, Of::Rows).into_iter().map(|(name, _)| name);
+    names.chain([TAKEN.to_owned()]).collect()
 }
 
 pub(super) fn parent_names(parent: &Parent) -> Vec<String> {
@@ -73,10 +78,7 @@ fn fits(weave: &Weave, from: Side) -> Part {
         weave.table(other),
         weave.same_key((other, "there"), (other, "NEW"))
     );
-    let condition = match weave.why_of_view(from) {
-        Some(why) => format!("{absent} AND {why} IS NULL"),
-        None => absent,
-    };
+    let condition = format!("{absent} AND {} IS NULL", weave.why_of_view(from));
     let mut body = Vec::new();
     let (mut columns, mut values) = weave.image_columns(from, "NEW");
     if let (Some(parent), Side::Old) = (&weave.pair.parent, from) {
@@ -96,8 +98,7 @@ fn fits(weave: &Weave, from: Side) -> Part {
 
 /// An image that does not fit goes into the quarantine, with the reason.
 fn unfit(weave: &Weave, from: Side) -> Part {
-    // Where all images fit nothing is ever set aside.
-    let why = weave.why_of_view(from).unwrap_or_else(|| "NULL".to_owned());
+    let why = weave.why_of_view(from);
     let mut body = vec![format!(
         "INSERT INTO {QUARANTINE} (pair, side, key, reason, shown, row, at) VALUES ({}, '{}', {}, {why}, {}, {}, {NOW})",
         quote_text(&weave.pair.name),
@@ -123,14 +124,22 @@ fn missing_parent(weave: &Weave, parent: &Parent, shape: &Shape) -> Part {
 }
 
 impl Weave {
-    /// Puts the images of those rows of side `from` that meet `condition` on the other side, or into the quarantine.
+    /// Puts the images of those rows of side `from` that meet `condition` on the other side where they are not there yet,
+    /// or into the quarantine.
     pub(super) fn put(&self, from: Side, condition: &str) -> String {
-        let (names, values): (Vec<_>, Vec<_>) = self.parts(from, Of::Rows).into_iter().unzip();
+        self.put_rows(from, condition, "0".to_owned())
+    }
+
+    /// The same for a row that has just been inserted: what has its key on the other side is another one.
+    pub(super) fn put_inserted(&self, from: Side, condition: &str) -> String {
+        self.put_rows(from, condition, self.taken_by(from, ROW))
+    }
+
+    fn put_rows(&self, from: Side, condition: &str, taken: String) -> String {
+        let (names, values) = self.columns_of_view(from, Of::Rows, taken);
         format!(
-            "INSERT INTO {} ({}) SELECT {} {}",
+            "INSERT INTO {} ({names}) SELECT {values} {}",
             quote_ident(&image_view(self, from)),
-            names.join(", "),
-            values.join(", "),
             self.rows(from, condition)
         )
     }
@@ -138,22 +147,32 @@ impl Weave {
     /// The same for the row `NEW` of side `from`, which is mapped. SQLite would keep the rows of a query aside first, in a
     /// table that it makes for it.
     pub(super) fn put_new(&self, from: Side) -> String {
-        let (names, values): (Vec<_>, Vec<_>) = self.parts(from, Of::New).into_iter().unzip();
-        format!(
-            "INSERT INTO {} ({}) VALUES ({})",
-            quote_ident(&image_view(self, from)),
-            names.join(", "),
-            values.join(", ")
-        )
+        let (names, values) = self.columns_of_view(from, Of::New, self.taken_by(from, "NEW"));
+        format!("INSERT INTO {} ({names}) VALUES ({values})", quote_ident(&image_view(self, from)))
+    }
+
+    fn columns_of_view(&self, from: Side, of: Of, taken: String) -> (String, String) {
+        let parts = self.parts(from, of).into_iter().chain([(TAKEN.to_owned(), taken)]);
+        let (names, values): (Vec<_>, Vec<_>) = parts.unzip();
+        (names.join(", "), values.join(", "))
+    }
+
+    fn taken_by(&self, from: Side, row: &str) -> String {
+        let other = from.other();
+        let same = self.same_key((other, "there"), (from, row));
+        format!("EXISTS (SELECT 1 FROM {} AS there WHERE {same})", self.table(other))
     }
 
     /// Why the view's row `NEW` does not fit. A CHECK speaks of columns without saying whose.
-    fn why_of_view(&self, from: Side) -> Option<String> {
-        if self.shape(from.other()).checks.is_empty() {
-            return self.why(from, false, "NEW").map(|why| format!("({why})"));
-        }
-        let columns = names(self, from).iter().map(|name| format!("NEW.{name} AS {name}")).collect::<Vec<_>>();
-        let why = self.why(from, false, IMAGE)?;
-        Some(format!("(SELECT {why} FROM (SELECT {}) AS {IMAGE})", columns.join(", ")))
+    fn why_of_view(&self, from: Side) -> String {
+        let why = if self.shape(from.other()).checks.is_empty() {
+            self.why(from, false, "NEW")
+        } else {
+            let columns = names(self, from).iter().map(|name| format!("NEW.{name} AS {name}")).collect::<Vec<_>>();
+            let why = self.why(from, false, IMAGE);
+            why.map(|why| format!("(SELECT {why} FROM (SELECT {}) AS {IMAGE})", columns.join(", ")))
+        };
+        let otherwise = why.map(|why| format!(" ELSE {why}")).unwrap_or_default();
+        format!("CASE WHEN NEW.{TAKEN} THEN {}{otherwise} END", quote_text(OTHERS))
     }
 }

@@ -1,7 +1,7 @@
 //! A new table that is the parent of one pair and shows the rows of another: its ids are each side's own, and only some of
 //! its rows are shown.
 
-use super::support::{World, shared};
+use super::support::{MAPPING, SCHEMA, SYNTHESES, SYNTHESES_MAPPING, World, shared};
 
 const RUN: &str = "INSERT INTO consensus_runs (spec_id, stage, run_timestamp, consensus_ok, synthesis_json)";
 const SYNTHESIS: &str = "INSERT INTO consensus_synthesis (spec_id, stage, output_markdown, created_at)";
@@ -33,6 +33,16 @@ fn both_sides_hand_out_ids_of_their_own_that_never_meet() {
     world.run("DELETE FROM consensus_runs WHERE id < 0");
     assert_eq!(world.list("SELECT id FROM consensus_synthesis ORDER BY id"), "-2\n-1");
     world.in_step();
+}
+
+#[test]
+fn new_ids_go_on_behind_those_that_old_rows_below_zero_take() {
+    let schema = "INSERT INTO consensus_synthesis (id, spec_id, stage, output_markdown, created_at)
+        VALUES (-7, 's1', 'spec-plan', 'below', '2025-11-13 10:00:01');";
+    let world = World::open(&format!("{SCHEMA}{SYNTHESES}{schema}"), &format!("{MAPPING}{SYNTHESES_MAPPING}"));
+    run_with_output_of(&world, "s3");
+    assert_eq!(world.list("SELECT id FROM consensus_runs"), "8");
+    assert_eq!(world.list("SELECT id, output_markdown FROM consensus_synthesis WHERE id = -7"), "-7|below");
 }
 
 fn run_with_output_of(world: &World, spec: &str) {
