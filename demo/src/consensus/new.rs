@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cutover_dual::{Counters, Counts, DualReader, DualWriter};
-use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::old::{self, query_artifacts, query_latest_synthesis};
@@ -30,8 +29,6 @@ impl NewStore {
         let conn = Connection::open(path)?;
         conn.busy_timeout(Duration::from_secs(5))?;
         conn.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -32000;")?;
-        // Statements keep their plans: `cutover-dual` says why.
-        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         let counters = Arc::new(Counters::default());
         let reader = DualReader::new(MAPPING, counters.clone()).compare_every(64);
         let writer = DualWriter::new(MAPPING, counters.clone());

@@ -29,7 +29,6 @@ use std::time::Duration;
 
 use cutover_dual::{Counters, DualReader, DualWriter, Stage};
 use rusqlite::Connection;
-use rusqlite::config::DbConfig;
 
 const OLD: &str = "CREATE TABLE notes (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL)";
 
@@ -39,7 +38,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let seconds = args.next().map(|text| text.parse::<u64>()).transpose()?;
     let conn = Connection::open(&path)?;
     conn.busy_timeout(Duration::from_secs(5))?;
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     if Stage::of(&conn, "notes")? == Stage::OldOnly && !conn.table_exists(None, "notes")? {
         conn.execute_batch(OLD)?;

@@ -23,18 +23,10 @@
 //! more where it falls back (1.6 µs more before `cutover` begins); a write, the time of a `BEGIN IMMEDIATE` and of one more
 //! read (2 cores, 2026-11-21, WAL; `just bench-dual`).
 //!
-//! That is with [`SQLITE_DBCONFIG_ENABLE_QPSG`][qpsg] set. Without it, SQLite 3.54 plans a statement anew each time that
+//! That is with plans kept ([`SQLITE_DBCONFIG_ENABLE_QPSG`][qpsg]), which reader and writer see to on the connections that they
+//! are given, unless [`DualReader::keep_plans`] and [`DualWriter::keep_plans`] say otherwise. Without it, SQLite 3.54 plans a statement anew each time that
 //! `prepare_cached` gives it out, where it compares a column with a parameter (3.53 did not): the same read takes 11.7 µs
-//! directly, and 7 µs more where it falls back, since that plans twice. An application that keeps its plans reads faster
-//! with this crate and without:
-//!
-//! ```
-//! # fn main() -> rusqlite::Result<()> {
-//! # let conn = rusqlite::Connection::open_in_memory()?;
-//! conn.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-//! # Ok(())
-//! # }
-//! ```
+//! directly, and 7 µs more where it falls back, since that plans twice.
 //!
 //! [qpsg]: rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG
 //!
@@ -75,6 +67,7 @@
 
 mod counters;
 mod latency;
+mod plans;
 mod reader;
 mod stage;
 mod writer;

@@ -7,6 +7,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 
 use crate::counters::Counters;
+use crate::plans::Plans;
 use crate::stage::{Follow, Stage};
 
 /// Reads a database of two schemas. Shared by the connections of a program as it likes.
@@ -16,18 +17,32 @@ pub struct DualReader {
     counters: Arc<Counters>,
     compare_every: u64,
     turn: AtomicU64,
+    plans: Plans,
 }
 
 impl DualReader {
     /// For the mapping of that name.
     pub fn new(mapping: impl Into<String>, counters: Arc<Counters>) -> Self {
-        Self { stage: Follow::new(mapping.into()), counters, compare_every: 0, turn: AtomicU64::new(0) }
+        Self {
+            stage: Follow::new(mapping.into()),
+            counters,
+            compare_every: 0,
+            turn: AtomicU64::new(0),
+            plans: Plans::default(),
+        }
     }
 
     /// Every so many reads by [`DualReader::read_compared`], both schemas are read and compared; 0: never.
     #[must_use]
     pub fn compare_every(self, reads: u64) -> Self {
         Self { compare_every: reads, ..self }
+    }
+
+    /// Whether the connections that it reads by are set to keep their plans ([the crate](crate#what-it-costs) says why),
+    /// which is so unless it is told otherwise.
+    #[must_use]
+    pub fn keep_plans(self, keep: bool) -> Self {
+        Self { plans: Plans { kept: keep }, ..self }
     }
 
     /// Reads by `new` or by `old`, as the stage says, in one transaction with reading the stage; in the caller's, where
@@ -47,6 +62,7 @@ impl DualReader {
         E: From<rusqlite::Error>,
     {
         let began = Instant::now();
+        self.plans.keep(conn)?;
         self.stage.at(conn, |stage| self.read_at((stage, began), conn, new, old, found))
     }
 
@@ -107,6 +123,7 @@ impl DualReader {
             self.compare_every > 0 && self.turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.compare_every);
         // Both of one state, else what others write in between were a difference.
         let began = Instant::now();
+        self.plans.keep(conn)?;
         self.stage.at(conn, |stage| {
             let value = self.read_at((stage, began), conn, &new, &old, &found)?;
             if turn && matches!(stage, Stage::DualWrite | Stage::PreferNew | Stage::NewOnly) {

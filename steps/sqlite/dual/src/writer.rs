@@ -7,6 +7,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 
 use crate::counters::Counters;
+use crate::plans::Plans;
 use crate::stage::{Follow, Stage};
 
 /// Writes a database of two schemas. Shared by the connections of a program as it likes.
@@ -14,12 +15,20 @@ use crate::stage::{Follow, Stage};
 pub struct DualWriter {
     stage: Follow,
     counters: Arc<Counters>,
+    plans: Plans,
 }
 
 impl DualWriter {
     /// For the mapping of that name.
     pub fn new(mapping: impl Into<String>, counters: Arc<Counters>) -> Self {
-        Self { stage: Follow::new(mapping.into()), counters }
+        Self { stage: Follow::new(mapping.into()), counters, plans: Plans::default() }
+    }
+
+    /// Whether the connections that it writes by are set to keep their plans ([the crate](crate#what-it-costs) says why),
+    /// which is so unless it is told otherwise.
+    #[must_use]
+    pub fn keep_plans(self, keep: bool) -> Self {
+        Self { plans: Plans { kept: keep }, ..self }
     }
 
     /// Writes by `new` or by `old`, as the stage says, in one transaction with reading the stage: `BEGIN IMMEDIATE`, or
@@ -41,6 +50,7 @@ impl DualWriter {
         E: From<rusqlite::Error>,
     {
         let began = Instant::now();
+        self.plans.keep(conn)?;
         let outer = if conn.is_autocommit() {
             // Where the schema has just been changed SQLite reads it anew, which takes milliseconds: not while all other
             // writers wait. What is read here counts for nothing else.
