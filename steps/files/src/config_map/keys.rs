@@ -39,6 +39,12 @@ impl KeyPath {
         Self(parts)
     }
 
+    /// The table that it is in, none for the document itself, and its name there.
+    pub(super) fn split(&self) -> Option<(Option<Self>, &str)> {
+        let (last, above) = self.0.split_last()?;
+        Some(((!above.is_empty()).then(|| Self(above.to_vec())), last))
+    }
+
     /// Whether this is `other` or lies below it.
     pub(super) fn is_within(&self, other: &Self) -> bool {
         self.0.starts_with(&other.0)

@@ -15,6 +15,10 @@ pub(super) struct Mapping {
     pub(super) defaults: Vec<(KeyPath, Value)>,
     pub(super) keep: Vec<KeyPath>,
     pub(super) drop: Vec<(KeyPath, String)>,
+    /// Every key that is not named stays as it is.
+    pub(super) rest: bool,
+    /// Two keys of one table are the same to whoever reads the file when this makes the same of them.
+    pub(super) alike: Option<fn(&str) -> String>,
 }
 
 /// A document that was mapped.
@@ -55,6 +59,7 @@ impl Mapping {
             out.carried.push(to.to_string());
         }
         for (key, value) in &self.set {
+            problems.extend(self.other_spelling(key, &out.document));
             let before = key.get(&out.document);
             if before == Some(value) {
                 continue;
@@ -120,7 +125,22 @@ impl Mapping {
         moved.chain(given).chain(&self.keep)
     }
 
+    /// A key beside `key` that is the same to whoever reads the file.
+    fn other_spelling(&self, key: &KeyPath, document: &Value) -> Option<String> {
+        let alike = self.alike?;
+        let (table, last) = key.split()?;
+        let table = match table {
+            Some(path) => path.get(document)?,
+            None => document,
+        };
+        let other = table.as_object()?.keys().find(|other| *other != last && alike(other) == alike(last))?;
+        Some(format!("`{other}` is there, and is the same as `{key}`: write it as the file does"))
+    }
+
     fn undecided(&self, old: &Value) -> Vec<String> {
+        if self.rest {
+            return Vec::new();
+        }
         let leaving = self.moves.iter().map(|(from, _)| from).chain(self.drop.iter().map(|(key, _)| key));
         let decided: Vec<_> = leaving.chain(self.staying()).collect();
         let mut found = Vec::new();

@@ -11,6 +11,7 @@ mod keys;
 mod mapping;
 mod work;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -88,6 +89,36 @@ with = { from = "app.json", to = "app.json", map = [{ from = "db.path", to = "da
         base.covers(cx, "to", &config.to)?;
         let schema = config.schema.as_ref().map(|path| read_schema(cx, path)).transpose()?;
         Ok(Self { from, to, base, mapping: mapping_of(&config)?, schema })
+    }
+}
+
+impl ConfigMap {
+    /// A step that gives keys of the file `path`, named in the field `file`, other values and leaves every other key as it
+    /// is: for kinds that know what their keys mean. Each key is a dotted path. Where the file has a key of which `alike`
+    /// makes the same, and which is spelled otherwise, the step refuses it.
+    pub fn setting(
+        path: &str,
+        set: Vec<(String, Value)>,
+        alike: fn(&str) -> String,
+        cx: &BuildContext<'_>,
+    ) -> Result<Self, BuildError> {
+        let config = MapConfig {
+            from: path.to_owned(),
+            to: path.to_owned(),
+            map: Vec::new(),
+            set: set.into_iter().collect(),
+            defaults: BTreeMap::new(),
+            keep: Vec::new(),
+            drop: Vec::new(),
+            schema: None,
+        };
+        let of_file = |error: BuildError| match error.field.as_str() {
+            "from" | "to" => BuildError { field: "file".to_owned(), ..error },
+            _ => error,
+        };
+        let mut made = Self::build(config, cx).map_err(of_file)?;
+        (made.mapping.rest, made.mapping.alike) = (true, Some(alike));
+        Ok(made)
     }
 }
 

@@ -4,6 +4,7 @@ mod copy;
 mod from;
 mod gc;
 mod into;
+mod reconfigure;
 mod rename;
 mod rewriting;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod verify;
 
 pub use copy::{CopyConfig, KvCopy};
 pub use gc::{GcConfig, KvGc};
+pub use reconfigure::{KvReconfigure, ReconfigureConfig};
 pub use rename::{KvRenamePrefix, RenamePrefixConfig};
 pub use transform::{KvTransform, PrefixProgram, TransformConfig, Versions};
 pub use verify::{KvVerify, VerifyConfig};

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cutover_core::{Registry, StepDescriptor, TargetDescriptor};
 
-use super::{KvCopy, KvGc, KvRenamePrefix, KvTransform, KvVerify};
+use super::{KvCopy, KvGc, KvReconfigure, KvRenamePrefix, KvTransform, KvVerify};
 use crate::backup::{BackupWriter, write_backup};
 use crate::record::{Meta, Record};
 use crate::store::{Batch, Engine, Fjall, Keyed, VersionedStore};
@@ -17,6 +17,7 @@ pub(super) fn registry() -> Registry {
     let steps = [
         StepDescriptor::of::<KvCopy>(of[0], of[1]),
         StepDescriptor::of::<KvGc>(of[0], of[1]),
+        StepDescriptor::of::<KvReconfigure>(of[0], of[1]),
         StepDescriptor::of::<KvRenamePrefix>(of[0], of[1]),
         StepDescriptor::of::<KvTransform>(of[0], of[1]),
         StepDescriptor::of::<KvVerify>(of[0], of[1]),
