@@ -198,6 +198,36 @@ points! {
     KV_COPY_EMPTIED = "kv.copy:emptied";
     /// A store and its source are compared; nothing says so yet.
     KV_VERIFY_LOOKED = "kv.verify:looked";
+    /// The intent of a transformation is durable; no record is changed.
+    KV_TRANSFORM_INTENDED = "kv.transform:intended";
+    /// What a batch replaces is durable; the batch is not written.
+    KV_TRANSFORM_KEPT = "kv.transform:kept";
+    /// A batch is transformed, with the cursor behind it; the next one is not.
+    KV_TRANSFORM_BATCH = "kv.transform:batch";
+    /// Every record is transformed and the store is closed; the journal does not know it.
+    KV_TRANSFORM_DONE = "kv.transform:done";
+    /// On the way back some records are as they were; the others and the cursor are there.
+    KV_TRANSFORM_BACK = "kv.transform:back";
+    /// On the way back all records are as they were and the cursor is gone; what was kept of them is there still.
+    KV_TRANSFORM_FORGOTTEN = "kv.transform:forgotten";
+    /// The intent of a renaming is durable; no key is changed.
+    KV_RENAME_INTENDED = "kv.rename-prefix:intended";
+    /// The records that a batch moves are durable; the batch is not written.
+    KV_RENAME_KEPT = "kv.rename-prefix:kept";
+    /// A batch has its new keys, with the cursor behind it; the next one has not.
+    KV_RENAME_BATCH = "kv.rename-prefix:batch";
+    /// Every record has its new key and the store is closed; the journal does not know it.
+    KV_RENAME_DONE = "kv.rename-prefix:done";
+    /// On the way back some records have their old keys; the others and the cursor are there.
+    KV_RENAME_BACK = "kv.rename-prefix:back";
+    /// On the way back all records have their old keys and the cursor is gone; what was kept of them is there still.
+    KV_RENAME_FORGOTTEN = "kv.rename-prefix:forgotten";
+    /// The intent to drop records is durable; none is dropped.
+    KV_GC_INTENDED = "kv.gc:intended";
+    /// The records of some keys are dropped; the next keys are as they were.
+    KV_GC_BATCH = "kv.gc:batch";
+    /// All is dropped and the store is closed; the journal does not know it.
+    KV_GC_DONE = "kv.gc:done";
 
     /// The survey is done and the intent is durable; the report is not written.
     ASSESS_INTENDED = "target.assess:intended";

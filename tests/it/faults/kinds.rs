@@ -70,8 +70,9 @@ pub(super) struct Row {
 }
 
 /// Kinds that do another thing when they are told to, and are met once more.
-const VARIANTS: [(&str, &str); 3] = [
+const VARIANTS: [(&str, &str); 4] = [
     ("kv.copy", "kv.copy+fjall"),
+    ("kv.transform", "kv.transform+fjall"),
     ("sqlite.backfill", "sqlite.backfill+mapping"),
     ("sqlite.cutover", "sqlite.cutover+new-only"),
 ];
@@ -114,10 +115,14 @@ impl Row {
     pub(super) fn plan(&self, axes: Axes) -> Small {
         let is_target = ["sqlite", "dir", "badger", "fjall", "sled"].contains(&self.kind);
         let alone = if axes.alone { "atomic = false" } else { "" };
-        let restored = axes.restored || is_target;
+        let restored = axes.restored || is_target || self.kind == "kv.gc";
         let unit = if restored { format!("{alone}\nunit = \"u\"") } else { alone.to_owned() };
         let memory = self.memory();
-        let kept = if memory.is_some() && is_target { "[\"app\", \"memory\"]" } else { "[\"app\", \"files\"]" };
+        let kept = if memory.is_some() && (is_target || self.kind == "kv.gc") {
+            "[\"app\", \"memory\"]"
+        } else {
+            "[\"app\", \"files\"]"
+        };
         let copies = copy().replace("[\"app\"]", kept);
         let mut first = vec![script("a", "")];
         first.extend(self.stages_before().iter().map(|(kind, with)| of_mapping(kind, with)));
@@ -144,6 +149,9 @@ impl Row {
             "badger" => Some(Memory::full("badger")),
             "fjall" => Some(Memory::full("fjall")),
             "sled" => Some(Memory::full("sled")),
+            "kv.gc" => Some(Memory::with_history("sled")),
+            "kv.transform" => Some(Memory::full("sled")),
+            "kv.rename-prefix" | "kv.transform+fjall" => Some(Memory::full("fjall")),
             "kv.copy+fjall" => Some(Memory::none_yet("fjall")),
             "kv.copy" | "kv.verify" => Some(Memory::none_yet("sled")),
             _ => None,
@@ -179,7 +187,7 @@ impl Row {
 
     /// Whether a fjall store is read: fjall takes a read that ends early for the end of its file.
     pub(super) fn reads_fjall(&self) -> bool {
-        self.name.contains("fjall")
+        self.name.contains("fjall") || self.kind == "kv.rename-prefix"
     }
 
     /// What the system needs beside the plan so that a point is passed.
@@ -195,6 +203,8 @@ impl Row {
     /// The step `k`; none where a target is what is met, and its neighbours use it.
     fn step(&self, more: &str) -> Option<String> {
         let on_app = |with: &str| format!("use = \"{}\"\ntarget = \"app\"\n{more}\nwith = {{ {with} }}", self.kind);
+        let on_store =
+            |with: &str| format!("use = \"{}\"\ntarget = \"memory\"\n{more}\nwith = {{ {with} }}", self.kind);
         let on_all = |with: &str| format!("use = \"{}\"\n{more}\nwith = {{ {with} }}", self.kind);
         let rest = match self.name {
             "sqlite" => return None,
@@ -210,6 +220,13 @@ impl Row {
             ),
             "fjall" | "sled" => on_memory(&format!("rm -rf data/memory; cp -r {} data/memory", Memory::OTHER), more),
             "kv.copy" | "kv.copy+fjall" => format!("{COPY}\n{more}"),
+            "kv.gc" => on_store("keep = 1"),
+            // Not the same when it is done twice.
+            "kv.transform" | "kv.transform+fjall" => {
+                on_store("programs = [{ prefix = \"layer\", jq = \".n = .n * 2 + 1760000000123456789\" }]")
+            }
+            "kv.reconfigure" => on_all("file = \"settings.json\", set = { NumCompactors = 2 }"),
+            "kv.rename-prefix" => on_store("from = \"layer\", to = \"level\""),
             "kv.verify" => format!("{}\n{more}", COPY.replace("kv.copy", "kv.verify")),
             "command.run" => format!(
                 "use = \"command.run\"\n{more}\n\

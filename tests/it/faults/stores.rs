@@ -25,17 +25,24 @@ pub(super) struct Memory {
     kind: &'static str,
     /// Whether it is there before.
     there: bool,
+    /// Whether each key has an older version, too.
+    history: bool,
 }
 
 impl Memory {
     /// A target of that kind with records in it.
     pub(super) const fn full(kind: &'static str) -> Self {
-        Self { kind, there: true }
+        Self { kind, there: true, history: false }
+    }
+
+    /// The same, with an older version of each record.
+    pub(super) const fn with_history(kind: &'static str) -> Self {
+        Self { kind, there: true, history: true }
     }
 
     /// One that a step makes.
     pub(super) const fn none_yet(kind: &'static str) -> Self {
-        Self { kind, there: false }
+        Self { kind, there: false, history: false }
     }
 
     /// What a plan says of it.
@@ -56,7 +63,9 @@ impl Memory {
         let backup = records(0).into_iter().map(Ok);
         write_backup(&root.join("data/memory.bak"), 0, backup).unwrap();
         if self.there {
-            self.fill(&root.join(MEMORY), records(0));
+            let newer = |record: &Record| Record { version: record.version + 100, ..record.clone() };
+            let newer = if self.history { records(0).iter().map(newer).collect() } else { Vec::new() };
+            self.fill(&root.join(MEMORY), [records(0), newer].concat());
             self.fill(&root.join(Self::OTHER), records(1));
         }
     }

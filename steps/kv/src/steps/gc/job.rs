@@ -7,7 +7,7 @@ use cutover_core::{Receipt, StepContext, StepError, fault};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{GcConfig, KvGc, Made, VERSION, points};
+use super::{GcConfig, KvGc, Made, VERSION};
 use crate::error::{KvError, KvErrorKind, Result};
 use crate::gc::{Dropped, Rule};
 use crate::record::Record;
@@ -121,7 +121,7 @@ impl Job {
             if batch.len() >= RECORDS {
                 batch.note(&self.name, serde_json::to_value(&note).map_err(failed)?);
                 store.write(take(&mut batch))?;
-                fault::point(points::BATCH);
+                fault::point(fault::KV_GC_BATCH);
                 self.cx.progress(note.dropped.total(), None, "records");
                 stopped = self.cx.stop_requested();
             }

@@ -4,13 +4,13 @@
 //! records go in one write of the store: a kill never leaves an older version showing.
 
 mod job;
-mod points;
 #[cfg(test)]
 mod tests;
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Checkpoint, Finding, Lint, MigrationStep, Receipt, Reversal,
     Seen, Standing, StepContext, StepError, StepErrorKind, StepKind, Use, Verdict, async_trait, fault, fault::Faults,
+    register_step,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,8 @@ const VERSION: u32 = 1;
 /// Records go for good.
 pub(super) const DROPS: Lint = Lint { code: "W501", meaning: "records of a store are dropped", seen: Seen::OnTarget };
 
+register_step!(KvGc);
+
 impl StepKind for KvGc {
     const KIND: &'static str = "kv.gc";
     const SUMMARY: &'static str =
@@ -74,7 +76,11 @@ target = "memory"
 irreversible = "the backup of the old database has every version"
 with = { keep = 3, deleted = true, expired = true, one-way = true }
 "#;
-    const FAULTS: Faults = Faults { apply: &[points::INTENDED, points::BATCH, points::DONE], rollback: &[] };
+    const FAULTS: Faults = Faults {
+        apply: &[fault::KV_GC_INTENDED, fault::KV_GC_BATCH, fault::KV_GC_DONE],
+        // Those of the store's restore, which is its way back.
+        rollback: &[fault::KV_RESTORE_ASIDE, fault::KV_RESTORE_BATCH, fault::KV_RESTORED],
+    };
     const LINTS: &'static [Lint] = &[DROPS];
     type Config = GcConfig;
 
@@ -170,13 +176,13 @@ impl MigrationStep for KvGc {
         let mut intent = Receipt::of(&Made { version: VERSION, rule, dropped: None })?;
         intent.wrote.insert(self.target.clone(), job::removes());
         cx.intend(&intent).await?;
-        fault::point(points::INTENDED);
+        fault::point(fault::KV_GC_INTENDED);
         on(self, cx, move |job| {
             let note = job.drop_records(&rule)?;
             if !note.done {
                 return Ok(Applied::Stopped(Checkpoint { at: format!("{} records dropped", note.dropped.total()) }));
             }
-            fault::point(points::DONE);
+            fault::point(fault::KV_GC_DONE);
             Ok(Applied::Changed(job.receipt(note)?))
         })
         .await

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use cutover_core::{
     Applied, BuildContext, BuildError, Change, MigrationStep, Receipt, Standing, StepContext, StepError, StepKind, Use,
-    Verdict, async_trait, fault::Faults,
+    Verdict, async_trait, fault::Faults, register_step,
 };
 use cutover_steps_files::ConfigMap;
 use schemars::JsonSchema;
@@ -36,6 +36,8 @@ pub struct ReconfigureConfig {
     /// (`NumCompactors`, `num-compactors`, `num_compactors`, `numCompactors`). All other keys stay as they are.
     pub set: BTreeMap<String, Value>,
 }
+
+register_step!(KvReconfigure);
 
 impl StepKind for KvReconfigure {
     const KIND: &'static str = "kv.reconfigure";

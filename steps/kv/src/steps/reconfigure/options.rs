@@ -170,5 +170,6 @@ mod tests {
             let (why, help) = check(name, &value).unwrap_err();
             assert!(why.contains(said) && !help.is_empty(), "{why}; {help}");
         }
+        assert_eq!(check("num_compactor", &json!(2)).unwrap_err().1, "did you mean `NumCompactors`?");
     }
 }

@@ -71,7 +71,7 @@ fn mistakes_in_a_plan_are_told() {
     };
     assert!(told("c.json", "", "{}").contains("no option is named"));
     assert!(told("c.json", "", "{ NumCompactors = 1 }").contains("`NumCompactors` cannot be 1"));
-    assert!(told("c.json", "", "{ NumCompactor = 2 }").contains("did you mean `NumCompactors`?"));
+    assert!(told("c.json", "", "{ NumCompactor = 2 }").contains("Badger has no option `NumCompactor`"));
     assert!(told("c.json", "", "{ NumCompactors = 2, num_compactors = 2 }").contains("are one option"));
     assert!(
         told("c.json", "", "{ NumLevelZeroTables = 15, NumLevelZeroTablesStall = 10 }").contains("would stall at 10")

@@ -3,13 +3,12 @@
 //! Owns that a key is never moved onto another. Every version goes along, with deletes, expiry and user meta: a reader as of
 //! any version finds under the new key what it found under the old one.
 
-mod points;
 #[cfg(test)]
 mod tests;
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, MigrationStep, Receipt, Standing, StepContext, StepError,
-    StepKind, Use, Verdict, async_trait, blake3_hex, canonical_json, fault::Faults,
+    StepKind, Use, Verdict, async_trait, blake3_hex, canonical_json, fault, fault::Faults, register_step,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -39,6 +38,17 @@ pub struct RenamePrefixConfig {
     pub to: String,
 }
 
+const POINTS: Points = Points {
+    intended: fault::KV_RENAME_INTENDED,
+    kept: fault::KV_RENAME_KEPT,
+    batch: fault::KV_RENAME_BATCH,
+    done: fault::KV_RENAME_DONE,
+    back: fault::KV_RENAME_BACK,
+    forgotten: fault::KV_RENAME_FORGOTTEN,
+};
+
+register_step!(KvRenamePrefix);
+
 impl StepKind for KvRenamePrefix {
     const KIND: &'static str = "kv.rename-prefix";
     const SUMMARY: &'static str = "give all keys of one prefix another, with every version, delete and expiry";
@@ -48,8 +58,8 @@ target = "memory"
 with = { from = "patterns:", to = "found:patterns:" }
 "#;
     const FAULTS: Faults = Faults {
-        apply: &[points::POINTS.intended, points::POINTS.kept, points::POINTS.batch, points::POINTS.done],
-        rollback: &[points::POINTS.back, points::POINTS.forgotten],
+        apply: &[POINTS.intended, POINTS.kept, POINTS.batch, POINTS.done],
+        rollback: &[POINTS.back, POINTS.forgotten],
     };
     type Config = RenamePrefixConfig;
 
@@ -108,7 +118,7 @@ impl MigrationStep for KvRenamePrefix {
 }
 
 impl Kind for KvRenamePrefix {
-    const POINTS: Points = points::POINTS;
+    const POINTS: Points = POINTS;
 
     fn target(&self) -> &str {
         &self.target

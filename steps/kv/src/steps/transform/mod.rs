@@ -5,7 +5,6 @@
 //! What is deleted or has expired has no value and is never looked at. A value that a program leaves as it is keeps its
 //! bytes; what it changes is written as compact JSON.
 
-mod points;
 mod program;
 #[cfg(test)]
 mod tests;
@@ -16,7 +15,7 @@ use std::path::Path;
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, MigrationStep, Receipt, Standing, StepContext, StepError,
-    StepKind, Use, Verdict, async_trait, blake3_hex, canonical_json, fault::Faults,
+    StepKind, Use, Verdict, async_trait, blake3_hex, canonical_json, fault, fault::Faults, register_step,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -45,7 +44,9 @@ pub struct KvTransform {
 pub struct TransformConfig {
     /// A program for each prefix. No prefix may begin with another.
     pub programs: Vec<PrefixProgram>,
-    /// Which versions of a key are transformed.
+    /// Which versions of a key are transformed: what a reader finds now (the newest, if it is live), or each that is
+    /// neither deleted nor expired. Each keeps its version, expiry and user meta; what a step before it copied or compared
+    /// has to be named in this step's `supersedes`.
     #[serde(default)]
     pub versions: Versions,
     /// As many records may stay as they are because nothing can be made of them: a value that is no JSON, a program that
@@ -79,6 +80,17 @@ pub enum Versions {
     All,
 }
 
+const POINTS: Points = Points {
+    intended: fault::KV_TRANSFORM_INTENDED,
+    kept: fault::KV_TRANSFORM_KEPT,
+    batch: fault::KV_TRANSFORM_BATCH,
+    done: fault::KV_TRANSFORM_DONE,
+    back: fault::KV_TRANSFORM_BACK,
+    forgotten: fault::KV_TRANSFORM_FORGOTTEN,
+};
+
+register_step!(KvTransform);
+
 impl StepKind for KvTransform {
     const KIND: &'static str = "kv.transform";
     const SUMMARY: &'static str =
@@ -89,8 +101,8 @@ target = "memory"
 with = { programs = [{ prefix = "emotion:", jq = ".intensity |= (if . > 1 then 1 else . end)" }], quarantine-at-most = 10 }
 "#;
     const FAULTS: Faults = Faults {
-        apply: &[points::POINTS.intended, points::POINTS.kept, points::POINTS.batch, points::POINTS.done],
-        rollback: &[points::POINTS.back, points::POINTS.forgotten],
+        apply: &[POINTS.intended, POINTS.kept, POINTS.batch, POINTS.done],
+        rollback: &[POINTS.back, POINTS.forgotten],
     };
     type Config = TransformConfig;
 
@@ -171,7 +183,7 @@ impl MigrationStep for KvTransform {
 }
 
 impl Kind for KvTransform {
-    const POINTS: Points = points::POINTS;
+    const POINTS: Points = POINTS;
 
     fn target(&self) -> &str {
         &self.target
