@@ -64,7 +64,7 @@ with = { file = "config.json", at = "badger", set = { NumCompactors = 2, NumLeve
                     .with_help("keep the one that is spelled as in the file"));
             }
         }
-        if let Some(why) = options::together(config.set.iter().map(|(name, value)| (name.as_str(), value))) {
+        if let Some(why) = options::together(&config.set) {
             return Err(BuildError::at("set", why).with_help("let the stall come after the tables of level 0"));
         }
         let at = |name: String| config.at.as_ref().map_or_else(|| name.clone(), |at| format!("{at}.{name}"));

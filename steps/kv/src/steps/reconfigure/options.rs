@@ -2,6 +2,8 @@
 //!
 //! Owns their names and ranges, from `options.go` and `db.go` of its versions 2 to 4. What an option comes to is Badger's.
 
+use std::collections::BTreeMap;
+
 use cutover_core::closest;
 use serde_json::Value;
 
@@ -116,9 +118,9 @@ pub(super) fn check(name: &str, value: &Value) -> Result<(), (String, String)> {
 }
 
 /// Why options do not go together: those of a plan alone are looked at.
-pub(super) fn together<'v>(set: impl Iterator<Item = (&'v str, &'v Value)> + Clone) -> Option<String> {
+pub(super) fn together(set: &BTreeMap<String, Value>) -> Option<String> {
     let of =
-        |wanted: &str| set.clone().find(|(name, _)| plain(name) == plain(wanted)).and_then(|(_, value)| value.as_i64());
+        |wanted: &str| set.iter().find(|(name, _)| plain(name) == plain(wanted)).and_then(|(_, value)| value.as_i64());
     match (of("NumLevelZeroTables"), of("NumLevelZeroTablesStall")) {
         (Some(tables), Some(stall)) if stall <= tables => Some(format!(
             "writes would stall at {stall} tables of level 0 (`NumLevelZeroTablesStall`) before compaction begins at {tables}"
