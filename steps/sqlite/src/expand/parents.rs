@@ -196,7 +196,9 @@ impl Parents<'_> {
 
     fn after_update(&self) -> Part {
         let id = quote_ident(&self.parent.id);
-        let mut body = self.sweep();
+        // What an upsert updates was in the way of its insert, and was not replaced: under another id it is not gone.
+        let mut body = vec![format!("DELETE FROM {} WHERE side = 'lost' AND k0 = OLD.{id}", self.weave.gone())];
+        body.extend(self.sweep());
         let left = format!("= OLD.{id} AND OLD.{id} IS NOT NEW.{id}");
         body.extend(self.orphan(&left, false));
         body.extend(self.show(Some("OLD")));

@@ -56,10 +56,19 @@ impl Weave {
 
     /// The condition that the row `NEW` of `side` may have been put in the place of another with its key.
     pub(crate) fn replaced(&self, side: Side) -> String {
-        let keys = self.key_of(side, "NEW").into_iter().enumerate();
-        let same = keys.map(|(at, key)| format!("g.k{at} IS {key}")).collect::<Vec<_>>().join(" AND ");
         let unknown = self.unknown(side).map(|(_, unknown)| format!(" OR {unknown}")).unwrap_or_default();
-        format!("EXISTS (SELECT 1 FROM {} AS g WHERE g.side = '{}' AND {same}){unknown}", self.gone(), side.name())
+        format!("EXISTS (SELECT 1 FROM {} WHERE {}){unknown}", self.gone(), self.remembered(side, "NEW"))
+    }
+
+    /// Forgets that the row `row` of `side` was in the way.
+    pub(crate) fn keep(&self, side: Side, row: &str) -> String {
+        format!("DELETE FROM {} WHERE {}", self.gone(), self.remembered(side, row))
+    }
+
+    fn remembered(&self, side: Side, row: &str) -> String {
+        let keys = self.key_of(side, row).into_iter().enumerate();
+        let same = keys.map(|(at, key)| format!("k{at} IS {key}")).collect::<Vec<_>>().join(" AND ");
+        format!("side = '{}' AND {same}", side.name())
     }
 
     /// The condition that a row of `side` that was just inserted may have taken others away, or that rows of the pair are

@@ -117,7 +117,9 @@ fn after_insert(weave: &Weave, side: Side) -> [Part; 2] {
 fn after_update(weave: &Weave, side: Side) -> Part {
     let moved = weave.key_moved(side);
     let now = weave.same_key((side, ROW), (side, "NEW"));
-    let mut body = weave.sweep(side);
+    // What an upsert updates was in the way of its insert, and was not replaced.
+    let mut body = vec![weave.keep(side, "OLD")];
+    body.extend(weave.sweep(side));
     // What had the new key before, and was replaced.
     body.extend(weave.take(side, "NEW", &moved));
     body.extend(weave.carry(side));

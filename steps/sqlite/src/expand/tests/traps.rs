@@ -48,6 +48,30 @@ fn a_new_row_that_is_given_the_id_of_an_old_one_that_is_not_there_yet_takes_noth
 }
 
 #[test]
+fn an_upsert_that_moves_a_row_to_another_id_takes_nothing_away() {
+    let world = Consensus::open();
+    world.run(
+        "INSERT INTO consensus_runs (spec_id, stage, run_timestamp, consensus_ok) VALUES ('s2', 'spec-tasks', 1763028001123, 1);
+         INSERT INTO agent_outputs (run_id, agent_name, content, model_version, output_timestamp) VALUES (1, 'gemini', '{}', 'v', 1763028001456)",
+    );
+    let moves = "INSERT INTO consensus_runs (spec_id, stage, run_timestamp, consensus_ok) VALUES ('s2', 'spec-tasks', 1763028001123, 1) \
+        ON CONFLICT DO UPDATE SET id = 9";
+    world.run("PRAGMA foreign_keys = ON");
+    let refused = world.conn.execute_batch(moves).unwrap_err().to_string();
+    assert!(refused.contains("FOREIGN KEY constraint failed"), "{refused}");
+    world.run(&format!("PRAGMA foreign_keys = OFF; {moves}"));
+    assert_eq!(world.list("SELECT id, run_id FROM agent_outputs"), "1|1");
+    assert_eq!(world.list("SELECT id, spec_id FROM consensus_artifacts"), "1|s2");
+    world.run("UPDATE agent_outputs SET run_id = 9");
+    world.run(
+        "INSERT INTO consensus_artifacts (id, spec_id, stage, agent_name, content_json, created_at) \
+         VALUES (1, 's2', 'spec-tasks', 'x', 'x', '2025-11-13 10:00:00') ON CONFLICT DO UPDATE SET id = 5",
+    );
+    assert_eq!(world.list("SELECT id, run_id, model_version FROM agent_outputs"), "5|9|v");
+    world.in_step();
+}
+
+#[test]
 fn a_new_row_that_moves_to_the_id_of_an_old_one_that_is_not_there_yet_meets_it_too() {
     let world = Consensus::over(BEFORE);
     world.run(
