@@ -19,7 +19,7 @@ use crate::written::digest;
 
 /// What tells the rows of a table apart, as the table is now.
 #[derive(Debug, Clone)]
-pub(crate) struct Shape {
+pub(crate) struct Identity {
     table: String,
     /// Stored columns with the SQL of their defaults.
     stored: Vec<(String, String)>,
@@ -30,7 +30,7 @@ pub(crate) struct Shape {
     fixed: bool,
 }
 
-impl Shape {
+impl Identity {
     /// The shape of `table`; none when there is no such table.
     pub(crate) fn read(conn: &Connection, table: &str) -> Result<Option<Self>, StepError> {
         type Info = (String, i64, Option<String>, i64);
@@ -164,7 +164,7 @@ impl Run {
 #[derive(Debug)]
 pub(crate) struct Search<'c> {
     conn: &'c Connection,
-    shape: Shape,
+    shape: Identity,
     rowid: String,
     columns: Vec<String>,
     same: Vec<(i64, i64)>,
@@ -175,7 +175,7 @@ pub(crate) struct Search<'c> {
 
 impl<'c> Search<'c> {
     /// A search for rows whose digests are of `columns`.
-    pub(crate) fn new(conn: &'c Connection, shape: Shape, rowid: &str, columns: Vec<String>) -> Self {
+    pub(crate) fn new(conn: &'c Connection, shape: Identity, rowid: &str, columns: Vec<String>) -> Self {
         let at_place = format!("{} WHERE {rowid} BETWEEN ?1 AND ?2", shape.select(rowid, &columns));
         Self {
             conn,

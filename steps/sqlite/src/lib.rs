@@ -24,6 +24,7 @@ mod lint;
 #[allow(dead_code, reason = "the steps that read it come one by one")]
 mod mapping;
 mod parity;
+mod retire;
 mod rows;
 mod script;
 mod sequence;

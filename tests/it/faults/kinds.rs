@@ -114,8 +114,9 @@ impl Row {
     /// The plan: `a`; then the step `k`, and `b` and `c` on top of it.
     pub(super) fn plan(&self, axes: Axes) -> Small {
         let is_target = ["sqlite", "dir", "badger", "fjall", "sled"].contains(&self.kind);
+        let contracted = self.kind == "sqlite.retire";
         let alone = if axes.alone { "atomic = false" } else { "" };
-        let restored = axes.restored || is_target || self.kind == "kv.gc";
+        let restored = axes.restored || is_target || contracted || self.kind == "kv.gc";
         let unit = if restored { format!("{alone}\nunit = \"u\"") } else { alone.to_owned() };
         let memory = self.memory();
         let kept = if memory.is_some() && (is_target || self.kind == "kv.gc") {
@@ -127,6 +128,10 @@ impl Row {
         let mut first = vec![script("a", "")];
         first.extend(self.stages_before().iter().map(|(kind, with)| of_mapping(kind, with)));
         first.extend((self.kind == "kv.verify").then(|| step("fill", COPY)));
+        if contracted {
+            first.push(copy().replace("\"copy\"", "\"earlier\"").replace("\"backups\"", "\"kept/earlier\""));
+            first.push(of_mapping("contract", ""));
+        }
         first.extend((restored || self.kind == "sqlite.contract").then_some(copies));
         let b = if restored { one_way("b", &unit) } else { script("b", alone) };
         let freeze = format!("use = \"sqlite.freeze\"\ntarget = \"app\"\n{unit}");
@@ -170,7 +175,7 @@ impl Row {
             "sqlite.backfill+mapping" => &STAGES[..1],
             "sqlite.parity" | "sqlite.cutover" => &STAGES[..2],
             "sqlite.cutover+new-only" => &STAGES[..3],
-            "sqlite.contract" => &STAGES,
+            "sqlite.contract" | "sqlite.retire" => &STAGES,
             _ => &[],
         }
     }
@@ -255,6 +260,7 @@ impl Row {
             "sqlite.freeze" => on_app("lease = \"60s\""),
             "sqlite.indexes" => on_app("create = [\"CREATE INDEX by_name ON colours(name)\"]"),
             "sqlite.parity" => on_app("mapping = \"tints.toml\""),
+            "sqlite.retire" => on_app("mapping = \"tints.toml\""),
             "sqlite.rows" => on_app(
                 "table = \"colours\", key = [\"id\"], rows = [{ id = 8, name = \"x\" }, { id = 9, name = \"y\" }]",
             ),

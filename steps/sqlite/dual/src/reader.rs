@@ -81,7 +81,7 @@ impl DualReader {
                 count(&counters.reads_old);
                 old(conn)
             }
-            Stage::NewOnly | Stage::Contracted => {
+            Stage::NewOnly | Stage::Contracted | Stage::Retired => {
                 count(&counters.reads_new);
                 new(conn)
             }

@@ -19,13 +19,16 @@ pub enum Stage {
     PreferNew,
     /// The old tables refuse writes.
     NewOnly,
-    /// The old tables are gone.
+    /// The old tables are gone, and can come back.
     Contracted,
+    /// They cannot come back any more: nothing but this stage is left of the migration.
+    Retired,
 }
 
 impl Stage {
     /// In their order.
-    pub const ALL: [Self; 5] = [Self::OldOnly, Self::DualWrite, Self::PreferNew, Self::NewOnly, Self::Contracted];
+    pub const ALL: [Self; 6] =
+        [Self::OldOnly, Self::DualWrite, Self::PreferNew, Self::NewOnly, Self::Contracted, Self::Retired];
 
     /// Its name in the row.
     pub fn name(self) -> &'static str {
@@ -35,6 +38,7 @@ impl Stage {
             Self::PreferNew => "prefer-new",
             Self::NewOnly => "new-only",
             Self::Contracted => "contracted",
+            Self::Retired => "retired",
         }
     }
 

@@ -93,7 +93,7 @@ impl DualWriter {
         };
         match self.stage.at(conn, Ok::<_, rusqlite::Error>)? {
             Stage::OldOnly | Stage::DualWrite => counted(old(conn)?, &self.counters.writes_old),
-            Stage::NewOnly | Stage::Contracted => counted(new(conn)?, &self.counters.writes_new),
+            Stage::NewOnly | Stage::Contracted | Stage::Retired => counted(new(conn)?, &self.counters.writes_new),
             Stage::PreferNew => {
                 let inner = Transaction::savepoint(conn)?;
                 match new(conn).and_then(|value| inner.end().map(|()| value).map_err(E::from)) {

@@ -14,7 +14,7 @@ use rusqlite::{Connection, Row};
 
 use super::{keep, shown};
 use crate::declared;
-use crate::identity::{Shape, list};
+use crate::identity::{Identity, list};
 use crate::sql::{quote_ident, sqlite_error, write_literal};
 
 const LOAD_TABLE: &str = "Load it with sqlite3 where the table is gone, or where the plan is applied again (drop its table first if it lacks columns); `.dbconfig enable_trigger off` first, if no trigger may run.";
@@ -29,7 +29,7 @@ pub(crate) fn table(
     table: &str,
     changed: bool,
 ) -> Result<Option<String>, StepError> {
-    let Some(shape) = Shape::read(conn, table)? else { return Ok(None) };
+    let Some(shape) = Identity::read(conn, table)? else { return Ok(None) };
     let Some(own) = declared::object(conn, table)? else { return Ok(None) };
     let others = declared::objects_on(conn, table)?;
     let (name, columns) = (quote_ident(table), list(&shape.columns()));
@@ -85,7 +85,7 @@ pub(crate) fn column_values(
     table: &str,
     column: &str,
 ) -> Result<Option<String>, StepError> {
-    let Some(shape) = Shape::read(conn, table)? else { return Ok(None) };
+    let Some(shape) = Identity::read(conn, table)? else { return Ok(None) };
     let Some(is_default) = shape.is_default(column) else { return Ok(None) };
     let (name, quoted) = (quote_ident(table), quote_ident(column));
     let key: Vec<String> = shape.key().iter().map(|k| quote_ident(k)).collect();

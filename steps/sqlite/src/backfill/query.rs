@@ -13,7 +13,7 @@ use super::kept::Filled;
 use super::state::State;
 use super::touched::{self, Touched};
 use crate::declared::{self, Table};
-use crate::identity::{Run, Shape, list};
+use crate::identity::{Identity, Run, list};
 use crate::sequence::{self, Moved};
 use crate::sql::{bind_vars, quote_ident, sqlite_error, tokens};
 use crate::target::{Ranges, Recorder};
@@ -144,7 +144,7 @@ impl Source {
 
         if state.last.is_none() {
             state.counter = Moved::since(conn, &self.into, sequence::current(conn, &self.into)?)?;
-            state.columns = Shape::read(conn, &self.into)?.map(|s| s.columns()).unwrap_or_default();
+            state.columns = Identity::read(conn, &self.into)?.map(|s| s.columns()).unwrap_or_default();
         }
         // Of rows that share the last key, not all were looked at.
         let there = there || !self.unique.is_empty() && self.sharing(conn, vars, &upto)? > 1;

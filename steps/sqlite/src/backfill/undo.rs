@@ -12,7 +12,7 @@ use super::kept::{self, Filled};
 use super::query::Source;
 use super::state::State;
 use crate::declared;
-use crate::identity::{Run, Search, Shape, changed_note, lost_note};
+use crate::identity::{Identity, Run, Search, changed_note, lost_note};
 
 impl Source {
     /// Deletes the inserted rows that are unchanged. Returns a line about those that are kept.
@@ -20,7 +20,7 @@ impl Source {
         if declared::object(conn, &self.into)?.is_none_or(|o| o.kind != "table") || state.rows == 0 {
             return Ok(None);
         }
-        let Some(shape) = Shape::read(conn, &self.into)? else { return Ok(None) };
+        let Some(shape) = Identity::read(conn, &self.into)? else { return Ok(None) };
         let lost = shape.lost(&state.columns);
         if !lost.is_empty() {
             return Ok(Some(lost_note(&self.into, &lost, state.rows)));

@@ -45,7 +45,13 @@ impl Contract {
             }
         }
         let (step, inner) = (self.clone(), cx.clone());
-        target.reverse(cx, move |conn| step.end(conn, &inner, &gone, made, began)).await
+        let tables: Vec<String> = gone.taken.tables.iter().map(|table| table.name.clone()).collect();
+        target.reverse(cx, move |conn| step.end(conn, &inner, &gone, made, began)).await?;
+        let loose = target.read(cx, move |conn| tables.iter().map(|table| loose(conn, table)).collect()).await;
+        // The tables are back: that this cannot be told is no failure of it.
+        let loose: Vec<Option<String>> = loose.unwrap_or_default();
+        loose.iter().flatten().for_each(|line| cx.note(line));
+        Ok(())
     }
 
     /// Makes the tables: empty, with their indexes, and closed to others.
@@ -193,6 +199,17 @@ impl Contract {
         };
         cx.note(&format!("{fit}, and in quarantine"));
     }
+}
+
+/// A line about rows that refer to none: those they referred to were deleted while the table was gone, or before.
+fn loose(conn: &Connection, table: &str) -> Result<Option<String>, StepError> {
+    let count = conn
+        .prepare_cached("SELECT count(*) FROM pragma_foreign_key_check(?1)")
+        .and_then(|mut s| s.query_row([table], |row| row.get::<_, i64>(0)))
+        .map_err(|e| sqlite_error(e, "checking the foreign keys"))?;
+    let rows = if count == 1 { "1 row refers".to_owned() } else { format!("{count} rows refer") };
+    Ok((count > 0)
+        .then(|| format!("{table}: {rows} to a row that is not there; `PRAGMA foreign_key_check({table})` names them")))
 }
 
 const CANNOT: &str = "the old tables cannot come back as the new ones have them";

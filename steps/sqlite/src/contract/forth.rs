@@ -10,12 +10,14 @@ use rusqlite::Connection;
 
 use super::raw::Raw;
 use super::schema::{self, Taken};
-use super::{Contract, Gone, ROWS_A_SECOND};
+use super::{Contract, Gone, time_back};
 use crate::SqliteTarget;
-use crate::cutover::expect;
-use crate::mapping::Mapping;
+use crate::cutover::{expect, rto};
+use crate::mapping::names::raw;
 use crate::mapping::stage::{self, Stage};
+use crate::mapping::{Mapping, Pair};
 use crate::parity::{Part, ROUNDS, Range, Report, Sides, forget, log, logged, rest, settle};
+use crate::sql::{quote_ident, sqlite_error};
 
 const STAYS: &str = "the old tables stay";
 
@@ -27,7 +29,12 @@ impl Contract {
         copy: String,
     ) -> Result<Applied, StepError> {
         let mapping = self.mapping.clone();
-        target.read(cx, move |conn| ready(conn, &mapping)).await?;
+        let rto = self.rto;
+        let ready = move |conn: &Connection| {
+            ready(conn, &mapping)?;
+            rto::within(&mapping, time_back(rows(conn, &mapping, |pair| pair.old.clone())?), rto)
+        };
+        target.read(cx, ready).await?;
         let stopped = || Applied::Stopped(Checkpoint { at: "the old tables are all there".to_owned() });
         let Some(report) = settle(cx, target, &self.mapping, &self.asked, true).await? else { return Ok(stopped()) };
         if let Some(error) = report.error(STAYS) {
@@ -102,13 +109,13 @@ impl Contract {
             raw.follow(conn, pair)?;
         }
         stage::set(conn, name, Stage::Contracted, cx.info(), cx.now())?;
-        let rows = report.rows;
-        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        let back = (rows as f64 / ROWS_A_SECOND).max(0.1);
+        let (rows, held) = (report.rows, rows(conn, &self.mapping, |pair| raw(&pair.name))?);
         let note = format!(
-            "{name} is contracted; writers waited {:.3} s. The way back makes {rows} rows anew in about {back:.1} s (RTO) and \
-             loses 0 rows (RPO); the snapshot of `{copy}` is there besides",
+            "{name} is contracted; writers waited {:.3} s. The way back makes {rows} rows anew in about {:.1} s (RTO) and \
+             loses 0 rows (RPO): for {held} of them values are kept that the new tables do not hold; the snapshot of `{copy}` \
+             is there besides",
             began.elapsed().as_secs_f64(),
+            time_back(rows).as_secs_f64(),
         );
         let mut receipt = Receipt::of(&Gone { taken, rows })?.with_note(note);
         receipt.notes.extend(report.notes);
@@ -119,7 +126,7 @@ impl Contract {
     pub(super) async fn tidy(&self, cx: &StepContext, target: &SqliteTarget) -> Result<(), StepError> {
         let mapping = self.mapping.clone();
         let left = move |conn: &Connection| {
-            let contracted = stage::read(conn, &mapping.name)? == Stage::Contracted;
+            let contracted = stage::read(conn, &mapping.name)? >= Stage::Contracted;
             Ok(!contracted && (log::is_open(conn, &mapping)? || super::raw::is_kept(conn, &mapping)?))
         };
         if !target.read(cx, left).await? {
@@ -132,6 +139,16 @@ impl Contract {
         };
         target.aside(cx, work).await
     }
+}
+
+/// The rows of the tables that `name` gives for each pair.
+fn rows(conn: &Connection, mapping: &Mapping, name: fn(&Pair) -> String) -> Result<u64, StepError> {
+    let count = |pair: &Pair| {
+        let sql = format!("SELECT count(*) FROM {}", quote_ident(&name(pair)));
+        conn.prepare_cached(&sql).and_then(|mut s| s.query_row([], |row| row.get::<_, i64>(0)))
+    };
+    let rows: rusqlite::Result<Vec<i64>> = mapping.pairs.iter().map(count).collect();
+    Ok(rows.map_err(|e| sqlite_error(e, "while counting the rows"))?.iter().map(|n| n.unsigned_abs()).sum())
 }
 
 /// Refuses where the old tables cannot go.

@@ -6,6 +6,8 @@
 //! and drops the old ones; the way back (`back`) makes them anew, word by word, from the new ones and from what was kept
 //! (`rebuild`): what was written since is in them too. Rows in quarantine come last (`held`).
 
+use std::time::Duration;
+
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Finding, Layer, Lint, MigrationStep, Receipt, Standing,
     StepContext, StepError, StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,
@@ -17,12 +19,12 @@ mod back;
 mod copy;
 mod forth;
 mod held;
-mod raw;
+pub(crate) mod raw;
 mod rebuild;
 mod schema;
 
 use crate::SqliteTarget;
-use crate::cutover::stage_of;
+use crate::cutover::{rto, stage_of};
 use crate::declared;
 use crate::done;
 use crate::lint;
@@ -34,17 +36,29 @@ use schema::Taken;
 /// Rows that a way back makes anew in a second, at least: a quarter of what was measured on two cores for rows of 200 bytes.
 const ROWS_A_SECOND: f64 = 100_000.0;
 
+/// How long the way back of so many rows takes, about.
+fn time_back(rows: u64) -> Duration {
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    let seconds = rows as f64 / ROWS_A_SECOND;
+    Duration::from_secs_f64(seconds.max(0.1))
+}
+
 /// Drops the old tables.
 #[derive(Debug, Clone)]
 pub(crate) struct Contract {
     target: String,
     mapping: Mapping,
     asked: Asked,
+    rto: Duration,
 }
 
 comparing! {
     /// Configuration of `sqlite.contract`.
-    ContractConfig {}
+    ContractConfig {
+        /// How long the way back may take, at most ("5m"): where it would take longer, nothing is moved.
+        #[serde(default = "crate::cutover::rto::usual")]
+        rto: String,
+    }
 }
 
 /// What apply took away.
@@ -83,12 +97,14 @@ impl StepKind for Contract {
         with = { mapping = \"mapping.toml\" }\n";
     const FAULTS: Faults = Faults { apply: FORTH, rollback: BACK };
     const LINTS: &'static [Lint] = &[lint::FAILS];
+    const TUNING: &'static [&'static str] = &["rto"];
     type Config = ContractConfig;
 
     fn build(config: ContractConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
         let target = cx.target_of("sqlite")?;
+        let rto = rto::allowance(&config.rto)?;
         let (mapping, asked) = config.asked(cx, true)?;
-        Ok(Self { target, mapping, asked })
+        Ok(Self { target, mapping, asked, rto })
     }
 }
 
@@ -99,8 +115,13 @@ impl MigrationStep for Contract {
             Change::new(Action::Remove, format!("table {}", pair.old))
                 .with_detail(format!("its rows are in {}", pair.new))
         };
+        let kept = |pair: &Pair| {
+            Change::new(Action::Create, format!("what is kept of table {}", pair.old))
+                .with_detail(format!("values that {} does not give back: the file grows by them", pair.new))
+        };
         let stage = Change::new(Action::Alter, stage_of(&self.mapping));
-        self.mapping.pairs.iter().map(gone).chain([stage.with_detail("new-only to contracted")]).collect()
+        let kept = self.mapping.pairs.iter().map(kept);
+        self.mapping.pairs.iter().map(gone).chain(kept).chain([stage.with_detail("new-only to contracted")]).collect()
     }
 
     fn uses(&self) -> Vec<Use> {
@@ -115,7 +136,7 @@ impl MigrationStep for Contract {
         let name = self.mapping.name.clone();
         let found = cx.target::<SqliteTarget>(&self.target)?.read(cx, move |conn| stage::read(conn, &name)).await;
         match found {
-            Ok(Stage::Contracted) => Ok(Standing::Applied),
+            Ok(Stage::Contracted | Stage::Retired) => Ok(Standing::Applied),
             Ok(_) => Ok(copy::missing(cx, &self.target, &self.mapping).map_or(Standing::Pending, Standing::Conflict)),
             Err(e) => done::conflict_standing(e),
         }
@@ -145,7 +166,7 @@ impl MigrationStep for Contract {
             .read(cx, move |conn| {
                 let mut lines = Vec::new();
                 let found = stage::read(conn, &step.mapping.name)?;
-                if found != Stage::Contracted {
+                if found < Stage::Contracted {
                     lines.push(format!("stage of {}: expected contracted, found {}", step.mapping.name, found.name()));
                 }
                 for pair in &step.mapping.pairs {
@@ -155,7 +176,8 @@ impl MigrationStep for Contract {
                     if declared::object(conn, &pair.new)?.is_none() {
                         lines.push(format!("table {}: missing", pair.new));
                     }
-                    if declared::object(conn, &crate::mapping::names::raw(&pair.name))?.is_none() {
+                    let kept = declared::object(conn, &crate::mapping::names::raw(&pair.name))?.is_some();
+                    if !kept && found == Stage::Contracted {
                         lines.push(format!("what was kept of table {}: missing", pair.old));
                     }
                 }

@@ -1,16 +1,16 @@
 //! What the new tables do not give back byte for byte, kept aside when the old ones go.
 //!
-//! Owns the table `_cutover_raw_<pair>`: of each old row that its new row does not give back exactly, the old values and
-//! what the way back gave at that time (where it gives that still, the old value is right; where it does not, somebody has
-//! written the new row since). Rows that have no new row are there whole, and so are rows whose new row is in quarantine.
-//! Triggers on the new table forget what is kept of a row that is deleted, and follow a row that gets another key.
+//! Owns the table `_cutover_raw_<pair>`: of each old row that its new row does not give back exactly, what the new schema
+//! has no column for, the values that differ, and what the way back gave instead at that time (where it gives that still,
+//! the old value is right; where it does not, somebody has written the new row since). Rows that have no new row are there
+//! whole, and so are rows whose new row is in quarantine. Triggers on the new table forget what is kept of a row that is deleted, and follow a row that gets another key.
 
 use cutover_core::StepError;
 use rusqlite::{Connection, params_from_iter};
 
 use super::schema::run;
 use crate::declared::same_name;
-use crate::identity::Shape;
+use crate::identity::Identity;
 use crate::mapping::names::{PREFIX, raw};
 use crate::mapping::over::named;
 use crate::mapping::{Mapping, Pair};
@@ -37,14 +37,15 @@ pub(super) struct Raw {
     pub(super) unmapped: Vec<String>,
     /// The conditions under which they hold what a new row gets.
     defaults: Vec<String>,
-    key: usize,
+    /// The collation of each column of the key.
+    key: Vec<String>,
     compared: usize,
 }
 
 impl Raw {
     /// For a pair whose old table is there.
     pub(super) fn of(conn: &Connection, pair: &Pair, sides: &Sides) -> Result<Self, StepError> {
-        let shape = Shape::read(conn, &pair.old)?;
+        let shape = Identity::read(conn, &pair.old)?;
         let mapped = |name: &str| {
             sides.key.iter().any(|(old, _)| same_name(old, name))
                 || sides.compared.iter().any(|c| same_name(&c.column, name))
@@ -59,13 +60,13 @@ impl Raw {
             condition.unwrap_or_else(|| format!("old.{} IS NULL", quote_ident(name)))
         };
         let defaults = unmapped.iter().map(default).collect();
-        let (key, compared) = (sides.key.len(), sides.compared.len());
+        let (key, compared) = (sides.collations.clone(), sides.compared.len());
         Ok(Self { table: quote_ident(&raw(&pair.name)), unmapped, defaults, key, compared })
     }
 
     /// `k0, k1`: the key.
     pub(super) fn keys(&self) -> Vec<String> {
-        (0..self.key).map(|i| format!("k{i}")).collect()
+        (0..self.key.len()).map(|i| format!("k{i}")).collect()
     }
 
     /// ` AND prefixk0 = ?1`: the row of one key.
@@ -74,16 +75,21 @@ impl Raw {
     }
 
     fn list(&self) -> String {
+        self.listed(self.keys())
+    }
+
+    fn listed(&self, keys: Vec<String>) -> String {
         let values = (0..self.compared).map(|i| format!("v{i}"));
         let given = (0..self.compared).map(|i| format!("n{i}"));
         let unmapped = (0..self.unmapped.len()).map(|i| format!("u{i}"));
-        let all: Vec<String> = self.keys().into_iter().chain(values).chain(given).chain(unmapped).collect();
+        let all: Vec<String> = keys.into_iter().chain(values).chain(given).chain(unmapped).collect();
         all.join(", ")
     }
 
     /// Makes the table anew.
     pub(super) fn make(&self, conn: &Connection) -> Result<(), StepError> {
-        let (table, list, keys) = (&self.table, self.list(), self.keys().join(", "));
+        let columns = self.keys().into_iter().zip(&self.key).map(|(k, by)| format!("{k} COLLATE {}", quote_ident(by)));
+        let (table, list, keys) = (&self.table, self.listed(columns.collect()), self.keys().join(", "));
         let make = format!(
             "DROP TABLE IF EXISTS {table}; CREATE TABLE {table} (whole INTEGER NOT NULL, {list}, PRIMARY KEY (whole, {keys}))"
         );
@@ -96,28 +102,33 @@ impl Raw {
         let old = |name: &str| format!("old.{}", quote_ident(name));
         let raws: Vec<String> = sides.compared.iter().map(|c| old(&c.column)).collect();
         let given: Vec<String> = sides.compared.iter().map(|c| c.new.clone()).collect();
+        let exact: Vec<String> = raws
+            .iter()
+            .zip(&given)
+            .map(|(raw, given)| format!("({0} IS {1} AND typeof({0}) = typeof({1}))", bytewise(raw), bytewise(given)))
+            .collect();
+        // What comes back as it was need not be kept: two NULLs stand for what the new row gives, whatever that is by then.
+        let unlike = |values: &[String]| -> Vec<String> {
+            exact.iter().zip(values).map(|(exact, value)| format!("CASE WHEN NOT {exact} THEN {value} END")).collect()
+        };
         let none = vec!["NULL".to_owned(); self.compared];
         let unmapped: Vec<String> = self.unmapped.iter().map(|u| old(u)).collect();
         let key: Vec<String> = sides.key.iter().map(|(name, _)| old(name)).collect();
-        let select = |given: &[String]| [&key[..], &raws, given, &unmapped].concat().join(", ");
-        let exact = raws
-            .iter()
-            .zip(&given)
-            .map(|(raw, given)| format!("({0} IS {1} AND typeof({0}) = typeof({1}))", bytewise(raw), bytewise(given)));
-        let same: Vec<String> = exact.chain(self.defaults.iter().cloned()).collect();
+        let select = |raws: &[String], given: &[String]| [&key[..], raws, given, &unmapped].concat().join(", ");
+        let same: Vec<String> = exact.iter().chain(&self.defaults).cloned().collect();
         let same = if same.is_empty() { "1".to_owned() } else { same.join(" AND ") };
         let statements = [
             format!("DELETE FROM {table} WHERE 1{}", part.key),
             format!(
                 "INSERT INTO {table} (whole, {list}) SELECT {VALUES}, {} {}{} AND NOT ({same})",
-                select(&given),
+                select(&unlike(&raws), &unlike(&given)),
                 sides.both_from(),
                 part.old
             ),
             format!(
                 "INSERT INTO {table} (whole, {list}) SELECT CASE WHEN {} THEN {BESIDE} ELSE {ALONE} END, {} {}{}",
                 sides.follows,
-                select(&none),
+                select(&raws, &none),
                 sides.rest_from(),
                 part.old
             ),
@@ -180,7 +191,7 @@ pub(super) fn is_kept(conn: &Connection, mapping: &Mapping) -> Result<bool, Step
 }
 
 /// Takes what is kept of a pair away, and the triggers that follow it.
-pub(super) fn drop(conn: &Connection, pair: &Pair) -> Result<(), StepError> {
+pub(crate) fn drop(conn: &Connection, pair: &Pair) -> Result<(), StepError> {
     for verb in ["insert", "delete", "update", "hidden"] {
         run(conn, &format!("DROP TRIGGER IF EXISTS {}", quote_ident(&follower(pair, verb))), "dropping a trigger")?;
     }

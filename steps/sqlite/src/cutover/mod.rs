@@ -5,7 +5,7 @@
 //! the answer and the move. Each step is a transaction of its own, however its plan groups steps: writers wait for that
 //! last comparison, and for nothing else.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Checkpoint, Finding, Layer, Lint, MigrationStep, Receipt,
@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) mod refuse;
+pub(crate) mod rto;
 
 use crate::SqliteTarget;
 use crate::done;
@@ -31,6 +32,7 @@ pub(crate) struct Cutover {
     mapping: Mapping,
     asked: Asked,
     to: To,
+    rto: Duration,
 }
 
 comparing! {
@@ -38,6 +40,9 @@ comparing! {
     CutoverConfig {
         /// The stage to move to, from the one before it.
         to: To,
+        /// How long the way back may take, at most ("5m"): where it would take longer, nothing is moved.
+        #[serde(default = "crate::cutover::rto::usual")]
+        rto: String,
     }
 }
 
@@ -85,13 +90,14 @@ impl StepKind for Cutover {
         with = { mapping = \"mapping.toml\", to = \"prefer-new\" }\n";
     const FAULTS: Faults = crate::target::COMPARED;
     const LINTS: &'static [Lint] = &[lint::FAILS];
+    const TUNING: &'static [&'static str] = &["rto"];
     type Config = CutoverConfig;
 
     fn build(config: CutoverConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
         let target = cx.target_of("sqlite")?;
-        let to = config.to;
+        let (to, rto) = (config.to, rto::allowance(&config.rto)?);
         let (mapping, asked) = config.asked(cx, true)?;
-        Ok(Self { target, mapping, asked, to })
+        Ok(Self { target, mapping, asked, to, rto })
     }
 }
 
@@ -246,9 +252,15 @@ impl MigrationStep for Cutover {
             return Ok(Applied::AlreadyApplied(receipt));
         }
         self.expect(cx, self.to.from(), self.to.stage()).await?;
+        let begun = Instant::now();
         let Some(report) = self.settle(cx, &target, &self.asked).await? else {
             return Ok(Applied::Stopped(Checkpoint { at: "the comparison begins anew".to_owned() }));
         };
+        // The way back compares as much.
+        if let Err(error) = rto::within(&self.mapping, begun.elapsed(), self.rto) {
+            tidy(cx, &target, &self.mapping).await?;
+            return Err(error);
+        }
         let (step, inner) = (self.clone(), cx.clone());
         let moved = target.change(cx, move |conn| step.forth(conn, &inner, report.rows)).await.map(Applied::Changed);
         if moved.is_err() {

@@ -6,7 +6,7 @@ use crate::mapping::names::{GUARD, PREFIX, QUARANTINE, STAGE};
 use crate::mapping::stage;
 
 /// Keys of rows that a statement may have taken away: REPLACE over a unique key fires no delete trigger.
-pub(super) fn gone(pair: &Pair) -> String {
+pub(crate) fn gone(pair: &Pair) -> String {
     format!("{PREFIX}gone_{}", pair.name)
 }
 

@@ -42,6 +42,7 @@ use crate::mapping::Mapping;
 use crate::mapping::stage::{self, Stage};
 use crate::tables;
 pub(crate) use check::weaves;
+pub(crate) use helpers::gone;
 use install::Installed;
 pub(crate) use shape::{Shape, Unique};
 pub(crate) use triggers::{Part, of as parts};
@@ -230,7 +231,7 @@ impl Expand {
     fn missing(&self, conn: &Connection) -> Result<Vec<String>, StepError> {
         match stage::read(conn, &self.mapping.name)? {
             Stage::OldOnly => Ok(vec![format!("mapping {}: expected stage dual-write, found none", self.mapping.name)]),
-            Stage::Contracted => Ok(Vec::new()),
+            Stage::Contracted | Stage::Retired => Ok(Vec::new()),
             Stage::DualWrite | Stage::PreferNew | Stage::NewOnly => {
                 let weaves = match check::weaves(conn, &self.mapping) {
                     Ok(weaves) => weaves,

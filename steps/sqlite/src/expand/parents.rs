@@ -44,20 +44,12 @@ impl Parents<'_> {
         let each = |updated: bool| {
             let uniques = self.shape.other_uniques([self.parent.id.as_str()].into_iter());
             let foreseen = uniques.filter_map(|unique| {
-                let terms = unique.columns.as_ref()?.iter().map(|(name, collation)| {
-                    let name = quote_ident(name);
-                    format!("t.{name} = NEW.{name} COLLATE {}", quote_ident(collation))
-                });
-                let mut terms = terms.collect::<Vec<_>>().join(" AND ");
+                let (from, mut terms) = unique.like_new(&table, "t")?;
                 if updated {
-                    terms = format!("{terms} AND t.{id} <> OLD.{id}");
+                    terms.push(format!("t.{id} <> OLD.{id}"));
                 }
-                let from = match &unique.filter {
-                    Some(filter) => format!("(SELECT * FROM {table} WHERE {filter})"),
-                    None => table.clone(),
-                };
-                let gone = self.weave.gone();
-                Some(format!("INSERT INTO {gone} (side, k0) SELECT 'lost', t.{id} FROM {from} AS t WHERE {terms}"))
+                let (gone, terms) = (self.weave.gone(), terms.join(" AND "));
+                Some(format!("INSERT INTO {gone} (side, k0) SELECT 'lost', t.{id} FROM {from} WHERE {terms}"))
             });
             foreseen.collect::<Vec<_>>()
         };

@@ -15,13 +15,7 @@ impl Weave {
         let uniques = shape.uniques.iter().filter(|u| !(updated && u.is_of(&self.key_names(side))));
         let found = uniques.filter_map(|unique| {
             let columns = unique.columns.as_ref()?;
-            let mut terms: Vec<String> = columns
-                .iter()
-                .map(|(name, collation)| {
-                    let name = quote_ident(name);
-                    format!("t.{name} = NEW.{name} COLLATE {}", quote_ident(collation))
-                })
-                .collect();
+            let (from, mut terms) = unique.like_new(&table, "t")?;
             if updated {
                 terms.push(format!("NOT ({})", self.same_key((side, "t"), (side, "OLD"))));
             } else {
@@ -31,11 +25,7 @@ impl Weave {
                         .map(|u| format!("NOT {}", u.1)),
                 );
             }
-            let from = match &unique.filter {
-                Some(filter) => format!("(SELECT * FROM {table} WHERE {filter})"),
-                None => table.clone(),
-            };
-            Some(format!("FROM {from} AS t WHERE {}", terms.join(" AND ")))
+            Some(format!("FROM {from} WHERE {}", terms.join(" AND ")))
         });
         let found: Vec<String> = found.collect();
         let any = found.iter().map(|rows| format!("EXISTS (SELECT 1 {rows})")).collect::<Vec<_>>().join(" OR ");

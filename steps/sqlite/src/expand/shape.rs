@@ -51,6 +51,21 @@ pub(crate) struct Unique {
 }
 
 impl Unique {
+    /// Rows `alias` of `table` that REPLACE takes away for the row `NEW`: what stands behind FROM, and the conditions. None
+    /// where a term is an expression.
+    pub(crate) fn like_new(&self, table: &str, alias: &str) -> Option<(String, Vec<String>)> {
+        let term = |(name, collation): &(String, String)| {
+            let name = quote_ident(name);
+            format!("{alias}.{name} = NEW.{name} COLLATE {}", quote_ident(collation))
+        };
+        let terms = self.columns.as_ref()?.iter().map(term).collect();
+        let from = match &self.filter {
+            Some(filter) => format!("(SELECT * FROM {table} WHERE {filter}) AS {alias}"),
+            None => format!("{table} AS {alias}"),
+        };
+        Some((from, terms))
+    }
+
     /// Whether it is about exactly these columns, in any order, and all rows.
     pub(crate) fn is_of<'a>(&self, names: &(impl Iterator<Item = &'a str> + Clone)) -> bool {
         let Some(columns) = self.columns.as_ref().filter(|_| self.filter.is_none()) else { return false };

@@ -74,6 +74,16 @@ impl Differing {
         .collect()
     }
 
+    /// Whether rows are on the old side only.
+    pub(super) fn has_missing(&self) -> bool {
+        self.missing.count > 0
+    }
+
+    /// Whether rows differ in another way.
+    pub(super) fn has_others(&self) -> bool {
+        self.unlike.count + self.surplus.count > 0
+    }
+
     fn enough(&self) -> bool {
         [&self.missing, &self.unlike, &self.surplus].iter().any(|found| found.count >= MOST)
     }
@@ -132,7 +142,8 @@ fn unlike(conn: &Connection, sides: &Sides, part: &Part) -> Result<bool, StepErr
 fn except(conn: &Connection, sides: &Sides, part: &Part, found: &mut Differing) -> Result<(), StepError> {
     let [old_key, new_key] = sides.ordered();
     let (old, new) = (format!("{}{}", sides.old_query(), part.old), format!("{}{}", sides.new_query(), part.new));
-    let (old_row, new_row) = (by_key(sides.old_query(), &old_key), by_key(sides.new_query(), &new_key));
+    let (old_row, new_row) =
+        (by_key(sides.old_query(), &old_key, &sides.old_key()), by_key(sides.new_query(), &new_key, &sides.new_key()));
     rows_of(conn, &format!("{old} EXCEPT {new}"), part.values.iter(), |row| {
         let key = &row[..sides.key.len()];
         match row_of(conn, &new_row, key)? {
@@ -150,9 +161,11 @@ fn except(conn: &Connection, sides: &Sides, part: &Part, found: &mut Differing) 
     })
 }
 
-fn by_key(query: String, key: &Ordered) -> String {
+/// Found by an index, and the same byte by byte.
+fn by_key(query: String, key: &Ordered, exact: &[String]) -> String {
     let minus = if key.reversed { "-" } else { "" };
-    key.stored.iter().enumerate().fold(query, |sql, (i, k)| format!("{sql} AND {k} = {minus}?{}", i + 1))
+    let at = key.stored.iter().zip(exact).enumerate();
+    at.fold(query, |sql, (i, (k, exact))| format!("{sql} AND {k} = {minus}?{0} AND {exact} = ?{0}", i + 1))
 }
 
 fn row_of(conn: &Connection, sql: &str, key: &[Value]) -> Result<Option<Vec<Value>>, StepError> {

@@ -203,25 +203,17 @@ impl Log<'_> {
         let uniques = self.shape.uniques.iter().filter(|u| !(u.is_of(&key.iter().copied()) && bytewise(u)));
         uniques
             .filter_map(|unique| {
-                let same: Vec<String> = unique
-                    .columns
-                    .as_ref()?
-                    .iter()
-                    .map(|(c, collation)| {
-                        format!("r.{0} = NEW.{0} COLLATE {1}", quote_ident(c), quote_ident(collation))
-                    })
-                    .collect();
+                let (here, same) = unique.like_new(&quote_ident(&self.shape.name), "r")?;
                 let (into, same) = (self.into(), same.join(" AND "));
-                let here = quote_ident(&self.shape.name);
                 Some(match (self.key, &self.pair.parent) {
                     (Key::Parent, Some(parent)) => format!(
-                        "{into} SELECT {} FROM {here} AS r JOIN {} AS c ON c.{} = r.{} WHERE {same}",
+                        "{into} SELECT {} FROM {here} JOIN {} AS c ON c.{} = r.{} WHERE {same}",
                         self.keys("c", Key::New),
                         quote_ident(&self.pair.new),
                         quote_ident(&parent.refers),
                         quote_ident(&parent.id)
                     ),
-                    _ => format!("{into} SELECT {} FROM {here} AS r WHERE {same}", self.keys("r", self.key)),
+                    _ => format!("{into} SELECT {} FROM {here} WHERE {same}", self.keys("r", self.key)),
                 })
             })
             .collect()

@@ -110,7 +110,7 @@ impl MigrationStep for Parity {
         let name = self.mapping.name.clone();
         let target = cx.target::<SqliteTarget>(&self.target)?;
         let stage = target.read(cx, move |conn| crate::mapping::stage::read(conn, &name)).await?;
-        if stage == crate::mapping::stage::Stage::Contracted {
+        if stage >= crate::mapping::stage::Stage::Contracted {
             return Ok(Verdict::Holds);
         }
         match self.look(cx).await? {

@@ -17,6 +17,8 @@ const NAMED: usize = 3;
 #[derive(Debug, Default)]
 pub(crate) struct Quarantined {
     pub(crate) count: u64,
+    /// Of them, those of the old side.
+    pub(crate) old: u64,
     /// The first of them by key, each with its reason.
     pub(crate) named: Vec<String>,
 }
@@ -86,11 +88,11 @@ pub(crate) fn of(conn: &Connection, pair: &Pair) -> Result<Quarantined, StepErro
         return Ok(found);
     }
     let failed = |e| sqlite_error(e, "while reading the quarantine");
-    found.count = conn
-        .prepare_cached(&format!("SELECT count(*) FROM {QUARANTINE} WHERE pair = ?1"))
-        .and_then(|mut s| s.query_row([&pair.name], |row| row.get::<_, i64>(0)))
-        .map_err(failed)?
-        .unsigned_abs();
+    let (count, old): (i64, i64) = conn
+        .prepare_cached(&format!("SELECT count(*), coalesce(sum(side = 'old'), 0) FROM {QUARANTINE} WHERE pair = ?1"))
+        .and_then(|mut s| s.query_row([&pair.name], |row| Ok((row.get(0)?, row.get(1)?))))
+        .map_err(failed)?;
+    (found.count, found.old) = (count.unsigned_abs(), old.unsigned_abs());
     let named = format!(
         "SELECT key, reason, side FROM {QUARANTINE} WHERE pair = ?1 ORDER BY side DESC, length(key), key LIMIT {NAMED}"
     );

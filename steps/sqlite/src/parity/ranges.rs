@@ -8,9 +8,9 @@ use rusqlite::{Connection, params_from_iter};
 
 use super::part::Part;
 use super::sides::{Ordered, Sides};
-use crate::sql::sqlite_error;
+use crate::sql::{quote_ident, sqlite_error};
 
-/// Rows of one range, at most, on either side.
+/// Rows of one range, at most, on either side: mapped or not, each is looked at.
 pub(crate) const ROWS: u64 = 1000;
 
 /// Keys above `above` up to `to`, either of which may be missing.
@@ -49,11 +49,13 @@ impl Range {
             )
         };
         let [old, new] = sides.ordered();
-        let order: Vec<String> = (0..sides.key.len()).map(|i| format!("k{i} COLLATE BINARY")).collect();
+        let by = sides.collations.iter().enumerate();
+        let order: Vec<String> = by.map(|(i, by)| format!("k{i} COLLATE {}", quote_ident(by))).collect();
+        let [of_old, of_new] = sides.visited();
         let sql = format!(
             "SELECT * FROM ({} UNION ALL {}) ORDER BY {} LIMIT 1",
-            side(&sides.old_from(), (&old, sides.old_key())),
-            side(&sides.new_from(), (&new, sides.new_key())),
+            side(&of_old, (&old, sides.old_key())),
+            side(&of_new, (&new, sides.new_key())),
             order.join(", ")
         );
         let failed = |e| sqlite_error(e, "while cutting the keys into ranges");
@@ -71,7 +73,15 @@ impl Range {
     /// The rows of the range.
     pub(crate) fn part(&self, sides: &Sides) -> Part {
         let [old, new] = sides.ordered();
-        let names = Ordered { stored: (0..sides.key.len()).map(|i| format!("k{i}")).collect(), reversed: false };
+        let names = Ordered {
+            stored: sides
+                .collations
+                .iter()
+                .enumerate()
+                .map(|(i, by)| format!("k{i} COLLATE {}", quote_ident(by)))
+                .collect(),
+            reversed: false,
+        };
         Part {
             old: self.condition(&old),
             new: self.condition(&new),

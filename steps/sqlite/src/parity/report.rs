@@ -3,12 +3,12 @@
 //! Owns which questions there are and that all answers are told at once. Only reads, in whatever transaction it is in:
 //! what it says is of one moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cutover_core::StepError;
 use rusqlite::Connection;
 
-use super::compare::{compare, differing};
+use super::compare::{Differing, compare, differing};
 use super::part::Part;
 use super::sides::Sides;
 use super::{groups, log, quarantine, values};
@@ -36,19 +36,32 @@ pub(crate) struct Report {
     pub(crate) notes: Vec<String>,
     /// Rows that were compared.
     pub(crate) rows: u64,
+    /// What can be done about the failures.
+    helps: BTreeSet<&'static str>,
 }
 
+const MISSING: &str = "run `sqlite.backfill` to its end for rows that are missing";
+const UNLIKE: &str = "mend the rows that are named, on the side that is wrong";
+const ORPHANS: &str = "give the rows without a parent one, or delete them";
+const HELD_OLD: &str = "mend or delete the old rows in quarantine, or allow them with `quarantined`";
+const HELD_NEW: &str = "mend or delete the new rows in quarantine, or allow them with `quarantined`";
+
 impl Report {
+    /// Adds what came of rows that were written since.
+    pub(super) fn add(&mut self, more: Self) {
+        self.failures.extend(more.failures);
+        self.helps.extend(more.helps);
+        self.rows += more.rows;
+    }
+
     /// An error of all failures; none when there is none.
     pub(crate) fn error(&self, what: &str) -> Option<StepError> {
         if self.failures.is_empty() {
             return None;
         }
         let text = format!("{what}: {}", self.failures.join("; "));
-        Some(StepError::failed(text).with_help(
-            "run `sqlite.backfill` to its end for rows that are missing; mend or delete old rows in quarantine, or allow \
-             them with `quarantined`; then run the same command again",
-        ))
+        let helps: Vec<&str> = self.helps.iter().copied().chain(["then run the same command again"]).collect();
+        Some(StepError::failed(text).with_help(helps.join("; ")))
     }
 }
 
@@ -85,6 +98,7 @@ fn one(
     let rows = values::one(conn, &format!("SELECT count(*) {}", sides.old_from())).map_err(failed)?;
     let differing =
         compare(conn, &sides, asked.quick, &|done| progress(report.rows + done.min(rows), report.rows + rows))?;
+    report.helps.extend(remedies(&differing));
     let differing = differing.lines(pair);
     // Where each row is the same on both sides, so are the rows of each group.
     let implied = asked.quick && differing.is_empty();
@@ -96,6 +110,7 @@ fn one(
     }
     let by = asked.groups.get(&pair.name).cloned().unwrap_or_else(|| groups::usual(pair));
     let hidden = groups::hidden(conn, &sides, &by, held > asked.quarantined)?;
+    report.helps.extend((!hidden.is_empty()).then_some(MISSING));
     report.failures.extend((!hidden.is_empty()).then(|| format!("{}: {}", pair.name, hidden.join("; "))));
     if !asked.quick {
         report.notes.extend(values::lossy(conn, pair, &sides)?);
@@ -111,11 +126,18 @@ pub(crate) fn rest(conn: &Connection, mapping: &Mapping, asked: &Asked) -> Resul
         let sides = Sides::of(conn, pair)?;
         let (last, keys) = log::last(conn, pair)?;
         let part = log::part(pair, &sides, last);
-        report.failures.extend(differing(conn, &sides, &part)?.lines(pair));
+        let found = differing(conn, &sides, &part)?;
+        report.helps.extend(remedies(&found));
+        report.failures.extend(found.lines(pair));
         report.rows += keys;
         beside(conn, pair, &sides, asked, &part, &mut report)?;
     }
     Ok(report)
+}
+
+fn remedies(differing: &Differing) -> impl Iterator<Item = &'static str> {
+    let missing = differing.has_missing().then_some(MISSING);
+    missing.into_iter().chain(differing.has_others().then_some(UNLIKE))
 }
 
 fn orphans_of(conn: &Connection, pair: &Pair, sides: &Sides, part: &Part) -> Result<Option<String>, StepError> {
@@ -136,14 +158,24 @@ fn beside(
     part: &Part,
     report: &mut Report,
 ) -> Result<u64, StepError> {
-    report.failures.extend(orphans_of(conn, pair, sides, part)?);
-    report.failures.extend(values::out_of_range(conn, pair, sides, part)?);
+    let orphans = orphans_of(conn, pair, sides, part)?;
+    report.helps.extend(orphans.is_some().then_some(ORPHANS));
+    report.failures.extend(orphans);
+    let outside = values::out_of_range(conn, pair, sides, part)?;
+    report.helps.extend((!outside.is_empty()).then_some(UNLIKE));
+    report.failures.extend(outside);
     let held = quarantine::of(conn, pair)?;
     if held.count > 0 {
         let rows = if held.count == 1 { "1 row is".to_owned() } else { format!("{} rows are", held.count) };
         let more = if held.count > held.named.len() as u64 { "; …" } else { "" };
         let line = format!("{}: {rows} in quarantine: {}{more}", pair.name, held.named.join("; "));
-        if held.count > asked.quarantined { &mut report.failures } else { &mut report.notes }.push(line);
+        if held.count > asked.quarantined {
+            report.helps.extend((held.old > 0).then_some(HELD_OLD));
+            report.helps.extend((held.count > held.old).then_some(HELD_NEW));
+            report.failures.push(line);
+        } else {
+            report.notes.push(line);
+        }
     }
     Ok(held.count)
 }

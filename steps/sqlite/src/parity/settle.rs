@@ -61,8 +61,7 @@ pub(crate) async fn settle(
         let Some((upto, more)) = target.read_moment(cx, look).await? else { break };
         let all = mapping.clone();
         target.aside(cx, move |conn| forget(conn, &all, &upto)).await?;
-        report.failures = more.failures;
-        report.rows += more.rows;
+        report.add(more);
     }
     Ok(Some(report))
 }

@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use super::columns::{Stored, affine, affinity, columns};
 use super::quarantine;
 use crate::declared::same_name;
+use crate::expand::Shape;
 use crate::mapping::{KeyColumn, Pair, Parent};
 use crate::sql::{quote_ident, tokens};
 
@@ -20,6 +21,8 @@ pub(crate) struct Sides {
     pub(crate) key: Vec<(String, String)>,
     /// The key is one id, which the new table has with a minus.
     pub(crate) negated: bool,
+    /// The collation of each column of the key, where both tables have it in a unique index by the same; else byte by byte.
+    pub(crate) collations: Vec<String>,
     /// The compared columns behind the key, in the order of the old table.
     pub(crate) compared: Vec<Compared>,
     old: String,
@@ -92,6 +95,7 @@ impl Sides {
         let when_new = pair.when_new.as_ref().map(|when| format!("({when}) AND ")).unwrap_or_default();
         let shown = format!("{when_new}NOT {}", quarantine::holds(conn, pair, &new_key)?);
         Ok(Self {
+            collations: collations(conn, pair)?,
             follows,
             shown,
             negated,
@@ -121,6 +125,18 @@ impl Sides {
     /// `FROM … WHERE …` of the old side.
     pub(crate) fn old_from(&self) -> String {
         format!("FROM {} AS old WHERE {}", self.old, self.mapped)
+    }
+
+    /// The rows of both tables that are visited to find those, as `FROM … WHERE …`.
+    pub(crate) fn visited(&self) -> [String; 2] {
+        let has_key = |side: &str, names: Vec<&String>| -> String {
+            let each = names.iter().map(|name| format!("{side}.{} IS NOT NULL", quote_ident(name)));
+            each.collect::<Vec<_>>().join(" AND ")
+        };
+        [
+            format!("FROM {} AS old WHERE {}", self.old, has_key("old", self.key.iter().map(|k| &k.0).collect())),
+            format!("FROM {} AS new WHERE {}", self.new, has_key("new", self.key.iter().map(|k| &k.1).collect())),
+        ]
     }
 
     /// The same with the rows in quarantine.
@@ -231,9 +247,29 @@ impl Sides {
 
     /// The keys of both sides, as ranges run over them.
     pub(crate) fn ordered(&self) -> [Ordered; 2] {
-        let new = self.key.iter().map(|(_, new)| format!("new.{} COLLATE BINARY", quote_ident(new))).collect();
-        [Ordered { stored: self.old_key(), reversed: false }, Ordered { stored: new, reversed: self.negated }]
+        let each = || self.key.iter().zip(&self.collations);
+        let old = each().map(|((old, _), by)| format!("old.{} COLLATE {}", quote_ident(old), quote_ident(by)));
+        let new = each().map(|((_, new), by)| format!("new.{} COLLATE {}", quote_ident(new), quote_ident(by)));
+        [Ordered { stored: old.collect(), reversed: false }, Ordered { stored: new.collect(), reversed: self.negated }]
     }
+}
+
+/// By which collations both tables can walk the key along an index.
+fn collations(conn: &Connection, pair: &Pair) -> Result<Vec<String>, StepError> {
+    let of = |table: &str, names: Vec<&str>| -> Result<Option<Vec<String>>, StepError> {
+        let Some(shape) = Shape::read(conn, table)? else { return Ok(None) };
+        let unique = shape.uniques.iter().find(|unique| unique.is_of(&names.iter().copied()));
+        let columns = unique.and_then(|unique| unique.columns.as_ref());
+        let by = |name: &&str| columns.and_then(|c| c.iter().find(|(column, _)| same_name(column, name)));
+        Ok(names.iter().map(|name| Some(by(name)?.1.clone())).collect())
+    };
+    let old = of(&pair.old, pair.key.iter().map(|k| k.old.as_str()).collect())?;
+    let new = of(&pair.new, pair.key.iter().map(|k| k.new.as_str()).collect())?;
+    let same = |(a, b): (String, String)| if same_name(&a, &b) { a } else { "BINARY".to_owned() };
+    Ok(match old.zip(new) {
+        Some((old, new)) => old.into_iter().zip(new).map(same).collect(),
+        None => vec!["BINARY".to_owned(); pair.key.len()],
+    })
 }
 
 /// The key of a side in the order of the old table's keys.

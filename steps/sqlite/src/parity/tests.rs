@@ -156,3 +156,62 @@ fn keys_of_several_columns_and_of_text_are_cut_into_ranges_too() {
         );
     }
 }
+
+const WORDS: &str = "[[table]]\nname = 'words'\nold = 'words'\nnew = 'terms'\nkey = [{ old = 'word', new = 'term' }]\n\
+    when = 'old.n < 10'\n[table.forth]\nn = 'old.n'\n[table.back]\nn = 'new.n'\n";
+
+/// 5,000 words of which ten are mapped, by a key that is unique whatever its case.
+fn words() -> (Connection, Mapping) {
+    let conn = Connection::open_in_memory().unwrap();
+    conn.execute_batch(
+        "CREATE TABLE words (word TEXT PRIMARY KEY COLLATE NOCASE, n INTEGER);
+         CREATE TABLE terms (term TEXT PRIMARY KEY COLLATE NOCASE, n INTEGER);
+         WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 4999)
+         INSERT INTO words SELECT CASE i % 2 WHEN 0 THEN 'w' ELSE 'W' END || printf('%05d', i * 7 % 5000), i FROM n;
+         INSERT INTO terms SELECT word, n FROM words WHERE n < 10;",
+    )
+    .unwrap();
+    (conn, Mapping::of(WORDS))
+}
+
+#[test]
+fn a_range_ends_by_the_rows_that_are_visited() {
+    let (conn, mapping) = words();
+    let sides = super::Sides::of(&conn, &mapping.pairs[0]).unwrap();
+    let mut rows = Vec::new();
+    let mut range = Some(super::Range::first(&conn, &sides).unwrap());
+    while let Some(at) = range {
+        let part = at.part(&sides);
+        let sql = format!("SELECT count(*) FROM words AS old WHERE 1{}", part.old);
+        let count: i64 = conn.query_row(&sql, rusqlite::params_from_iter(&part.values), |row| row.get(0)).unwrap();
+        rows.push(count);
+        range = at.next(&conn, &sides).unwrap();
+    }
+    assert_eq!(rows.iter().sum::<i64>(), 5000);
+    assert!(rows.iter().all(|rows| *rows <= 1000) && rows.len() >= 5, "{rows:?}");
+}
+
+#[test]
+fn a_key_is_walked_by_its_own_collation_and_compared_byte_by_byte() {
+    let (conn, mapping) = words();
+    let sides = super::Sides::of(&conn, &mapping.pairs[0]).unwrap();
+    let second = super::Range::first(&conn, &sides).unwrap().next(&conn, &sides).unwrap().unwrap();
+    let part = second.part(&sides);
+    for (side, from) in [(&part.old, "words AS old"), (&part.new, "terms AS new")] {
+        let plan: String = conn
+            .query_row(
+                &format!("EXPLAIN QUERY PLAN SELECT 1 FROM {from} WHERE 1{}", side),
+                rusqlite::params_from_iter(&part.values),
+                |row| row.get(3),
+            )
+            .unwrap();
+        assert!(plan.starts_with("SEARCH"), "{plan}");
+    }
+    assert_eq!(parity(&conn, &mapping, &Asked::default(), &|_, _| {}).unwrap().failures, Vec::<String>::new());
+    conn.execute_batch("UPDATE terms SET term = upper(term) WHERE n = 4").unwrap();
+    let found = parity(&conn, &mapping, &Asked::default(), &|_, _| {}).unwrap().failures.join("; ");
+    assert!(
+        found.contains("1 row of `words` is not in `terms`: word \"w00028\"") && found.contains("W00028"),
+        "{found}"
+    );
+}

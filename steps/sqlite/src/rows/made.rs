@@ -9,7 +9,7 @@ use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, Row};
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{self, Run, Search, Shape, list};
+use crate::identity::{self, Identity, Run, Search, list};
 use crate::sequence::Moved;
 use crate::sql::{quote_ident, sqlite_error};
 use crate::written::digest;
@@ -91,7 +91,7 @@ impl Made {
         counter: Moved,
     ) -> Result<Self, StepError> {
         let mut made = Self { table: table.to_owned(), key: key.to_vec(), counter, ..Self::default() };
-        let Some(shape) = Shape::read(conn, table)? else { return Ok(made) };
+        let Some(shape) = Identity::read(conn, table)? else { return Ok(made) };
         made.columns = shape.columns();
         let all: Vec<String> = key.iter().chain(&made.columns).cloned().collect();
         let place = shape.rowid().map_or_else(|| condition(key), |rowid| format!("{rowid} IS ?"));
@@ -112,7 +112,7 @@ impl Made {
     /// Deletes the rows that are still what was inserted; rows and table may be gone already. Returns a line about
     /// what is kept.
     pub(super) fn remove(&self, conn: &Connection) -> Result<Option<String>, StepError> {
-        let Some(shape) = Shape::read(conn, &self.table)? else { return Ok(None) };
+        let Some(shape) = Identity::read(conn, &self.table)? else { return Ok(None) };
         let lost = shape.lost(&self.columns);
         if !lost.is_empty() {
             return Ok(Some(identity::lost_note(&self.table, &lost, self.rows.len() as u64)));
@@ -136,7 +136,7 @@ impl Made {
     }
 
     /// The same for a table without rowids: its rows are read, and known by their digests.
-    fn remove_by_key(&self, conn: &Connection, shape: &Shape) -> Result<u64, StepError> {
+    fn remove_by_key(&self, conn: &Connection, shape: &Identity) -> Result<u64, StepError> {
         let failed = |e| sqlite_error(e, &format!("deleting rows of `{}`", self.table));
         let primary = if shape.key().is_empty() { self.columns.as_slice() } else { shape.key() };
         let first: Vec<String> = primary.iter().chain(&self.key).cloned().collect();

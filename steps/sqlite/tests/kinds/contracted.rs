@@ -32,7 +32,12 @@ INSERT INTO notes (text, tag, colour) SELECT 'text ' || i, 'tag ' || i, 'colour 
 const STEPS: [&str; 6] = ["wide", "fill", "readers", "writers", "copy", "gone"];
 
 /// The steps of a way up to contract, with that mapping; each allows ten rows in quarantine.
-pub(crate) fn open(mapping: &str, new: &str, old: &str) -> (TempDir, Bench) {
+fn open(mapping: &str, new: &str, old: &str) -> (TempDir, Bench) {
+    opened(mapping, new, old, false)
+}
+
+/// The same, with its end.
+fn opened(mapping: &str, new: &str, old: &str, ends: bool) -> (TempDir, Bench) {
     let root = TempDir::new().expect("a temporary folder");
     sql(root.path(), old);
     let to = |stage: &str| format!(r#"{{ mapping = "m.toml", to = "{stage}", quarantined = 10 }}"#);
@@ -43,17 +48,20 @@ pub(crate) fn open(mapping: &str, new: &str, old: &str) -> (TempDir, Bench) {
         ("writers", "cutover", &to("new-only")),
     ]) + "[[phase.step]]\nid = \"copy\"\nuse = \"testkit.snapshot\"\nwith = { targets = [\"brain\"] }\n\
           [[phase.step]]\nid = \"gone\"\nuse = \"sqlite.contract\"\ntarget = \"brain\"\nwith = { mapping = \"m.toml\", quarantined = 10 }\n";
+    let end = "[[phase.step]]\nid = \"end\"\nuse = \"sqlite.retire\"\ntarget = \"brain\"\nirreversible = \"it is long ago\"\n\
+        with = { mapping = \"m.toml\", one-way = true }\n";
+    let text = if ends { text + end } else { text };
     let bench = Fixture::new(text).file("m.toml", mapping).file("new.sql", new).open(root.path());
     (root, bench)
 }
 
-pub(crate) fn applied(bench: &Bench, step: &str) {
+fn applied(bench: &Bench, step: &str) {
     let result = bench.apply(step);
     assert!(matches!(result, Ok(Applied::Changed(_))), "{step}: {result:?}");
     assert_eq!(bench.verify(step).expect(step), Verdict::Holds, "{step}");
 }
 
-pub(crate) fn back(bench: &Bench, step: &str) {
+fn back(bench: &Bench, step: &str) {
     let receipt = bench.host().receipt(step);
     bench.rollback(step, receipt.as_ref()).unwrap_or_else(|e| panic!("{step}: {}", e.chain()));
 }
@@ -220,4 +228,125 @@ fn a_snapshot_of_before_the_cutover_is_none_for_a_contract() {
     assert!(matches!(bench.inspect("gone"), Ok(Standing::Conflict(why)) if why.contains(early)));
     assert!(bench.apply("gone").expect_err("it is refused").to_string().contains(early));
     assert_eq!(ask(root.path(), "SELECT count(*) FROM notes"), "0");
+}
+
+#[test]
+fn a_migration_ends_with_nothing_left_but_its_stage() {
+    let (root, bench) = opened(MAPPING, NEW, OLD, true);
+    STEPS[..2].iter().for_each(|step| applied(&bench, step));
+    spoilt(root.path());
+    sql(root.path(), "DELETE FROM remarks WHERE id > 20");
+    STEPS[2..].iter().for_each(|step| applied(&bench, step));
+    let Ok(Applied::Changed(receipt)) = bench.apply("end") else { panic!("it ends") };
+    insta::assert_snapshot!(receipt.notes.join("\n"), @"
+    table _cutover_raw_notes is dropped; its 12 rows are kept in `.cutover/aside/run-1-end/_cutover_raw_notes.sql`
+    table _cutover_quarantine is dropped; its 10 rows are kept in `.cutover/aside/run-1-end/_cutover_quarantine.sql`
+    the old tables of m cannot come back any more
+    ");
+    insta::assert_snapshot!(
+        ask(root.path(), "SELECT group_concat(name, ' ') FROM (SELECT name FROM sqlite_master WHERE name LIKE '\\_cutover%' ESCAPE '\\' ORDER BY 1)"),
+        @"_cutover_stage"
+    );
+    assert_eq!(ask(root.path(), "SELECT stage FROM _cutover_stage"), "retired");
+    let all = ["wide", "fill", "readers", "writers", "gone", "end"];
+    all.iter().for_each(|step| assert_eq!(bench.verify(step).expect(step), Verdict::Holds, "{step}"));
+    assert_eq!(bench.inspect("gone").expect("inspects"), Standing::Applied);
+    let receipt = bench.host().receipt("gone");
+    let error = bench.rollback("gone", receipt.as_ref()).expect_err("there is nothing to make it of");
+    assert!(error.to_string().contains("mapping `m` is at stage retired"), "{error}");
+    // What was kept is there to be read.
+    let text =
+        std::fs::read_to_string(root.path().join(".cutover/aside/run-1-end/_cutover_raw_notes.sql")).expect("kept");
+    assert!(text.contains("colour 3"), "{text}");
+}
+
+/// Notes belong to users, who are no part of the mapping.
+const OWNED: &str = "
+CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT UNIQUE);
+CREATE TABLE notes (id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT NOT NULL, tag TEXT REFERENCES users(name) ON UPDATE CASCADE ON DELETE SET NULL,
+  owner INTEGER REFERENCES users ON DELETE CASCADE);
+INSERT INTO users VALUES (1, 'a'), (2, 'b'), (3, 'c');
+INSERT INTO notes (text, tag, owner) VALUES ('one', 'a', 1), ('two', 'b', 2), ('three', 'a', 3), ('four', NULL, NULL);
+";
+
+#[test]
+fn what_foreign_keys_do_to_closed_tables_goes_on() {
+    let (root, bench) = open(MAPPING, NEW, OWNED);
+    STEPS[..4].iter().for_each(|step| applied(&bench, step));
+    let refused = |text: &str| {
+        let conn = rusqlite::Connection::open(root.path().join("brain.db")).expect("opens");
+        conn.execute_batch(text).expect_err(text).to_string()
+    };
+    assert!(refused("DELETE FROM notes WHERE id = 1").contains("closed to writes"));
+    assert!(refused("UPDATE notes SET text = 'x' WHERE id = 4").contains("closed to writes"));
+    sql(
+        root.path(),
+        "PRAGMA foreign_keys = ON; DELETE FROM users WHERE id = 2; UPDATE users SET name = 'A' WHERE id = 1",
+    );
+    let new = "SELECT group_concat(id || body || coalesce(tag, '-'), ' ') FROM (SELECT * FROM remarks ORDER BY id)";
+    assert_eq!(ask(root.path(), new), "1oneA 3threeA 4four-");
+    sql(root.path(), "PRAGMA foreign_keys = ON; DELETE FROM users WHERE id = 1");
+    assert_eq!(ask(root.path(), new), "3three- 4four-");
+
+    STEPS[4..].iter().for_each(|step| applied(&bench, step));
+    sql(root.path(), "DELETE FROM users");
+    back(&bench, "gone");
+    assert_eq!(
+        ask(root.path(), "SELECT group_concat(id || text || coalesce(owner, '-'), ' ') FROM notes"),
+        "3three3 4four-"
+    );
+    let told = bench.host().notes("gone").join("\n");
+    assert!(told.contains("notes: 1 row refers to a row that is not there"), "{told}");
+}
+
+#[test]
+fn nothing_moves_whose_way_back_takes_longer_than_is_allowed() {
+    let to = |stage: &str, more: &str| format!(r#"{{ mapping = "m.toml", to = "{stage}"{more} }}"#);
+    let text = plan(&[
+        ("wide", "expand", r#"{ mapping = "m.toml", up = "new.sql" }"#),
+        ("fill", "backfill", r#"{ mapping = "m.toml" }"#),
+        ("hasty", "cutover", &to("prefer-new", ", rto = \"1ms\"")),
+        ("readers", "cutover", &to("prefer-new", "")),
+        ("writers", "cutover", &to("new-only", "")),
+    ]) + "[[phase.step]]\nid = \"copy\"\nuse = \"testkit.snapshot\"\nwith = { targets = [\"brain\"] }\n\
+          [[phase.step]]\nid = \"gone\"\nuse = \"sqlite.contract\"\ntarget = \"brain\"\nwith = { mapping = \"m.toml\", rto = \"50ms\" }\n";
+    let root = TempDir::new().expect("a temporary folder");
+    sql(root.path(), OLD);
+    let bench = Fixture::new(text).file("m.toml", MAPPING).file("new.sql", NEW).open(root.path());
+    let refused = |step: &str, said: &str| {
+        let error = bench.apply(step).expect_err(step);
+        assert!(error.to_string().contains(said), "{error}");
+        assert!(error.help().expect("help").starts_with("allow it with `rto = \"1s\"`"), "{error:?}");
+    };
+    ["wide", "fill"].iter().for_each(|step| applied(&bench, step));
+    refused("hasty", "and 0.0 s are allowed");
+    assert_eq!(ask(root.path(), "SELECT stage FROM _cutover_stage"), "dual-write");
+    ["readers", "writers", "copy"].iter().for_each(|step| applied(&bench, step));
+    refused("gone", "would take about 0.1 s (RTO)");
+    assert_eq!(ask(root.path(), "SELECT count(*) FROM notes"), "12");
+}
+
+#[test]
+fn a_mistake_is_told_with_what_helps_against_it_alone() {
+    let (root, bench) = open(MAPPING, NEW, OLD);
+    STEPS[..2].iter().for_each(|step| applied(&bench, step));
+    let conn = rusqlite::Connection::open(root.path().join("brain.db")).expect("opens");
+    conn.execute_batch("UPDATE _cutover_guard SET origin = 'x'; UPDATE remarks SET tag = 'other' WHERE id = 2; UPDATE _cutover_guard SET origin = NULL")
+        .expect("writes past the triggers");
+    let help = bench.apply("readers").expect_err("one row differs").help().expect("help").to_owned();
+    assert_eq!(help, "mend the rows that are named, on the side that is wrong; then run the same command again");
+    conn.execute_batch("UPDATE remarks SET tag = 'tag 2' WHERE id = 2; WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 111)
+        INSERT INTO remarks (id) SELECT i FROM n").expect("writes");
+    let help = bench.apply("readers").expect_err("new rows are in quarantine").help().expect("help").to_owned();
+    assert!(help.starts_with("mend or delete the new rows in quarantine") && !help.contains("old rows"), "{help}");
+}
+
+#[test]
+fn of_a_row_only_what_differs_is_kept() {
+    let (root, bench) = open(MAPPING, NEW, OLD);
+    STEPS.iter().for_each(|step| applied(&bench, step));
+    let kept = "SELECT count(*) || ' ' || count(v0) || ' ' || count(n0) || ' ' || count(u0) FROM _cutover_raw_notes";
+    assert_eq!(ask(root.path(), kept), "12 0 0 12");
+    let told = bench.host().receipt("gone").expect("a receipt").notes.join("\n");
+    assert!(told.contains("for 12 of them values are kept"), "{told}");
 }

@@ -26,8 +26,8 @@ CREATE INDEX notes_by_text ON notes(text);
 CREATE TABLE remarks (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL, at INTEGER NOT NULL);
 INSERT INTO notes (text, made, colour) VALUES ('one', '2025-11-13 00:00:01', 'red'), ('two', '2025-11-13T00:00:02.5Z', 'blue'), ('drei', '2025-11-13', NULL);
 INSERT INTO remarks SELECT id, text, CAST(strftime('%s', made) AS INTEGER) FROM notes;
-CREATE TABLE _cutover_guard (id INTEGER PRIMARY KEY CHECK (id = 1), origin TEXT);
-INSERT INTO _cutover_guard VALUES (1, NULL);
+CREATE TABLE _cutover_guard (pair TEXT NOT NULL PRIMARY KEY, origin TEXT) WITHOUT ROWID;
+INSERT INTO _cutover_guard VALUES ('notes', NULL);
 CREATE TABLE _cutover_stage (name TEXT PRIMARY KEY, stage TEXT NOT NULL, changed_at TEXT NOT NULL, run TEXT NOT NULL);
 INSERT INTO _cutover_stage VALUES ('m', 'dual-write', '', '');
 ";
@@ -145,5 +145,36 @@ fn a_contract_leaves_the_triggers_of_another_mapping_whose_name_begins_alike() {
             },
             |root| assert_eq!(stage(root), "new-only"),
         )
+        .check();
+}
+
+fn retired(more: &str) -> Conformance {
+    let to = |stage: &str| format!(r#"{{ mapping = "m.toml", to = "{stage}" }}"#);
+    let copy = |id: &str| {
+        format!("[[phase.step]]\nid = \"{id}\"\nuse = \"testkit.snapshot\"\nwith = {{ targets = [\"brain\"] }}\n")
+    };
+    let on_brain = |id: &str, kind: &str, more: &str| {
+        format!("[[phase.step]]\nid = \"{id}\"\nuse = \"sqlite.{kind}\"\ntarget = \"brain\"\n{more}\n")
+    };
+    let text = plan(&[("readers", "cutover", &to("prefer-new")), ("writers", "cutover", &to("new-only"))])
+        + &copy("copy")
+        + &on_brain("gone", "contract", "with = { mapping = \"m.toml\" }")
+        + &copy("again")
+        + &on_brain("it", "retire", more);
+    Conformance::new(text).file("m.toml", MAPPING).root(|root| sql(root, DUAL)).invisible(STAGE)
+}
+
+#[test]
+fn a_retirement_keeps_the_contract() {
+    retired("with = { mapping = \"m.toml\" }")
+        .sabotage(|root| sql(root, "UPDATE _cutover_stage SET stage = 'contracted'"))
+        .check();
+}
+
+#[test]
+fn a_retirement_without_a_way_back_keeps_the_contract() {
+    retired("irreversible = \"it is long ago\"\nwith = { mapping = \"m.toml\", one-way = true }")
+        .irreversible("it is long ago")
+        .sabotage(|root| sql(root, "CREATE TABLE _cutover_raw_notes (id)"))
         .check();
 }

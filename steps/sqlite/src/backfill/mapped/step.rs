@@ -67,7 +67,9 @@ impl Mapped {
             let mut receipt = Receipt::of(&come.without_values())?.with_rows(come.rows);
             let there = come.seen.saturating_sub(come.rows + come.aside);
             if there > 0 {
-                receipt = receipt.with_note(format!("{there} old rows had a new row, or are not mapped: skipped"));
+                let rows = if there == 1 { "1 old row" } else { &format!("{there} old rows") };
+                let verb = if there == 1 { "is" } else { "are" };
+                receipt = receipt.with_note(format!("{rows} had a new row, or {verb} not mapped: skipped"));
             }
             if come.aside > 0 {
                 receipt = receipt.with_note(format!("{} old rows do not fit and are in quarantine", come.aside));
