@@ -15,6 +15,10 @@ use crate::holder::{self, Closing};
 /// Its default of a gigabyte is more than a migration should take from the machine that it runs on.
 const CACHE: u64 = 64 << 20;
 
+/// What sled may need beyond what a batch holds: it writes whole segments, and pages beside those that change.
+const SPARE: u64 = 2 << 20;
+const AROUND: u64 = 4;
+
 /// An open sled database: the default tree is ours.
 #[derive(Debug)]
 pub struct Sled {
@@ -36,6 +40,7 @@ impl Engine for Sled {
 
     fn open(path: &Path) -> Result<Self> {
         holder::refuse(path, Self::lock_file())?;
+        room(path, 0)?;
         // Nothing in the background: what is durable is what a batch asked for.
         let config = Config::new().path(path).cache_capacity(CACHE).flush_every_ms(None);
         let database = config.open().map_err(|error| KvError::of(path, kind(error)))?;
@@ -59,6 +64,8 @@ impl Engine for Sled {
     }
 
     fn write(&self, entries: Vec<(Vec<u8>, Option<Vec<u8>>)>, durable: bool) -> Result<()> {
+        let bytes = entries.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum::<usize>();
+        room(&self.path, bytes as u64)?;
         let mut batch = Batch::default();
         for (key, value) in entries {
             match value {
@@ -79,6 +86,17 @@ impl Engine for Sled {
     }
 }
 
+/// Refuses before sled begins what it could not write: a segment that it cannot end damages the database.
+fn room(path: &Path, bytes: u64) -> Result<()> {
+    let Some(there) = path.ancestors().find(|folder| folder.exists()) else { return Ok(()) };
+    let system = rustix::fs::statvfs(there).map_err(|error| KvError::of(path, io::Error::from(error)))?;
+    let free = system.f_bavail.saturating_mul(system.f_frsize);
+    if free < bytes.saturating_mul(AROUND).saturating_add(SPARE) {
+        return Err(KvError::of(path, io::Error::from(rustix::io::Errno::NOSPC)));
+    }
+    Ok(())
+}
+
 fn kind(error: Error) -> KvErrorKind {
     match error {
         Error::Io(cause) if cause.to_string().contains("could not acquire lock") => {
@@ -91,5 +109,22 @@ fn kind(error: Error) -> KvErrorKind {
         }
         Error::Unsupported(what) => KvErrorKind::Unsupported(what),
         other => KvErrorKind::Store(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cutover_core::{StepError, StepErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn what_sled_could_not_end_it_does_not_begin() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("not/there/yet");
+        room(&database, 0).unwrap();
+        let refused = StepError::from(room(&database, u64::MAX).unwrap_err());
+        assert_eq!((refused.kind(), refused.help().is_some()), (StepErrorKind::Storage, true));
+        assert!(refused.to_string().contains("No space left"), "{refused}");
     }
 }
