@@ -6,6 +6,7 @@
 //! ask S backup SINCE | status | stop                        asks the one that serves
 //! backup DIR --engine E [--since N]                         a Badger backup on standard output
 //! load DIR --engine E                                       a Badger backup from standard input
+//! contains FILE                                             whether a backup on standard input has all records of FILE
 //! bench DIR --engine E [--records N]                        reads and writes one record at a time: how many in a second
 //! ```
 
@@ -31,6 +32,7 @@ pub fn run(words: &[String]) -> Result<(), Failure> {
         ["ask", socket, words @ ..] => serve::ask(Path::new(socket), words),
         ["backup", dir] => store::backup(&*options.open(dir)?, options.number("since", 0)?, std::io::stdout().lock()),
         ["load", dir] => store::load(&*options.open(dir)?, std::io::stdin().lock()),
+        ["contains", file] => store::contains(Path::new(file), std::io::stdin().lock()),
         ["bench", dir] => bench::bench(&*options.open(dir)?, options.number("records", 20_000)?),
         _ => Err("serve DIR, ask SOCKET WORD, backup DIR, load DIR or bench DIR".to_owned()),
     }

@@ -1,9 +1,11 @@
 //! The store of the program, of either engine, and Badger's backups of it.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use cutover_steps_kv::Record;
 use cutover_steps_kv::backup::{BackupReader, BackupWriter};
 use cutover_steps_kv::store::{Batch, FjallStore, SledStore, VersionedStore};
 
@@ -41,4 +43,24 @@ pub(super) fn load(store: &dyn VersionedStore, from: impl Read) -> Result<(), Fa
         }
     }
     store.write(batch.durable()).map_err(text)
+}
+
+/// That each record of the backup `file` is in the one that is read: what Badger drops of its own accord is not asked for.
+pub(super) fn contains(file: &Path, whole: impl Read) -> Result<(), Failure> {
+    let mut there: BTreeMap<Vec<u8>, Vec<Record>> = BTreeMap::new();
+    for record in BackupReader::new(std::io::BufReader::new(whole), Path::new("the whole backup")) {
+        let record = record.map_err(text)?;
+        there.entry(record.key.clone()).or_default().push(record);
+    }
+    let mut records = 0_u64;
+    for record in BackupReader::open(file).map_err(text)? {
+        let record = record.map_err(text)?;
+        let versions = there.get(&record.key).map(Vec::as_slice).unwrap_or_default();
+        let dropped = |later: &Record| later.version > record.version && later.meta.is_delete();
+        if !versions.iter().any(|found| found.same(&record) || dropped(found)) {
+            return Err(format!("version {} of `{}` is not there", record.version, record.key.escape_ascii()));
+        }
+        records += 1;
+    }
+    writeln!(std::io::stdout(), "all {records} records are there").map_err(text)
 }
