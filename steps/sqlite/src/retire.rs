@@ -57,12 +57,7 @@ impl StepKind for Retire {
     /// Its way back is a restore of the target.
     const FAULTS: Faults = Faults {
         apply: crate::target::CHANGED.apply,
-        rollback: &[
-            fault::SQLITE_RESTORE_EXPORTED,
-            fault::SQLITE_RESTORE_LOCKED,
-            fault::SQLITE_RESTORE_COPIED,
-            fault::SQLITE_RESTORED,
-        ],
+        rollback: &[fault::SQLITE_RESTORE_LOCKED, fault::SQLITE_RESTORE_COPIED, fault::SQLITE_RESTORED],
     };
     type Config = RetireConfig;
 
