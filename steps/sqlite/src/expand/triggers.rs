@@ -124,12 +124,14 @@ fn after_update(weave: &Weave, side: Side) -> Part {
     body.extend(weave.take(side, "NEW", &moved));
     body.extend(weave.carry(side));
     if side == Side::Old {
-        // What the quarantine says of the new row goes with it.
+        // What the quarantine says of the new row goes with it, where the new key is not another new row's.
+        let theirs = weave.quarantine_key(Side::New, (side, "NEW"));
+        let shown = format!("{} AND shown = 1 AND ({moved})", weave.quarantine_key(Side::New, (side, "OLD")));
         body.push(format!(
-            "UPDATE {QUARANTINE} SET key = {} WHERE {} AND shown = 1 AND ({moved})",
+            "UPDATE {QUARANTINE} SET key = {} WHERE {shown} AND NOT EXISTS (SELECT 1 FROM {QUARANTINE} WHERE {theirs})",
             weave.key_text(side, "NEW"),
-            weave.quarantine_key(Side::New, (side, "OLD"))
         ));
+        body.push(format!("DELETE FROM {QUARANTINE} WHERE {shown}"));
     }
     body.push(format!("DELETE FROM {QUARANTINE} WHERE {}", weave.quarantine_key(side, (side, "OLD"))));
     body.push(weave.put(side, &now));

@@ -72,6 +72,26 @@ fn an_upsert_that_moves_a_row_to_another_id_takes_nothing_away() {
 }
 
 #[test]
+fn a_row_that_moves_to_where_a_new_row_is_in_quarantine_is_not_refused() {
+    let world = World::open(
+        "CREATE TABLE notes (id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT CHECK (text <> 'no'));
+         CREATE TABLE remarks (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT);",
+        "[[table]]\nname = 'notes'\nold = 'notes'\nnew = 'remarks'\nkey = [{ old = 'id', new = 'id' }]\n\
+         [table.forth]\nbody = 'old.text'\n[table.back]\ntext = 'new.body'\n",
+    );
+    world.run(
+        "INSERT INTO notes VALUES (1, 'one'); UPDATE remarks SET body = 'no'; INSERT INTO remarks VALUES (2, 'no')",
+    );
+    world.run("UPDATE notes SET id = 2");
+    assert_eq!(world.list("SELECT id, text FROM notes"), "2|one");
+    assert_eq!(world.list("SELECT id, body FROM remarks"), "2|no");
+    assert_eq!(
+        world.list("SELECT side, key, reason FROM _cutover_quarantine"),
+        "new|2|CHECK (text <> 'no') does not hold\nold|2|its key belongs to another row there"
+    );
+}
+
+#[test]
 fn a_new_row_that_moves_to_the_id_of_an_old_one_that_is_not_there_yet_meets_it_too() {
     let world = Consensus::over(BEFORE);
     world.run(
