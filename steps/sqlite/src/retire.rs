@@ -6,7 +6,7 @@
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Layer, MigrationStep, Receipt, Reversal, Standing, StepContext,
-    StepError, StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,
+    StepError, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
 };
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -54,11 +54,8 @@ impl StepKind for Retire {
     const EXAMPLE: &'static str = "id = \"end\"\nuse = \"sqlite.retire\"\ntarget = \"app\"\n\
         irreversible = \"nobody has missed the old tables for a month\"\n\
         with = { mapping = \"mapping.toml\", one-way = true }\n";
-    /// Its way back is a restore of the target.
-    const FAULTS: Faults = Faults {
-        apply: crate::target::CHANGED.apply,
-        rollback: &[fault::SQLITE_RESTORE_LOCKED, fault::SQLITE_RESTORE_COPIED, fault::SQLITE_RESTORED],
-    };
+    /// Its way back is a restore of the target, whose points are the target's.
+    const FAULTS: Faults = Faults { apply: crate::target::CHANGED.apply, rollback: &[] };
     type Config = RetireConfig;
 
     fn build(config: RetireConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {

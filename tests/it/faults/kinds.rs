@@ -195,6 +195,11 @@ impl Row {
         self.name.contains("fjall") || self.kind == "kv.rename-prefix"
     }
 
+    /// Whether a sled store is written, which a kill may damage (RELIABILITY.md, Known defects).
+    pub(super) fn writes_sled(&self) -> bool {
+        matches!(self.name, "sled" | "kv.gc" | "kv.transform" | "kv.copy" | "kv.verify")
+    }
+
     /// What the system needs beside the plan so that a point is passed.
     pub(super) fn needs(&self, point: &str) -> Option<Needs> {
         match (point, self.kind) {
