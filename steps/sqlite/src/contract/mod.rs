@@ -40,7 +40,7 @@ const ROWS_A_SECOND: f64 = 100_000.0;
 fn time_back(rows: u64) -> Duration {
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     let seconds = rows as f64 / ROWS_A_SECOND;
-    Duration::from_secs_f64(seconds.max(0.1))
+    Duration::from_secs_f64(seconds)
 }
 
 /// Drops the old tables.

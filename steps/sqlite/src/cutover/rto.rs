@@ -9,6 +9,9 @@ use cutover_core::{BuildError, StepError, duration};
 
 use crate::mapping::Mapping;
 
+/// No estimate is less: opening the database and the move itself take as long on a busy disk.
+const LEAST: Duration = Duration::from_millis(100);
+
 /// What is allowed where the plan says nothing.
 pub(crate) fn usual() -> String {
     "5m".to_owned()
@@ -24,6 +27,7 @@ pub(crate) fn allowance(text: &str) -> Result<Duration, BuildError> {
 
 /// Refuses where the way back would take longer than is allowed.
 pub(crate) fn within(mapping: &Mapping, estimate: Duration, allowed: Duration) -> Result<(), StepError> {
+    let estimate = estimate.max(LEAST);
     if estimate <= allowed {
         return Ok(());
     }
@@ -67,5 +71,7 @@ mod tests {
         assert!(error.to_string().contains("about 12 min (RTO), and 5 min are allowed"), "{error}");
         assert!(error.help().unwrap().contains("rto = \"12m\""), "{error:?}");
         assert!(allowance("soon").is_err());
+        let error = within(&mapping, Duration::ZERO, Duration::from_millis(50)).unwrap_err();
+        assert!(error.to_string().contains("about 0.1 s (RTO)"), "{error}");
     }
 }

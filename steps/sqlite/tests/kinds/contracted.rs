@@ -305,7 +305,7 @@ fn nothing_moves_whose_way_back_takes_longer_than_is_allowed() {
     let text = plan(&[
         ("wide", "expand", r#"{ mapping = "m.toml", up = "new.sql" }"#),
         ("fill", "backfill", r#"{ mapping = "m.toml" }"#),
-        ("hasty", "cutover", &to("prefer-new", ", rto = \"1ms\"")),
+        ("hasty", "cutover", &to("prefer-new", ", rto = \"50ms\"")),
         ("readers", "cutover", &to("prefer-new", "")),
         ("writers", "cutover", &to("new-only", "")),
     ]) + "[[phase.step]]\nid = \"copy\"\nuse = \"testkit.snapshot\"\nwith = { targets = [\"brain\"] }\n\
@@ -319,7 +319,7 @@ fn nothing_moves_whose_way_back_takes_longer_than_is_allowed() {
         assert!(error.help().expect("help").starts_with("allow it with `rto = \"1s\"`"), "{error:?}");
     };
     ["wide", "fill"].iter().for_each(|step| applied(&bench, step));
-    refused("hasty", "and 0.0 s are allowed");
+    refused("hasty", "would take about 0.1 s (RTO)");
     assert_eq!(ask(root.path(), "SELECT stage FROM _cutover_stage"), "dual-write");
     ["readers", "writers", "copy"].iter().for_each(|step| applied(&bench, step));
     refused("gone", "would take about 0.1 s (RTO)");
