@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// "500ms", "60s", "5m" or "2h"; none when it is something else or zero.
+/// "500ms", "60s", "5m", "2h" or "7d"; none when it is something else or zero.
 pub fn parse(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);
@@ -12,6 +12,7 @@ pub fn parse(text: &str) -> Option<Duration> {
         "s" => number.checked_mul(1_000)?,
         "m" => number.checked_mul(60_000)?,
         "h" => number.checked_mul(3_600_000)?,
+        "d" => number.checked_mul(86_400_000)?,
         _ => return None,
     };
     (millis > 0).then(|| Duration::from_millis(millis))
@@ -26,6 +27,7 @@ mod tests {
         assert_eq!(parse("500ms"), Some(Duration::from_millis(500)));
         assert_eq!(parse("5m"), Some(Duration::from_secs(300)));
         assert_eq!(parse("2 h"), Some(Duration::from_secs(7200)));
+        assert_eq!(parse("7d"), Some(Duration::from_secs(604_800)));
         for bad in ["", "60", "s", "0s", "-1s", "1.5s", "5 minutes", "99999999999999999999s"] {
             assert_eq!(parse(bad), None, "{bad}");
         }

@@ -270,6 +270,11 @@ points! {
     /// That the command is undone is durable in the step's folder; the journal does not know it.
     COMMAND_UNDO_RECORDED = "command.run:undo-recorded";
 
+    /// A gate has taken a sample; nothing says so yet.
+    METRIC_SAMPLED = "gate.metric:sampled";
+    /// A gate has taken all of its samples; nothing says what they come to.
+    METRIC_JUDGED = "gate.metric:judged";
+
     /// What the configuration file was is kept; there is no intent.
     CONFIG_KEPT = "config.map:kept";
     /// The intent is durable; the configuration file is as it was.
