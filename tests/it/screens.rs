@@ -18,6 +18,13 @@ level = 3
 kind = "sqlite"
 path = "app.db"
 
+[[risk]]
+risk = "The shop does not start on the new schema"
+likelihood = "low"
+impact = "No orders"
+mitigation = "The smoke test runs before the phase ends"
+watched-by = "smoke"
+
 [[phase]]
 name = "schema"
 layer = "storage"

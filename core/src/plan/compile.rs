@@ -14,8 +14,9 @@ use super::diagnostic::Diagnostics;
 use super::draft::{self, PhaseDraft, StepDraft};
 use super::meaning::{self, StepView};
 use super::placeholder::Filler;
+use super::risks::RiskDraft;
 use super::{CompileErrors, Phase, Plan, PlanFiles, PlanStep, Warning};
-use super::{folders, order, reversal, syntax, targets, value, vars, warnings};
+use super::{folders, order, reversal, risks, syntax, targets, value, vars, warnings};
 use crate::{Later, Registry, blake3_hex, canonical_json};
 
 /// What a compilation starts from.
@@ -97,6 +98,7 @@ fn passes(input: &CompileInput<'_>, unset: Unset, d: &mut Diagnostics) -> Option
     let needs = order::needs(&steps, &declared);
     order::cycles(&steps, &needs, &declared, d);
     meaning::supersedes(&steps, &by_id, d);
+    risks::watchers(&draft.risks, &by_id, d);
     reversal::check(&steps, d);
     folders::check(&steps, d);
     if !d.is_empty() {
@@ -118,6 +120,7 @@ fn passes(input: &CompileInput<'_>, unset: Unset, d: &mut Diagnostics) -> Option
         on_failure: draft.on_failure,
         vars,
         targets: targets.specs,
+        risks: draft.risks.into_iter().map(RiskDraft::risk).collect::<Option<_>>()?,
         phases,
         warnings: found,
         secrets,

@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::codes;
 use super::diagnostic::{Diagnostic, Diagnostics};
+use super::risks::{self, RiskDraft};
 use super::table::{Table, Text};
 use super::{Condition, OnFailure};
 use crate::Layer;
@@ -20,6 +21,7 @@ pub(crate) struct Draft<'i> {
     pub(crate) on_failure: OnFailure,
     pub(crate) vars: Vec<(Text, Spanned<DeValue<'i>>)>,
     pub(crate) targets: Vec<TargetDraft<'i>>,
+    pub(crate) risks: Vec<RiskDraft>,
     pub(crate) phases: Vec<PhaseDraft<'i>>,
 }
 
@@ -82,6 +84,7 @@ pub(crate) fn read<'i>(root: Spanned<DeTable<'i>>, d: &mut Diagnostics) -> Draft
         on_failure: on_failure(table.text("on-failure", d), d),
         vars: table.named("vars", d),
         targets: table.named("targets", d).into_iter().filter_map(|(name, value)| target(name, value, d)).collect(),
+        risks: risks::read(&mut table, d),
         phases: phases(&mut table, d).into_iter().map(|t| phase(t, d)).collect(),
     };
     table.finish(d);

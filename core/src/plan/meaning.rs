@@ -203,7 +203,7 @@ pub(crate) fn supersedes(steps: &[StepView<'_>], by_id: &BTreeMap<&str, usize>, 
     }
 }
 
-fn unknown_step(span: Range<usize>, id: &str, by_id: &BTreeMap<&str, usize>, d: &mut Diagnostics) {
+pub(crate) fn unknown_step(span: Range<usize>, id: &str, by_id: &BTreeMap<&str, usize>, d: &mut Diagnostics) {
     let diagnostic = Diagnostic::at(codes::UNKNOWN_STEP, span, format!("the plan has no step `{id}`"));
     let known = by_id.keys().copied().take(if d.many() { 0 } else { usize::MAX });
     d.push(match crate::closest(id, known) {

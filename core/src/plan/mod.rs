@@ -14,6 +14,7 @@ mod order;
 mod outline;
 mod placeholder;
 mod reversal;
+mod risks;
 mod schema;
 mod syntax;
 mod table;
@@ -30,6 +31,7 @@ pub use files::{FolderFiles, NoFiles, PlanFileError, PlanFiles, StoredFiles, is_
 pub use model::{Condition, OnFailure, Phase, Plan, PlanStep, Warning};
 pub use outline::StepOutline;
 pub use placeholder::{UnsetVariable, resolve_env};
+pub use risks::{Likelihood, Risk};
 pub(crate) use schema::of_config as schema_of_config;
 pub use schema::schema;
 pub use syntax::MOST_BYTES;

@@ -107,3 +107,17 @@ fn ten_thousand_steps_of_one_target_need_one_predecessor_each() {
     let plan = phase(&steps).plan();
     assert_eq!(plan.steps().map(|(_, s)| s.needs.len()).sum::<usize>(), 9_999);
 }
+
+#[test]
+fn risks_are_kept_in_the_plans_order_and_change_no_digest() {
+    let risk = |text: &str, watched: &str| {
+        format!("[[risk]]\nrisk = \"{text}\"\nlikelihood = \"low\"\nimpact = \"i\"\nmitigation = \"m\"\nwatched-by = {watched}\n")
+    };
+    let bare = phase(&write("s", "a", "")).plan();
+    let steps = write("s", "a", "");
+    let risks = risk("first", "\"s\"") + &risk("second", "[]");
+    let with = around(&(risks + "[[phase]]\nname = \"one\"\nlayer = \"storage\"\n" + &steps)).plan();
+    let names: Vec<_> = with.risks.iter().map(|r| (r.risk.as_str(), r.watched_by.join(" "))).collect();
+    assert_eq!(names, [("first", "s".to_owned()), ("second", String::new())]);
+    assert_eq!(bare.digest, with.digest);
+}

@@ -123,6 +123,7 @@ fn text(session: &Session, found: &Preview, warned: &Warned, open: Option<&str>,
             step_text(step, look, style, &mut text);
         }
     }
+    risks(session, found, style, &mut text);
     let counts: Vec<String> = counts.iter().map(|(word, n)| format!("{n} {word}")).collect();
     let steps = count(found.len(), "step");
     text.push('\n');
@@ -132,6 +133,21 @@ fn text(session: &Session, found: &Preview, warned: &Warned, open: Option<&str>,
         text.push_str(&format!("{}\n", style.warn(&count(warned.len(), "warning"))));
     }
     text
+}
+
+fn risks(session: &Session, found: &Preview, style: Style, text: &mut String) {
+    let risks = &session.plan.risks;
+    text.push_str(if risks.is_empty() { "" } else { "\nrisks\n" });
+    for risk in risks {
+        let likelihood = risk.likelihood.name();
+        text.push_str(&format!("  {} ({likelihood}): {}\n", plain(&risk.risk), plain(&risk.impact)));
+        text.push_str(&format!("      {}\n", style.dim(&plain(&risk.mitigation))));
+        let watched = |id: &String| format!("{id} ({})", found.get(id).map_or("not here", word));
+        let watched: Vec<String> = risk.watched_by.iter().map(watched).collect();
+        if !watched.is_empty() {
+            text.push_str(&format!("      watched by {}\n", watched.join(", ")));
+        }
+    }
 }
 
 fn step_text(step: &PlanStep, look: &Look, style: Style, text: &mut String) {
@@ -226,6 +242,7 @@ fn as_json(session: &Session, found: &Preview, warned: &Warned, open: Option<&st
         "on-failure": plan.on_failure,
         "targets": plan.targets,
         "phases": phases,
+        "risks": plan.risks,
         "warnings": warned.as_json(),
     })
 }

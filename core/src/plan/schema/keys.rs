@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::Layer;
-use crate::plan::OnFailure;
+use crate::plan::{Likelihood, OnFailure};
 
 pub(super) fn plan() -> Value {
     let failures: Vec<&str> = OnFailure::ALL.iter().map(|(name, _)| *name).collect();
@@ -34,11 +34,36 @@ pub(super) fn plan() -> Value {
                 "propertyNames": { "$ref": "#/$defs/name" },
                 "additionalProperties": { "$ref": "#/$defs/target" },
             },
+            "risk": {
+                "type": "array",
+                "description": "What may go wrong, what is done about it, and which step watches it.",
+                "items": { "$ref": "#/$defs/risk" },
+            },
             "phase": {
                 "type": "array",
                 "minItems": 1,
                 "description": "Phases in order; the end of each is a rollback point.",
                 "items": { "$ref": "#/$defs/phase" },
+            },
+        },
+    })
+}
+
+pub(super) fn risk() -> Value {
+    let likelihoods: Vec<&str> = Likelihood::ALL.iter().map(|(name, _)| *name).collect();
+    let said = |text: &str| json!({ "type": "string", "minLength": 1, "description": text });
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["risk", "likelihood", "impact", "mitigation"],
+        "properties": {
+            "risk": said("What may go wrong."),
+            "likelihood": { "enum": likelihoods, "description": "How likely that is." },
+            "impact": said("What would follow."),
+            "mitigation": said("What is done about it."),
+            "watched-by": {
+                "description": "Ids of the steps that would notice.",
+                "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }],
             },
         },
     })

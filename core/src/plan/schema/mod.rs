@@ -37,6 +37,7 @@ pub fn schema(registry: &Registry) -> Value {
     definitions.insert("target".to_owned(), keys::target(&stores, targets));
     definitions.insert("when".to_owned(), keys::when());
     definitions.insert("step".to_owned(), keys::step(&names, steps));
+    definitions.insert("risk".to_owned(), keys::risk());
     definitions.insert("phase".to_owned(), keys::phase());
     definitions.sort_keys();
     let mut schema = keys::plan();

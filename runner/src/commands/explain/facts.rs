@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cutover_core::journal::{PlanState, Record};
+use cutover_core::plan::Risk;
 use cutover_core::{Effects, Standing, StepContext, StepErrorKind, StepInfo};
 
 use crate::commands::verify::{broken, foreign};
@@ -127,6 +128,8 @@ pub(super) struct Facts {
     pub state: PlanState,
     /// In the plan's order.
     pub steps: Vec<Step>,
+    /// The plan's register of risks.
+    pub risks: Vec<Risk>,
     pub problems: Vec<Problem>,
     /// What the next run records first, to follow the ledgers.
     pub behind: Vec<Record>,
@@ -162,6 +165,7 @@ pub(super) async fn gather(place: Place) -> Result<Facts> {
     let cx = reader_context(&session, &emitter, &Stop::default(), &facts.state);
     let mut rows = problems(&session, &cx, &mut facts).await;
     facts.steps = session.plan.steps().map(|(_, step)| look(step, &rows)).collect();
+    facts.risks.clone_from(&session.plan.risks);
     facts.held = held(&session);
     facts.program = left_running(&session, &|_| {}).filter(|_| facts.held.is_none());
     // While a run is under way all this moves.

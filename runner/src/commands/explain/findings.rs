@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use cutover_core::journal::{PlanState, Record, StepRecord, StepState};
+use cutover_core::plan::Risk;
 use serde::Serialize;
 
 use super::facts::{Facts, Journal, Step};
@@ -53,11 +54,14 @@ pub(super) struct Finding {
     /// The command for this finding alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// The risks of the plan that the step watches.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub risks: Vec<Risk>,
 }
 
 impl Finding {
     fn new(kind: Kind, text: impl Into<String>) -> Self {
-        Self { kind, steps: Vec::new(), target: None, text: text.into(), safe: None, next: None }
+        Self { kind, steps: Vec::new(), target: None, text: text.into(), safe: None, next: None, risks: Vec::new() }
     }
 
     fn of<S: AsRef<str>>(mut self, steps: impl IntoIterator<Item = S>) -> Self {
@@ -91,7 +95,16 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     found.extend(begun(facts));
     found.extend(facts.state.steps.iter().filter_map(|(id, record)| step(&facts.state, id, record)));
     found.extend(around(facts));
+    found.iter_mut().for_each(|finding| watched(facts, finding));
     found
+}
+
+/// A step that does not go on may be what the plan has a risk for.
+fn watched(facts: &Facts, finding: &mut Finding) {
+    if matches!(finding.kind, Kind::Failed | Kind::Waiting | Kind::Stuck) {
+        let watches = |risk: &&Risk| risk.watched_by.iter().any(|id| finding.steps.contains(id));
+        finding.risks = facts.risks.iter().filter(watches).cloned().collect();
+    }
 }
 
 fn journal(facts: &Facts) -> Option<Finding> {

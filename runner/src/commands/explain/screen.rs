@@ -70,6 +70,9 @@ pub(super) fn text(facts: &Facts, findings: &[Finding], advice: &Advice) -> Stri
         if let Some(safe) = &finding.safe {
             text.push_str(&format!("  safe: {safe}\n"));
         }
+        for risk in &finding.risks {
+            text.push_str(&format!("  risk: {} ({})\n  mitigation: {}\n", risk.risk, risk.impact, risk.mitigation));
+        }
         if let Some(next) = finding.next.as_ref().filter(|next| !said(advice, next)) {
             text.push_str(&format!("  command: {next}\n"));
         }
@@ -100,6 +103,7 @@ pub(super) fn json(facts: &Facts, findings: &[Finding], advice: &Advice) -> Valu
         "headline": advice.headline,
         "steps": steps,
         "findings": findings,
+        "risks": facts.risks,
         "by-hand": advice.by_hand,
         "next": advice.next,
         "instead": advice.instead,
