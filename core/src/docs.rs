@@ -8,7 +8,7 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
 use crate::plan::schema_of_config;
-use crate::{Layer, Registry, Seen, StepDescriptor, TargetDescriptor};
+use crate::{Layer, NotifierDescriptor, Registry, Seen, StepDescriptor, TargetDescriptor};
 
 /// One key of a configuration; keys of nested tables have their path ("add[].name").
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,7 +153,7 @@ fn plural(kind: &str) -> String {
 /// The whole of docs/steps.md.
 pub fn steps_markdown(registry: &Registry) -> String {
     let mut out = String::from(
-        "# Step kinds and target kinds\n\n\
+        "# Step kinds, target kinds and notifiers\n\n\
          Made by `cutover steps --format markdown` from the kinds that are linked in; change the source, not this file.\n\n",
     );
     let mut line = |kind: &str, summary: &str| {
@@ -161,6 +161,7 @@ pub fn steps_markdown(registry: &Registry) -> String {
     };
     registry.steps().for_each(|step| line(step.kind, step.summary));
     registry.targets().for_each(|target| line(target.kind, target.summary));
+    registry.notifiers().for_each(|notifier| line(notifier.kind, notifier.summary));
     for step in registry.steps() {
         out.push('\n');
         out.push_str(&step_markdown(step));
@@ -168,6 +169,10 @@ pub fn steps_markdown(registry: &Registry) -> String {
     for target in registry.targets() {
         out.push('\n');
         out.push_str(&target_markdown(target));
+    }
+    for notifier in registry.notifiers() {
+        out.push('\n');
+        out.push_str(&notifier_markdown(notifier));
     }
     out
 }
@@ -214,6 +219,19 @@ pub fn target_markdown(target: &TargetDescriptor) -> String {
     out.push_str("\n\n");
     table(&fields(target.schema), &mut out);
     let _ = write!(out, "```toml\n[targets.NAME]\n{}\n```\n", target.example.trim());
+    out
+}
+
+/// The section of one notifier.
+pub fn notifier_markdown(notifier: &NotifierDescriptor) -> String {
+    let mut out = format!("## `{}`\n\n{}\n\n", notifier.kind, sentence(notifier.summary));
+    let _ = write!(
+        out,
+        "A notifier, from the crate `{}`. It is told what `on` names, and never fails a run.\n\n",
+        notifier.krate
+    );
+    table(&fields(notifier.schema), &mut out);
+    let _ = write!(out, "```toml\n[[notify]]\n{}\n```\n", notifier.example.trim());
     out
 }
 

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::Verdict;
+use crate::{Occasion, Verdict};
 
 /// One thing that happened in a run.
 #[derive(Debug, Clone, Serialize)]
@@ -136,6 +136,15 @@ pub enum EventKind {
         structure: Vec<String>,
         /// Where others added or removed rows.
         rows: Vec<String>,
+    },
+    /// Somebody who was to be told was not reached.
+    NotReached {
+        /// The registered kind of the notifier.
+        notifier: String,
+        /// Of what it was to tell.
+        on: Occasion,
+        /// Why.
+        error: String,
     },
     /// The command ended.
     RunFinished {

@@ -20,6 +20,7 @@ mod explained;
 pub mod fault;
 pub mod journal;
 mod lint;
+mod notify;
 pub mod plan;
 mod registry;
 pub mod room;
@@ -37,13 +38,14 @@ pub use inventory;
 pub use context::{Host, Progress, StepContext, StepInfo, Targets};
 pub use difference::{Difference, differences};
 pub use digest::{blake3_hex, canonical_json, token_digest};
-pub use docs::{Field, step_fields, step_markdown, steps_markdown, target_fields, target_markdown};
+pub use docs::{Field, notifier_markdown, step_fields, step_markdown, steps_markdown, target_fields, target_markdown};
 pub use error::{StepError, StepErrorKind};
 pub use event::{Event, EventKind, Outcome, StepFigures};
 pub use lint::{Finding, Later, Lint, Seen};
+pub use notify::{Notice, Notifier, Occasion};
 pub use registry::{
-    BuildContext, BuildError, BuildStep, BuildTarget, ConfigSource, Layer, Registry, RegistryError, StepDescriptor,
-    StepKind, TargetDescriptor, TargetKind, TargetSpec,
+    BuildContext, BuildError, BuildNotifier, BuildStep, BuildTarget, ConfigSource, Layer, NotifierDescriptor,
+    NotifierKind, Registry, RegistryError, StepDescriptor, StepKind, TargetDescriptor, TargetKind, TargetSpec,
 };
 pub use seen::TargetSeen;
 pub use shell::shell_word;

@@ -144,6 +144,7 @@ impl PlanState {
                 self.unwinding = self.unwinding.take().filter(|u| !ended || u.run != entry.run);
             }
             Record::StructureAccepted { seen, .. } => self.seen = Some(seen.clone()),
+            Record::Notified { .. } => {}
             Record::UnwindFinished => self.unwinding = None,
             Record::SkipsForgotten { steps } => self.steps(steps, entry, |s| s.message = None)?,
             Record::GroupStarted { members, .. } => {

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Receipt, Reversal, TargetSpec, Use};
+use crate::{Occasion, Receipt, Reversal, TargetSpec, Use};
 
 /// One record as stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -218,6 +218,16 @@ pub enum Record {
         step: String,
         /// In words.
         why: String,
+    },
+    /// Somebody was told of the run, or was not reached. It changes nothing.
+    Notified {
+        /// The registered kind of the notifier.
+        notifier: String,
+        /// Of what.
+        on: Occasion,
+        /// Why it was not reached.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
     },
     /// The command ended.
     RunFinished {

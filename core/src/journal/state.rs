@@ -56,6 +56,7 @@ impl StepState {
                 | Record::UnwindStarted { .. }
                 | Record::UnwindFinished
                 | Record::StructureAccepted { .. }
+                | Record::Notified { .. }
                 | Record::RunFinished { .. },
                 state,
             ) => ("run", Some(state)),

@@ -48,4 +48,5 @@ codes! {
     SHARED_FOLDER = "P319", "two steps that keep what they make in one folder";
     UNKNOWN_WARNING = "P320", "an `allow` of a warning that the kind does not give";
     IDLE_ALLOW = "P321", "an `allow` of what is not the case";
+    UNKNOWN_NOTIFIER = "P322", "a notifier that is not linked in";
 }

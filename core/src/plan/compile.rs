@@ -16,7 +16,7 @@ use super::meaning::{self, StepView};
 use super::placeholder::Filler;
 use super::risks::RiskDraft;
 use super::{CompileErrors, Phase, Plan, PlanFiles, PlanStep, Warning};
-use super::{folders, order, reversal, risks, syntax, targets, value, vars, warnings};
+use super::{folders, notify, order, reversal, risks, syntax, targets, value, vars, warnings};
 use crate::{Later, Registry, blake3_hex, canonical_json};
 
 /// What a compilation starts from.
@@ -81,6 +81,7 @@ fn passes(input: &CompileInput<'_>, unset: Unset, d: &mut Diagnostics) -> Option
     meaning::names(&draft.phases, input.text, d);
     let mut builder = Builder { targets: &targets, vars: &vars, files: input.files, filler };
     let made = build(&mut draft.phases, &mut builder, input.registry, d);
+    let notify = notify::build(std::mem::take(&mut draft.notify), &mut builder, input.registry, d);
     let found = warned(&draft.phases, &made, input.registry, d);
     let secrets: Vec<String> = builder.filler.secrets.into_iter().filter(|s| !s.is_empty()).collect();
     d.hide(&secrets);
@@ -120,6 +121,7 @@ fn passes(input: &CompileInput<'_>, unset: Unset, d: &mut Diagnostics) -> Option
         on_failure: draft.on_failure,
         vars,
         targets: targets.specs,
+        notify,
         risks: draft.risks.into_iter().map(RiskDraft::risk).collect::<Option<_>>()?,
         phases,
         warnings: found,

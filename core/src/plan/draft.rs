@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::codes;
 use super::diagnostic::{Diagnostic, Diagnostics};
+use super::notify::{self, NotifyDraft};
 use super::risks::{self, RiskDraft};
 use super::table::{Table, Text};
 use super::{Condition, OnFailure};
@@ -22,6 +23,7 @@ pub(crate) struct Draft<'i> {
     pub(crate) vars: Vec<(Text, Spanned<DeValue<'i>>)>,
     pub(crate) targets: Vec<TargetDraft<'i>>,
     pub(crate) risks: Vec<RiskDraft>,
+    pub(crate) notify: Vec<NotifyDraft<'i>>,
     pub(crate) phases: Vec<PhaseDraft<'i>>,
 }
 
@@ -85,6 +87,7 @@ pub(crate) fn read<'i>(root: Spanned<DeTable<'i>>, d: &mut Diagnostics) -> Draft
         vars: table.named("vars", d),
         targets: table.named("targets", d).into_iter().filter_map(|(name, value)| target(name, value, d)).collect(),
         risks: risks::read(&mut table, d),
+        notify: notify::read(&mut table, d),
         phases: phases(&mut table, d).into_iter().map(|t| phase(t, d)).collect(),
     };
     table.finish(d);

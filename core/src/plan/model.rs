@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Risk;
+use super::{PlanNotifier, Risk};
 use crate::{Finding, Layer, MigrationStep, TargetSpec};
 
 /// A plan that passed all three passes of the compiler.
@@ -27,6 +27,8 @@ pub struct Plan {
     pub targets: BTreeMap<String, TargetSpec>,
     /// What may go wrong, in the plan's order.
     pub risks: Vec<Risk>,
+    /// Who is told of what.
+    pub notify: Vec<PlanNotifier>,
     /// Phases in order.
     pub phases: Vec<Phase>,
     /// What is doubtful by the text alone and not allowed, in plan order.

@@ -7,15 +7,18 @@ use std::sync::Arc;
 
 use schemars::{Schema, SchemaGenerator};
 
-use super::{BuildContext, BuildError, ConfigSource, Layer, StepKind, TargetKind, TargetSpec};
+use super::{BuildContext, BuildError, ConfigSource, Layer, NotifierKind, StepKind, TargetKind, TargetSpec};
 use crate::fault::Faults;
-use crate::{Lint, MigrationStep, Target};
+use crate::{Lint, MigrationStep, Notifier, Target};
 
 /// Makes a step from its configuration.
 pub type BuildStep = fn(ConfigSource<'_>, &BuildContext<'_>) -> Result<Arc<dyn MigrationStep>, BuildError>;
 
 /// Makes a target, at an absolute path, from its configuration.
 pub type BuildTarget = fn(ConfigSource<'_>, &TargetSpec, PathBuf) -> Result<Arc<dyn Target>, BuildError>;
+
+/// Makes a notifier from its configuration.
+pub type BuildNotifier = fn(ConfigSource<'_>, &BuildContext<'_>) -> Result<Arc<dyn Notifier>, BuildError>;
 
 /// A step kind as registered: fn pointers and constants only.
 #[derive(Clone, Copy)]
@@ -121,8 +124,52 @@ impl fmt::Debug for TargetDescriptor {
     }
 }
 
+/// A notifier as registered.
+#[derive(Clone, Copy)]
+pub struct NotifierDescriptor {
+    /// See [`NotifierKind::KIND`].
+    pub kind: &'static str,
+    /// See [`NotifierKind::SUMMARY`].
+    pub summary: &'static str,
+    /// See [`NotifierKind::EXAMPLE`].
+    pub example: &'static str,
+    /// The crate that registered it.
+    pub krate: &'static str,
+    /// That crate's version.
+    pub version: &'static str,
+    /// JSON Schema of the configuration.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+    /// Makes a notifier.
+    pub build: BuildNotifier,
+}
+
+impl NotifierDescriptor {
+    /// The descriptor of `K`, as registered by `krate`.
+    pub const fn of<K: NotifierKind>(krate: &'static str, version: &'static str) -> Self {
+        Self {
+            kind: K::KIND,
+            summary: K::SUMMARY,
+            example: K::EXAMPLE,
+            krate,
+            version,
+            schema: |generator| generator.subschema_for::<K::Config>(),
+            build: |source, cx| Ok(Arc::new(K::build(source.read()?, cx)?)),
+        }
+    }
+}
+
+impl fmt::Debug for NotifierDescriptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NotifierDescriptor")
+            .field("kind", &self.kind)
+            .field("krate", &self.krate)
+            .finish_non_exhaustive()
+    }
+}
+
 inventory::collect!(StepDescriptor);
 inventory::collect!(TargetDescriptor);
+inventory::collect!(NotifierDescriptor);
 
 /// Registers a [`StepKind`] under its name: `register_step!(MyStep);` at module level.
 #[macro_export]
@@ -140,6 +187,16 @@ macro_rules! register_target {
     ($kind:ty) => {
         $crate::inventory::submit! {
             $crate::TargetDescriptor::of::<$kind>(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+        }
+    };
+}
+
+/// Registers a [`NotifierKind`] under its name: `register_notifier!(MyNotifier);` at module level.
+#[macro_export]
+macro_rules! register_notifier {
+    ($kind:ty) => {
+        $crate::inventory::submit! {
+            $crate::NotifierDescriptor::of::<$kind>(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
         }
     };
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{BuildContext, BuildError, Layer};
 use crate::fault::Faults;
-use crate::{Lint, MigrationStep, Target};
+use crate::{Lint, MigrationStep, Notifier, Target};
 
 /// A step type with its persistent name and its typed configuration. Register it with [`register_step!`](crate::register_step).
 pub trait StepKind: MigrationStep + Sized + 'static {
@@ -61,6 +61,21 @@ pub trait TargetKind: Target + Sized + 'static {
 
     /// Makes the target. Opens nothing yet.
     fn build(config: Self::Config, spec: &TargetSpec, path: PathBuf) -> Result<Self, BuildError>;
+}
+
+/// A way to tell people, with its persistent name and its typed configuration. Register it with [`register_notifier!`](crate::register_notifier).
+pub trait NotifierKind: Notifier + Sized + 'static {
+    /// The persistent name: "notify.webhook".
+    const KIND: &'static str;
+    /// One sentence for listings.
+    const SUMMARY: &'static str;
+    /// A whole `[[notify]]` table in TOML, without the header line; it must compile.
+    const EXAMPLE: &'static str;
+    /// The `with` table. Use `#[serde(deny_unknown_fields)]`; field docs become the user's documentation.
+    type Config: DeserializeOwned + JsonSchema;
+
+    /// Makes the notifier. All that can be checked without telling anybody is checked here.
+    fn build(config: Self::Config, cx: &BuildContext<'_>) -> Result<Self, BuildError>;
 }
 
 /// A target as the plan declares it.

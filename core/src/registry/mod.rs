@@ -15,8 +15,8 @@ use thiserror::Error;
 
 pub use build::BuildContext;
 pub use config::{BuildError, ConfigSource};
-pub use descriptor::{BuildStep, BuildTarget, StepDescriptor, TargetDescriptor};
-pub use kind::{StepKind, TargetKind, TargetSpec};
+pub use descriptor::{BuildNotifier, BuildStep, BuildTarget, NotifierDescriptor, StepDescriptor, TargetDescriptor};
+pub use kind::{NotifierKind, StepKind, TargetKind, TargetSpec};
 pub use layer::Layer;
 
 /// Every kind that is linked in, sorted by name.
@@ -25,6 +25,7 @@ pub struct Registry {
     steps: BTreeMap<&'static str, StepDescriptor>,
     aliases: BTreeMap<&'static str, &'static str>,
     targets: BTreeMap<&'static str, TargetDescriptor>,
+    notifiers: BTreeMap<&'static str, NotifierDescriptor>,
 }
 
 /// Why a registry cannot be used.
@@ -51,7 +52,23 @@ impl Registry {
         Self::of(
             inventory::iter::<StepDescriptor>.into_iter().copied(),
             inventory::iter::<TargetDescriptor>.into_iter().copied(),
-        )
+        )?
+        .with_notifiers(inventory::iter::<NotifierDescriptor>.into_iter().copied())
+    }
+
+    /// The same with these notifiers.
+    pub fn with_notifiers(
+        mut self,
+        notifiers: impl IntoIterator<Item = NotifierDescriptor>,
+    ) -> Result<Self, RegistryError> {
+        let mut all: Vec<_> = notifiers.into_iter().collect();
+        all.sort_by_key(|d| (d.kind, d.krate));
+        for notifier in all {
+            if let Some(first) = self.notifiers.insert(notifier.kind, notifier) {
+                return Err(RegistryError::Twice { kind: notifier.kind, first: first.krate, second: notifier.krate });
+            }
+        }
+        Ok(self)
     }
 
     /// A registry of the given descriptors.
@@ -90,6 +107,16 @@ impl Registry {
     /// The target kind of that name.
     pub fn target(&self, kind: &str) -> Option<&TargetDescriptor> {
         self.targets.get(kind)
+    }
+
+    /// The notifier of that name.
+    pub fn notifier(&self, kind: &str) -> Option<&NotifierDescriptor> {
+        self.notifiers.get(kind)
+    }
+
+    /// All notifiers, by name.
+    pub fn notifiers(&self) -> impl Iterator<Item = &NotifierDescriptor> {
+        self.notifiers.values()
     }
 
     /// All step kinds, by name.

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::kinds::{Case, around, phase, write};
-use cutover_core::plan::OnFailure;
+use cutover_core::Occasion;
+use cutover_core::plan::{Likelihood, OnFailure};
 use serde_json::json;
 
 fn needs(case: &Case) -> Vec<String> {
@@ -31,6 +32,9 @@ fn a_whole_plan_compiles_to_its_model() {
     assert!(!step.atomic);
     assert_eq!(plan.step("end").map(|s| s.supersedes.clone()), Some(vec!["things".into()]));
     assert_eq!(plan.secrets, ["s3cret"]);
+    let told: Vec<_> = plan.notify.iter().map(|n| (n.kind.as_str(), &n.on[..], n.config["to"].clone())).collect();
+    assert_eq!(told, [("test.tell", &[Occasion::Failed, Occasion::Milestone][..], json!("${env.TOKEN}"))]);
+    assert_eq!(plan.risks[0].likelihood, Likelihood::Medium);
 }
 
 #[test]
@@ -111,7 +115,9 @@ fn ten_thousand_steps_of_one_target_need_one_predecessor_each() {
 #[test]
 fn risks_are_kept_in_the_plans_order_and_change_no_digest() {
     let risk = |text: &str, watched: &str| {
-        format!("[[risk]]\nrisk = \"{text}\"\nlikelihood = \"low\"\nimpact = \"i\"\nmitigation = \"m\"\nwatched-by = {watched}\n")
+        format!(
+            "[[risk]]\nrisk = \"{text}\"\nlikelihood = \"low\"\nimpact = \"i\"\nmitigation = \"m\"\nwatched-by = {watched}\n"
+        )
     };
     let bare = phase(&write("s", "a", "")).plan();
     let steps = write("s", "a", "");

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use cutover_core::plan::{CompileErrors, CompileInput, Plan, PlanFiles, StoredFiles, compile};
 use cutover_core::{
-    Action, Applied, Assessment, BuildContext, BuildError, Change, Depth, Fingerprint, Layer, MigrationStep, Receipt,
-    Registry, RestoreOptions, Restored, Reversal, SnapshotManifest, StepContext, StepDescriptor, StepError, StepKind,
-    Target, TargetDescriptor, TargetKind, TargetSpec, Use, Verdict, async_trait,
+    Action, Applied, Assessment, BuildContext, BuildError, Change, Depth, Fingerprint, Layer, MigrationStep, Notice,
+    Notifier, NotifierDescriptor, NotifierKind, Receipt, Registry, RestoreOptions, Restored, Reversal,
+    SnapshotManifest, StepContext, StepDescriptor, StepError, StepKind, Target, TargetDescriptor, TargetKind,
+    TargetSpec, Use, Verdict, async_trait,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -242,6 +243,38 @@ impl StepKind for Snapshot {
     }
 }
 
+/// A notifier that reaches nobody.
+#[derive(Debug)]
+pub(crate) struct Tell;
+
+/// Configuration of a [`Tell`].
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TellConfig {
+    /// To whom.
+    pub(crate) to: String,
+}
+
+impl Notifier for Tell {
+    fn tell(&self, _: &Notice, _: &Path) -> Result<(), StepError> {
+        never()
+    }
+}
+
+impl NotifierKind for Tell {
+    const KIND: &'static str = "test.tell";
+    const SUMMARY: &'static str = "tell nobody";
+    const EXAMPLE: &'static str = "use = \"test.tell\"\non = \"failed\"\nwith = { to = \"me\" }";
+    type Config = TellConfig;
+
+    fn build(config: TellConfig, _: &BuildContext<'_>) -> Result<Self, BuildError> {
+        match config.to.as_str() {
+            "" => Err(BuildError::at("to", "nobody is named")),
+            _ => Ok(Self),
+        }
+    }
+}
+
 /// All of them.
 pub(crate) fn registry() -> Registry {
     Registry::of(
@@ -252,6 +285,7 @@ pub(crate) fn registry() -> Registry {
         ],
         [TargetDescriptor::of::<Store>("tests", "1")],
     )
+    .and_then(|registry| registry.with_notifiers([NotifierDescriptor::of::<Tell>("tests", "1")]))
     .unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -90,6 +90,13 @@ fn lines(entry: &Entry) -> Vec<Vec<String>> {
         }
         Record::StepAdopted { step, source, .. } => vec![row("adopted", &step.id, format!("by {source}"))],
         Record::StepLost { step, why } => vec![row("lost", step, why.clone())],
+        Record::Notified { notifier, on, error } => {
+            let what = match error {
+                Some(error) => format!("{notifier} of {}, not reached: {error}", on.name()),
+                None => format!("{notifier} of {}", on.name()),
+            };
+            vec![row("told", "", what)]
+        }
         Record::RunFinished { outcome, .. } => vec![row("run finished", "", outcome.clone())],
     }
 }

@@ -51,8 +51,11 @@ impl Run<'_> {
             }
             self.emit(EventKind::PhaseStarted { phase: phase.name.clone() });
             match self.phase(index, wanted).await {
-                Ended::Done => {}
-                Ended::Failed(step) => return self.failed(&step).await,
+                Ended::Done => self.tell_milestone(index),
+                Ended::Failed(step) => {
+                    self.tell_failure(&step);
+                    return self.failed(&step).await;
+                }
                 Ended::Waiting => {
                     let next = Some(self.go_on_with(RunCommand::Apply));
                     return self.finish(Outcome::Waiting, next).await;

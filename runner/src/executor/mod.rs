@@ -8,6 +8,7 @@ mod forward;
 mod group;
 mod lints;
 mod locks;
+mod notices;
 mod order;
 mod preflight;
 mod reconcile;

@@ -9,6 +9,7 @@ use cutover_core::journal::{PlanState, Record, RunCommand, RunState, StoredStep}
 use cutover_core::plan::PlanStep;
 use cutover_core::{EventKind, Outcome, StepContext, StepError, StepErrorKind, StepInfo, TargetSeen};
 
+use super::notices::Notices;
 use super::{Bound, Report, RunOptions, locks, order, survey_context};
 use crate::clock;
 use crate::error::{Result, RunnerError};
@@ -34,6 +35,8 @@ pub(crate) struct Run<'a> {
     previous: Option<RunState>,
     /// Where the plan's steps were applied up to when this run opened.
     frontier: OnceLock<usize>,
+    /// Who is told of what.
+    pub(super) notices: Notices,
 }
 
 impl<'a> Run<'a> {
@@ -75,6 +78,7 @@ impl<'a> Run<'a> {
             bound_to: options.bound.iter().map(Bound::journalled).collect(),
         }];
         let previous = state.run.clone();
+        let notices = Notices::new(&state);
         let recorder = Arc::new(Recorder::new(
             &session.plan.name,
             &run,
@@ -91,8 +95,8 @@ impl<'a> Run<'a> {
             secrets: Secrets::new(&session.plan.secrets),
             inline: AtomicBool::new(true),
         });
-        let this =
-            Run { session, recorder, emitter, host, options, stop, command, previous, frontier: OnceLock::new() };
+        let frontier = OnceLock::new();
+        let this = Run { session, recorder, emitter, host, options, stop, command, previous, frontier, notices };
         if let Some(aside) = aside {
             this.emitter.emit(EventKind::StepNote {
                 step: "journal".to_owned(),
@@ -191,8 +195,12 @@ impl<'a> Run<'a> {
     /// Ends the run: the outcome is journalled (if the run wrote at all) and told.
     pub(crate) async fn finish(&self, outcome: Outcome, next: Option<String>) -> Result<Report> {
         let cx = self.context_of(StepInfo::default());
+        let mut told = Vec::new();
         if self.recorder.wrote() {
+            self.tell_end(outcome, next.as_ref());
             let mut records = self.give_up(&cx).await;
+            told = self.hear_back().await;
+            records.extend(told.iter().cloned());
             let mut objects = Objects::new();
             let mut seen = None;
             if self.command != RunCommand::Administer {
@@ -207,6 +215,7 @@ impl<'a> Run<'a> {
         for target in self.session.targets.values() {
             target.close(&cx).await?;
         }
+        self.warn_of(told);
         self.emit(EventKind::RunFinished { outcome, next: next.clone() });
         Ok(Report { outcome, next })
     }

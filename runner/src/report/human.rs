@@ -151,6 +151,11 @@ impl<W: Write + Send> Reporter for Human<W> {
             },
             // `verify` prints it itself, after its count.
             EventKind::TargetsVerified { .. } => {}
+            EventKind::NotReached { notifier, on, error } => {
+                let text = format!("warning: {notifier} was not told of {}: {}", on.name(), plain(error));
+                let text = self.style.warn(&text);
+                self.line(&text);
+            }
             EventKind::RunFinished { outcome, next } => {
                 let text = match outcome {
                     Outcome::Done => self.style.good("done"),

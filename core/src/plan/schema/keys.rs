@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::Layer;
 use crate::plan::{Likelihood, OnFailure};
+use crate::{Layer, Occasion};
 
 pub(super) fn plan() -> Value {
     let failures: Vec<&str> = OnFailure::ALL.iter().map(|(name, _)| *name).collect();
@@ -39,6 +39,11 @@ pub(super) fn plan() -> Value {
                 "description": "What may go wrong, what is done about it, and which step watches it.",
                 "items": { "$ref": "#/$defs/risk" },
             },
+            "notify": {
+                "type": "array",
+                "description": "Who is told of what. It never fails a run.",
+                "items": { "$ref": "#/$defs/notify" },
+            },
             "phase": {
                 "type": "array",
                 "minItems": 1,
@@ -67,6 +72,27 @@ pub(super) fn risk() -> Value {
             },
         },
     })
+}
+
+pub(super) fn notify(kinds: &[Value], branches: Vec<Value>) -> Value {
+    let occasions: Vec<&str> = Occasion::ALL.iter().map(|(name, _)| *name).collect();
+    let occasion = json!({ "enum": occasions });
+    let kind = if kinds.is_empty() { json!({ "type": "string" }) } else { json!({ "oneOf": kinds }) };
+    let mut schema = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["use", "on"],
+        "properties": {
+            "use": kind,
+            "on": {
+                "description": "Of what it is told.",
+                "anyOf": [occasion, { "type": "array", "minItems": 1, "items": occasion }],
+            },
+            "with": { "type": "object", "description": "The notifier's own configuration." },
+        },
+    });
+    schema["properties"]["use"]["description"] = "How it is told.".into();
+    with_branches(schema, branches)
 }
 
 pub(super) fn name() -> Value {

@@ -31,12 +31,19 @@ pub fn schema(registry: &Registry) -> Value {
         stores.push(json!({ "const": target.kind, "description": target.summary }));
         targets.push(branch("kind", &[target.kind], target.schema, &mut generator));
     }
+    let mut notifiers = Vec::new();
+    let mut tellers = Vec::new();
+    for notifier in registry.notifiers() {
+        tellers.push(json!({ "const": notifier.kind, "description": notifier.summary }));
+        notifiers.push(branch("use", &[notifier.kind], notifier.schema, &mut generator));
+    }
     let mut definitions: Map<String, Value> =
         generator.take_definitions(false).into_iter().map(|(name, schema)| (format!("with.{name}"), schema)).collect();
     definitions.insert("name".to_owned(), keys::name());
     definitions.insert("target".to_owned(), keys::target(&stores, targets));
     definitions.insert("when".to_owned(), keys::when());
     definitions.insert("step".to_owned(), keys::step(&names, steps));
+    definitions.insert("notify".to_owned(), keys::notify(&tellers, notifiers));
     definitions.insert("risk".to_owned(), keys::risk());
     definitions.insert("phase".to_owned(), keys::phase());
     definitions.sort_keys();
