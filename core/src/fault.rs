@@ -192,10 +192,30 @@ points! {
     KV_COPY_BATCH = "kv.copy:batch";
     /// Every record is copied and the store is closed; the journal does not know it.
     KV_COPY_DONE = "kv.copy:done";
+    /// A living Badger's backup is written and the command has ended; the file has not got its name.
+    KV_COPY_ASKED = "kv.copy:asked";
+    /// All records of a pass are in the store; the store does not say that the pass is over.
+    KV_COPY_PASS = "kv.copy:pass";
+    /// That the program which writes is to be ended is durable; its command has not begun.
+    KV_COPY_STOPPING = "kv.copy:stopping";
+    /// That command has ended well; nothing says so.
+    KV_COPY_STOPPED = "kv.copy:stopped";
+    /// That the program which uses the store is to be started is durable; its command has not begun.
+    KV_COPY_STARTING = "kv.copy:starting";
+    /// That command has ended well; nothing says so.
+    KV_COPY_STARTED = "kv.copy:started";
+    /// On the way back all that is in the store is in a backup; it is in the store too.
+    KV_COPY_BACKED = "kv.copy:backed";
     /// On the way back some records of a copy are removed; the others and the cursor are there.
     KV_COPY_BACK = "kv.copy:back";
     /// On the way back all records of a copy and its cursor are removed; a store that was made for it is there still.
     KV_COPY_EMPTIED = "kv.copy:emptied";
+    /// The intent of a backup is durable; its file is not there.
+    KV_BACKUP_INTENDED = "kv.backup:intended";
+    /// The backup has its name and its manifest; the journal does not know it.
+    KV_BACKUP_WRITTEN = "kv.backup:written";
+    /// On the way back the backup has got its other name.
+    KV_BACKUP_KEPT = "kv.backup:kept";
     /// A store and its source are compared; nothing says so yet.
     KV_VERIFY_LOOKED = "kv.verify:looked";
     /// The intent of a transformation is durable; no record is changed.

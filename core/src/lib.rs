@@ -22,6 +22,7 @@ pub mod journal;
 mod lint;
 mod notify;
 pub mod plan;
+pub mod process;
 mod registry;
 pub mod room;
 mod seen;

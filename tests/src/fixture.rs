@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cutover_core::plan::{CompileErrors, CompileInput, FolderFiles, Plan, compile};
+use cutover_core::plan::{CompileErrors, CompileInput, FolderFiles, Plan, compile, resolve_env};
 use cutover_core::{ConfigSource, Registry, TargetSpec, Targets};
 use tempfile::TempDir;
 
@@ -113,7 +113,9 @@ impl Fixture {
         let mut targets = Targets::new();
         for (name, spec) in &plan.targets {
             let Some(kind) = self.registry.target(&spec.kind) else { panic!("no target kind `{}`", spec.kind) };
-            let target = (kind.build)(ConfigSource::Json(&spec.config), spec, root.join(&spec.path));
+            let config = resolve_env(&spec.config, &|name| self.env.get(name).cloned());
+            let config = config.unwrap_or_else(|e| panic!("target `{name}`: {e}"));
+            let target = (kind.build)(ConfigSource::Json(&config), spec, root.join(&spec.path));
             targets.insert(name.clone(), target.unwrap_or_else(|e| panic!("target `{name}`: {e}")));
         }
         for secret in &plan.secrets {

@@ -12,13 +12,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cutover_core::disk::{inside, io_error, private_dir};
+use cutover_core::process::{self, Program, Ran, not_found};
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Effects, MigrationStep, Receipt, Reversal, Standing,
     StepContext, StepError, StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step, shell_word,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::process::{self, Program, Ran, not_found};
 pub use config::CommandConfig;
 use copies::Copies;
 use progress::{State, read_progress, write_progress};
@@ -250,7 +250,9 @@ impl CommandRun {
         let (cwd, env, timeout) = (self.config.cwd.clone(), self.config.env.clone(), self.timeout);
         cx.blocking(move || {
             let cwd = inside(inner.root(), &cwd, true)?;
-            process::run(&Program { argv: &argv, cwd, env: &env, timeout, log, running }, &|text| inner.mask(text))
+            process::run(&Program { argv: &argv, cwd, env: &env, timeout, log, output: None, running }, &|text| {
+                inner.mask(text)
+            })
         })
         .await
     }

@@ -6,7 +6,6 @@
 mod assess;
 mod command;
 mod forecast;
-mod process;
 mod rates;
 mod report;
 mod room;

@@ -70,7 +70,8 @@ pub(super) struct Row {
 }
 
 /// Kinds that do another thing when they are told to, and are met once more.
-const VARIANTS: [(&str, &str); 4] = [
+const VARIANTS: [(&str, &str); 5] = [
+    ("kv.copy", "kv.copy+backups"),
     ("kv.copy", "kv.copy+fjall"),
     ("kv.transform", "kv.transform+fjall"),
     ("sqlite.backfill", "sqlite.backfill+mapping"),
@@ -101,7 +102,7 @@ impl Row {
         let mut all: Vec<Self> = steps.chain(targets).collect();
         for (kind, name) in VARIANTS {
             let plain = all.iter().find(|row| row.kind == kind).copied();
-            all.extend(plain.map(|row| Self { name, ..row }));
+            all.extend(plain.map(|row| Self { name, faults: faults_of(name).unwrap_or(row.faults), ..row }));
         }
         all
     }
@@ -158,7 +159,8 @@ impl Row {
             "kv.transform" => Some(Memory::full("sled")),
             "kv.rename-prefix" | "kv.transform+fjall" => Some(Memory::full("fjall")),
             "kv.copy+fjall" => Some(Memory::none_yet("fjall")),
-            "kv.copy" | "kv.verify" => Some(Memory::none_yet("sled")),
+            "kv.copy" | "kv.copy+backups" | "kv.verify" => Some(Memory::none_yet("sled")),
+            "kv.backup" => Some(Memory::full("sled")),
             _ => None,
         }
     }
@@ -229,7 +231,11 @@ impl Row {
                 more,
             ),
             "fjall" | "sled" => on_memory(&format!("rm -rf data/memory; cp -r {} data/memory", Memory::OTHER), more),
-            "kv.copy" | "kv.copy+fjall" => format!("{COPY}\n{more}"),
+            "kv.backup" => {
+                format!("use = \"kv.backup\"\n{more}\nwith = {{ from = \"memory\", into = \"kept/k.bak\" }}")
+            }
+            "kv.copy" => format!("{LIVE}\n{more}"),
+            "kv.copy+backups" | "kv.copy+fjall" => format!("{COPY}\n{more}"),
             "kv.gc" => on_store("keep = 1"),
             // Not the same when it is done twice.
             "kv.transform" | "kv.transform+fjall" => {
@@ -286,6 +292,23 @@ impl Row {
 
 /// A copy of the system's backup.
 const COPY: &str = "use = \"kv.copy\"\nwith = { backups = [\"data/memory.bak\"], into = \"memory\" }";
+
+/// The same from a program that goes on writing: what it had before is in each of its backups.
+const LIVE: &str = "use = \"kv.copy\"\nwith = { into = \"memory\", back-into = \"kept/back.bak\", lag = \"10m\", \
+    backup-command = [\"sh\", \"-c\", \"cat data/memory.bak # {since}\"], \
+    stop-command = [\"sh\", \"-c\", \"echo ended > data/old-program\"], \
+    undo-stop-command = [\"rm\", \"-f\", \"data/old-program\"], \
+    start-command = [\"sh\", \"-c\", \"echo begun > data/new-program\"], \
+    undo-start-command = [\"rm\", \"-f\", \"data/new-program\"] }";
+
+/// The points of a way that passes not all of its kind's.
+fn faults_of(name: &str) -> Option<Faults> {
+    let copy = Faults {
+        apply: &[fault::KV_COPY_INTENDED, fault::KV_COPY_BATCH, fault::KV_COPY_DONE],
+        rollback: &[fault::KV_COPY_BACK, fault::KV_COPY_EMPTIED],
+    };
+    name.starts_with("kv.copy+").then_some(copy)
+}
 
 /// A command that writes past the target, and is undone by restoring it.
 fn on_memory(command: &str, more: &str) -> String {

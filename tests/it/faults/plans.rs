@@ -177,7 +177,7 @@ impl Small {
 
     /// Whether programs run that are not ours.
     pub(super) fn runs_commands(&self) -> bool {
-        self.demo.is_some() || self.text.contains("command.run")
+        self.demo.is_some() || self.text.contains("command.run") || self.text.contains("-command = ")
     }
 
     /// Whether `MENDED` makes an apply end well.

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use cutover_core::plan::Condition;
+use cutover_core::process::{self, Program};
 use cutover_core::{Depth, StepContext, StepError, StepErrorKind};
 use serde_json::Number;
 
 use super::{AssessConfig, CountConfig};
 use crate::forecast::{self, Figures, StepEstimate, TargetEstimate, ThisStep, Total};
-use crate::process::{self, Program};
 use crate::rates::{self, Rates};
 use crate::report::{self, Environment, Estimates, Report, TargetReport};
 use crate::room::room;
@@ -141,7 +141,8 @@ async fn measure(cx: &StepContext, count: &CountConfig) -> Result<Option<Number>
 fn versions_of(cx: &StepContext, commands: &BTreeMap<String, Vec<String>>) -> BTreeMap<String, String> {
     let version = |argv: &[String]| {
         let (cwd, env) = (cx.root().to_owned(), BTreeMap::new());
-        let program = Program { argv, cwd, env: &env, timeout: VERSION_TIMEOUT, log: None, running: None };
+        let program =
+            Program { argv, cwd, env: &env, timeout: VERSION_TIMEOUT, log: None, output: None, running: None };
         match process::run(&program, &|text| cx.mask(text)) {
             Ok(ran) if ran.succeeded() => ran.tail.lines().next().unwrap_or_default().trim().to_owned(),
             Ok(ran) => format!("unavailable: it {}", ran.how()),

@@ -29,6 +29,7 @@ use crate::source::{Order, RecordSource};
 
 pub use reader::{BackupReader, Limits};
 pub use sidecar::Sidecar;
+pub(crate) use writer::write_backup_of;
 pub use writer::{BackupWriter, write_backup};
 
 /// What a backup holds, as counted while it was read or written.

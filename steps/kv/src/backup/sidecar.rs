@@ -37,6 +37,9 @@ pub struct Sidecar {
     pub records: u64,
     /// Records that delete their key.
     pub deletes: u64,
+    /// The step that wrote it, by plan and id, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<String>,
 }
 
 impl Sidecar {
@@ -70,7 +73,7 @@ impl Sidecar {
     }
 
     /// Writes the document beside the backup.
-    pub(super) fn write(&self, backup: &Path) -> Result<()> {
+    pub(crate) fn write(&self, backup: &Path) -> Result<()> {
         let path = Self::path_of(backup);
         let text = serde_json::to_string_pretty(self).map_err(|error| KvError::of(&path, io::Error::from(error)))?;
         let text = format!("{text}\n");

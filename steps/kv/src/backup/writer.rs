@@ -97,6 +97,7 @@ impl<W: Write> BackupWriter<W> {
             keys: self.keys,
             records: self.tally.records,
             deletes: self.tally.deletes,
+            made_by: None,
         };
         Ok((self.output, sidecar))
     }
@@ -119,6 +120,16 @@ impl<W: Write> BackupWriter<W> {
 /// Writes records, in Badger's order, as the backup `path` with its sidecar beside it. Until it is whole and on the disk,
 /// nothing is there under its name.
 pub fn write_backup(path: &Path, since: u64, records: impl Iterator<Item = Result<Record>>) -> Result<Sidecar> {
+    write_backup_of(path, since, None, records)
+}
+
+/// The same by a step, which its sidecar names.
+pub(crate) fn write_backup_of(
+    path: &Path,
+    since: u64,
+    made_by: Option<&str>,
+    records: impl Iterator<Item = Result<Record>>,
+) -> Result<Sidecar> {
     let of_disk = |error: StepError| KvError::of(path, error);
     let partial = disk::partial_name(path).map_err(of_disk)?;
     let of_file = |error: io::Error| KvError::of(path, error);
@@ -127,7 +138,8 @@ pub fn write_backup(path: &Path, since: u64, records: impl Iterator<Item = Resul
     for record in records {
         writer.push(&record?)?;
     }
-    let (file, sidecar) = writer.finish(since)?;
+    let (file, mut sidecar) = writer.finish(since)?;
+    sidecar.made_by = made_by.map(str::to_owned);
     file.sync_all().map_err(of_file)?;
     drop(file);
     // The sidecar first: a backup without one would be taken for one of Badger's own.

@@ -78,6 +78,30 @@ impl Cursor {
         })
     }
 
+    /// One that has not copied anything yet.
+    pub(crate) fn begin(identity: &str, since: u64) -> Self {
+        Self {
+            identity: identity.to_owned(),
+            since,
+            key: None,
+            version: 0,
+            records: 0,
+            bytes: 0,
+            max_version: 0,
+            sum: Sum::default(),
+            done: false,
+        }
+    }
+
+    /// Counts a record.
+    pub(crate) fn add(&mut self, record: &Record) {
+        self.version = record.version;
+        self.records += 1;
+        self.bytes += (record.key.len() + record.value.len()) as u64;
+        self.sum.add(record);
+        self.max_version = self.max_version.max(record.version);
+    }
+
     /// The note that a store keeps it under.
     pub(crate) fn note(name: &str) -> String {
         format!("copy:{name}")
@@ -106,7 +130,7 @@ impl Copy<'_> {
     ) -> Result<Copied> {
         let begun =
             Cursor::of(self.name, store)?.filter(|found| found.identity == self.identity && found.since == self.since);
-        let mut cursor = begun.unwrap_or_else(|| self.at_the_beginning());
+        let mut cursor = begun.unwrap_or_else(|| Cursor::begin(self.identity, self.since));
         if cursor.done {
             return Ok(Copied { cursor, written: 0 });
         }
@@ -126,11 +150,7 @@ impl Copy<'_> {
             while let Some(record) = next.take() {
                 let record = record?;
                 cursor.key = None;
-                cursor.version = record.version;
-                cursor.records += 1;
-                cursor.bytes += (record.key.len() + record.value.len()) as u64;
-                cursor.sum.add(&record);
-                cursor.max_version = cursor.max_version.max(record.version);
+                cursor.add(&record);
                 let full = batch.len() + 1 >= RECORDS || batch.bytes() + record.value.len() >= BYTES;
                 next = records.next();
                 if full || next.is_none() {
@@ -156,20 +176,6 @@ impl Copy<'_> {
             if ends {
                 return Ok(Copied { cursor, written });
             }
-        }
-    }
-
-    fn at_the_beginning(&self) -> Cursor {
-        Cursor {
-            identity: self.identity.to_owned(),
-            since: self.since,
-            key: None,
-            version: 0,
-            records: 0,
-            bytes: 0,
-            max_version: 0,
-            sum: Sum::default(),
-            done: false,
         }
     }
 }

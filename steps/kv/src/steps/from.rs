@@ -2,30 +2,41 @@
 //!
 //! Owns that backups are whole before a record of them is believed, and what identifies a source.
 
-use cutover_core::{BuildContext, BuildError, StepContext, StepError, disk};
+use std::sync::OnceLock;
+
+use cutover_core::{BuildContext, BuildError, StepContext, StepError, TargetKind, disk};
 
 use super::into;
 use crate::backup::{BackupFile, Sidecar};
+use crate::copy::Sum;
 use crate::error::{KvError, KvErrorKind, Result};
 use crate::record::Record;
 use crate::source::{Order, RecordSource};
+use crate::target::badger::BadgerTarget;
 
 /// A source, opened.
 pub(super) struct From {
     source: Box<dyn RecordSource>,
-    identity: String,
+    /// Where it costs a reading, it is found out when it is asked for.
+    identity: OnceLock<String>,
+    name: String,
 }
 
 impl From {
     /// Opens the source of a step: reads backups once, to compare them with their manifests and to know them again.
     pub(super) fn of(cx: &StepContext, backups: &[String], from: Option<&str>) -> Result<Self, StepError> {
         match from {
+            Some(name) if cx.any_target(name)?.kind() == BadgerTarget::KIND => {
+                let source = cx.target::<BadgerTarget>(name)?.open()?;
+                Ok(Self { source: Box::new(source), identity: OnceLock::new(), name: name.to_owned() })
+            }
             Some(name) => {
                 let target = into::of(cx, name)?;
                 let version = target.read(|store| store.map_or(Ok(0), |store| store.max_version()))?;
                 let missing = || StepError::unavailable(format!("target `{name}` has no store to copy from"));
                 let source = target.source()?.ok_or_else(missing)?;
-                Ok(Self { source, identity: format!("{name}, versions up to {version}") })
+                let identity = format!("{name}, versions up to {version}").into();
+                Ok(Self { source, identity, name: name.to_owned() })
             }
             None => {
                 let (mut files, mut digests) = (Vec::new(), Vec::new());
@@ -44,7 +55,11 @@ impl From {
                     });
                     files.push(BackupFile::new(&path));
                 }
-                Ok(Self { source: Box::new(Chain(files)), identity: digests.join("+") })
+                Ok(Self {
+                    source: Box::new(Chain(files)),
+                    identity: digests.join("+").into(),
+                    name: backups.join(", "),
+                })
             }
         }
     }
@@ -53,9 +68,20 @@ impl From {
         &*self.source
     }
 
-    /// What the source is, in a word.
-    pub(super) fn identity(&self) -> &str {
-        &self.identity
+    /// What the source is, in a word. Of a Badger directory that is what is in it: Badger writes to one that it only opens.
+    pub(super) fn identity(&self) -> Result<&str> {
+        if let Some(identity) = self.identity.get() {
+            return Ok(identity);
+        }
+        let (mut records, mut version, mut sum) = (0u64, 0, Sum::default());
+        for record in self.source.records(0)? {
+            let record = record?;
+            records += 1;
+            version = record.version.max(version);
+            sum.add(&record);
+        }
+        let identity = format!("{}, {records} records, versions up to {version}, {sum}", self.name);
+        Ok(self.identity.get_or_init(|| identity))
     }
 }
 
@@ -70,7 +96,7 @@ pub(super) fn known(
         (Some(from), []) if from == into => {
             return Err(BuildError::at("from", format!("`{from}` is on both sides")).with_help("name another target"));
         }
-        (Some(from), []) => into::known(cx, from, "from")?,
+        (Some(from), []) => readable(cx, from)?,
         (None, [_, ..]) => {}
         (None, []) => {
             return Err(BuildError::at("backups", "no source is named")
@@ -85,6 +111,16 @@ pub(super) fn known(
             .with_help("name a file inside the root, without `..`")),
         None => Ok(()),
     }
+}
+
+/// Refuses the name of a target that records cannot be read from.
+pub(super) fn readable(cx: &BuildContext<'_>, name: &str) -> Result<(), BuildError> {
+    cx.known_target(name, None, "from")?;
+    if cx.known_target(name, Some(BadgerTarget::KIND), "from").is_ok() || into::known(cx, name, "from").is_ok() {
+        return Ok(());
+    }
+    Err(BuildError::at("from", format!("target `{name}` holds no key-value data"))
+        .with_help("name a target of kind `badger`, `sled` or `fjall`"))
 }
 
 /// Backups, the oldest first.

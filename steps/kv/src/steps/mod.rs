@@ -1,5 +1,6 @@
 //! The step kinds of this crate, and what they read and write.
 
+mod backup;
 mod copy;
 mod from;
 mod gc;
@@ -12,6 +13,7 @@ mod testing;
 mod transform;
 mod verify;
 
+pub use backup::{BackupConfig, KvBackup};
 pub use copy::{CopyConfig, KvCopy};
 pub use gc::{GcConfig, KvGc};
 pub use reconfigure::{KvReconfigure, ReconfigureConfig};

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cutover_core::{Registry, StepDescriptor, TargetDescriptor};
 
-use super::{KvCopy, KvGc, KvReconfigure, KvRenamePrefix, KvTransform, KvVerify};
+use super::{KvBackup, KvCopy, KvGc, KvReconfigure, KvRenamePrefix, KvTransform, KvVerify};
 use crate::backup::{BackupWriter, write_backup};
 use crate::record::{Meta, Record};
 use crate::store::{Batch, Engine, Fjall, Keyed, VersionedStore};
@@ -15,6 +15,7 @@ pub(super) fn registry() -> Registry {
     let of = ["cutover-steps-kv", "0.1.0"];
     let targets = [TargetDescriptor::of::<SledTarget>(of[0], of[1]), TargetDescriptor::of::<FjallTarget>(of[0], of[1])];
     let steps = [
+        StepDescriptor::of::<KvBackup>(of[0], of[1]),
         StepDescriptor::of::<KvCopy>(of[0], of[1]),
         StepDescriptor::of::<KvGc>(of[0], of[1]),
         StepDescriptor::of::<KvReconfigure>(of[0], of[1]),

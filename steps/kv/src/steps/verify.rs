@@ -35,7 +35,7 @@ pub struct VerifyConfig {
     /// Badger backup files, relative to the root, as `kv.copy` was given them.
     #[serde(default)]
     pub backups: Vec<String>,
-    /// Instead of backups: the target (`sled` or `fjall`) that was copied from.
+    /// Instead of backups: the target (`badger`, `sled` or `fjall`) that was copied from.
     pub from: Option<String>,
     /// The target (`sled` or `fjall`) that has to have those records.
     pub into: String,

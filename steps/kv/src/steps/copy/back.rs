@@ -1,49 +1,107 @@
 //! Takes a copy back.
 //!
 //! Owns what is the copy's: every version up to the highest that it copied. What an application wrote after the switch has
-//! higher ones, and stays.
+//! higher ones, and stays; or it goes back into Badger, by a backup, and then nothing stays.
 
 use std::io;
+use std::path::{Path, PathBuf};
 
 use cutover_core::{StepError, disk, fault};
 
+use super::programs::Stage;
 use super::{Job, Made};
-use crate::store::Batch;
+use crate::backup::write_backup;
+use crate::copy::Cursor;
+use crate::store::{Batch, VersionedStore};
 
 const RECORDS_AT_ONCE: usize = 2_000;
 
 /// Removes the copy's records, its cursor with the last of them, and a store that was not there before and is empty then.
 pub(super) fn back(job: &Job<'_>, made: &Made) -> Result<(), StepError> {
     if !job.into.is_there()? {
-        return if made.was_there { Ok(()) } else { remove_folders(job, made) };
+        return if made.was_there { Ok(()) } else { remove(job, made) };
     }
     let store = job.into.writer()?;
-    if let Some(cursor) = job.cursor()?.filter(|cursor| cursor.identity == made.identity) {
+    if let Some(upto) = extent(job, made, &*store)? {
         let mut batch = Batch::default();
         let mut removed = 0;
         for record in store.versions(b"", 0)? {
             let record = record?;
-            if record.version > cursor.max_version {
+            if record.version > upto {
                 continue;
             }
             batch.remove(record);
             if batch.len() == RECORDS_AT_ONCE {
                 removed += batch.len() as u64;
                 store.write(std::mem::take(&mut batch))?;
-                job.cx.progress(removed, Some(cursor.records), "records");
+                job.cx.progress(removed, None, "records");
                 fault::point(fault::KV_COPY_BACK);
             }
         }
-        batch.forget(&crate::copy::Cursor::note(&job.name));
+        batch.forget(&Cursor::note(&job.name));
+        job.notes_under_way().iter().for_each(|note| batch.forget(note));
         store.write(batch.durable())?;
     }
+    let mut batch = Batch::default();
+    batch.forget(&job.made_note());
+    store.write(batch.durable())?;
     fault::point(fault::KV_COPY_EMPTIED);
     let empty = store.versions(b"", 0)?.next().is_none();
     drop(store);
     if made.was_there || !empty {
         return Ok(job.into.shut()?);
     }
-    remove_folders(job, made)
+    remove(job, made)
+}
+
+/// Up to which version what is in the store is the copy's, or is in Badger again; none where nothing is.
+fn extent(job: &Job<'_>, made: &Made, store: &dyn VersionedStore) -> Result<Option<u64>, StepError> {
+    let cursor = Cursor::of(&job.name, store)?.filter(|cursor| cursor.identity == made.identity);
+    match cursor {
+        Some(cursor) if cursor.done && job.config.back_into.is_some() => {
+            give_back(job, &cursor, store)?;
+            Ok(Some(u64::MAX))
+        }
+        Some(cursor) => Ok(Some(cursor.max_version)),
+        // Passes that did not come to their end: nobody else has written yet.
+        None if job.config.is_live()
+            && job.notes_under_way().iter().any(|note| store.notes().is_ok_and(|notes| notes.contains_key(note))) =>
+        {
+            Ok(Some(u64::MAX))
+        }
+        None => Ok(None),
+    }
+}
+
+/// Writes all that is in the store as a backup, and has Badger restore it if something was written after the copy.
+fn give_back(job: &Job<'_>, cursor: &Cursor, store: &dyn VersionedStore) -> Result<(), StepError> {
+    let Some(into) = job.config.back_into.as_ref().filter(|_| job.stage().is_ok_and(|stage| stage < Stage::Returned))
+    else {
+        return Ok(());
+    };
+    let path = free(&disk::inside(job.cx.root(), into, false)?, "");
+    if let Some(above) = path.parent() {
+        disk::private_dir(above)?;
+    }
+    let mut later = 0u64;
+    let records = store.versions(b"", 0)?.inspect(|record| {
+        later += u64::from(record.as_ref().is_ok_and(|record| record.version > cursor.max_version));
+    });
+    write_backup(&path, 0, records)?;
+    fault::point(fault::KV_COPY_BACKED);
+    let shown = path.strip_prefix(job.cx.root()).unwrap_or(&path).display().to_string();
+    job.cx.note(&format!("{later} records were written after the copy; all are in `{shown}`"));
+    if let Some(argv) = job.config.restore_command.as_ref().filter(|_| later > 0) {
+        job.run("restore-command", argv, ("{backup}", &path.display().to_string()), None)?;
+    }
+    job.reached(Stage::Returned)
+}
+
+/// The first free name of `PATH`, `PATH.2` and so on, with what is to come behind the path.
+pub(crate) fn free(path: &Path, behind: &str) -> PathBuf {
+    let first = format!("{}{behind}", path.display());
+    let names = std::iter::once(first.clone()).chain((2..u32::MAX).map(|n| format!("{first}.{n}")));
+    names.map(PathBuf::from).find(|p| p.symlink_metadata().is_err()).unwrap_or_else(|| PathBuf::from(first))
 }
 
 /// How many of the folders above the store are not there.
@@ -52,12 +110,15 @@ pub(super) fn missing_folders(job: &Job<'_>) -> Result<usize, StepError> {
     Ok(path.ancestors().skip(1).take_while(|folder| !folder.exists()).count())
 }
 
-/// Removes the folders above that were made for the store, as far as nothing else is in them; and what a killed removal
-/// left of the store.
-fn remove_folders(job: &Job<'_>, made: &Made) -> Result<(), StepError> {
+/// Removes what a killed removal left of the store, and the folders above that were made for it.
+fn remove(job: &Job<'_>, made: &Made) -> Result<(), StepError> {
     job.into.remove()?;
-    let path = job.cx.any_target(&job.config.into)?.path().to_owned();
-    for folder in path.ancestors().skip(1).take(made.folders) {
+    remove_folders(job.cx.any_target(&job.config.into)?.path(), made.folders)
+}
+
+/// Removes as many folders above `path`, as far as nothing else is in them.
+pub(crate) fn remove_folders(path: &Path, folders: usize) -> Result<(), StepError> {
+    for folder in path.ancestors().skip(1).take(folders) {
         match disk::remove_dir(folder) {
             Ok(()) => disk::sync_parent(folder)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

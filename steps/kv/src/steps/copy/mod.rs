@@ -4,40 +4,35 @@
 //! `from`'s, and the way back is `back`'s.
 
 mod back;
+mod config;
+mod live;
+mod programs;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cutover_core::{
-    Action, Applied, BuildContext, BuildError, Change, Checkpoint, MigrationStep, Receipt, Standing, StepContext,
-    StepError, StepKind, Use, Verdict, async_trait, disk, fault, fault::Faults, register_step,
+    Action, Applied, BuildContext, BuildError, Change, Checkpoint, Effects, MigrationStep, Receipt, Standing,
+    StepContext, StepError, StepErrorKind, StepKind, Use, Verdict, async_trait, disk, fault, fault::Faults, process,
+    register_step, shell_word,
 };
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use back::{free, remove_folders};
+pub use config::CopyConfig;
+use programs::Stage;
+
 use crate::copy::{Copy, Cursor, Flow, Sum};
-use crate::steps::from::{self, From};
+use crate::steps::from::From;
 use crate::steps::into::{self, Into};
+use crate::store::Batch;
 
 /// Copies records into a store.
 #[derive(Debug)]
 pub struct KvCopy {
     config: CopyConfig,
-}
-
-/// From where, and into which store.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct CopyConfig {
-    /// Badger backup files, relative to the root: a whole one, then what came since, the oldest first. Of two records with
-    /// one key and version that of the later file counts.
-    #[serde(default)]
-    pub backups: Vec<String>,
-    /// Instead of backups: the target (`sled` or `fjall`) whose records are copied.
-    pub from: Option<String>,
-    /// The target (`sled` or `fjall`) that gets them. It is made, or it is there and has no records yet.
-    pub into: String,
 }
 
 /// What apply made.
@@ -64,20 +59,30 @@ register_step!(KvCopy);
 impl StepKind for KvCopy {
     const KIND: &'static str = "kv.copy";
     const SUMMARY: &'static str =
-        "copy every record of a Badger backup or of a store, with its versions, into an empty store";
+        "copy every record of a Badger directory, backup or store, with its versions, into an empty store";
     const EXAMPLE: &'static str = r#"id = "copy-memory"
 use = "kv.copy"
 with = { backups = ["data/backups/phl-memory-backup-20251201_020000.bak"], into = "memory" }
 "#;
     const FAULTS: Faults = Faults {
-        apply: &[fault::KV_COPY_INTENDED, fault::KV_COPY_BATCH, fault::KV_COPY_DONE],
-        rollback: &[fault::KV_COPY_BACK, fault::KV_COPY_EMPTIED],
+        apply: &[
+            fault::KV_COPY_INTENDED,
+            fault::KV_COPY_ASKED,
+            fault::KV_COPY_BATCH,
+            fault::KV_COPY_PASS,
+            fault::KV_COPY_STOPPING,
+            fault::KV_COPY_STOPPED,
+            fault::KV_COPY_DONE,
+            fault::KV_COPY_STARTING,
+            fault::KV_COPY_STARTED,
+        ],
+        rollback: &[fault::KV_COPY_BACKED, fault::KV_COPY_BACK, fault::KV_COPY_EMPTIED],
     };
+    const TUNING: &'static [&'static str] = CopyConfig::TUNING;
     type Config = CopyConfig;
 
     fn build(config: CopyConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
-        into::known(cx, &config.into, "into")?;
-        from::known(cx, &config.backups, config.from.as_deref(), &config.into)?;
+        config.check(cx)?;
         Ok(Self { config })
     }
 }
@@ -86,11 +91,31 @@ with = { backups = ["data/backups/phl-memory-backup-20251201_020000.bak"], into 
 impl MigrationStep for KvCopy {
     fn describe(&self) -> Vec<Change> {
         let Self { config } = self;
-        let from = config.from.clone().map_or_else(|| config.backups.join(", "), |from| format!("target {from}"));
-        vec![
-            Change::new(Action::Create, format!("records of {}", config.into))
-                .with_detail(format!("copied from {from}")),
-        ]
+        let shown = |argv: &[String]| argv.iter().map(|a| shell_word(a)).collect::<Vec<_>>().join(" ");
+        let from = match (&config.backup_command, &config.from) {
+            (Some(argv), _) => format!("what `{}` writes, again and again", shown(argv)),
+            (None, Some(from)) => format!("target {from}"),
+            (None, None) => config.backups.join(", "),
+        };
+        let change = Change::new(Action::Create, format!("records of {}", config.into));
+        let mut changes = vec![change.with_detail(format!("copied from {from}"))];
+        let told = |field: &str| ["stop-command", "start-command"].contains(&field);
+        for (field, argv) in config.commands().filter(|(field, _)| told(field)) {
+            changes.push(Change::new(Action::Run, format!("command {}", shown(argv))).with_detail(field));
+        }
+        changes
+    }
+
+    fn effects(&self) -> Effects {
+        if self.config.is_live() || self.config.restore_command.is_some() {
+            Effects::External
+        } else {
+            Effects::Contained
+        }
+    }
+
+    fn rehearsable(&self) -> bool {
+        self.effects() == Effects::Contained
     }
 
     fn uses(&self) -> Vec<Use> {
@@ -99,20 +124,11 @@ impl MigrationStep for KvCopy {
     }
 
     async fn inspect(&self, cx: &StepContext) -> Result<Standing, StepError> {
-        self.on(cx, |job| {
-            let from = match job.from() {
-                Ok(from) => from,
-                Err(_) if job.is_awaited()? => return Ok(Standing::Pending),
-                Err(error) => return Ok(Standing::Conflict(error.to_string())),
-            };
-            Ok(match job.cursor()? {
-                Some(cursor) if cursor.identity != from.identity() => Standing::Conflict(job.of_another()),
-                Some(cursor) if cursor.done => Standing::Applied,
-                Some(cursor) => Standing::Partial(format!("{} records are copied", cursor.records)),
-                None => job.into.is_empty()?.map_or(Standing::Pending, Standing::Conflict),
-            })
-        })
-        .await
+        let missing = self.config.commands().find_map(|(_, argv)| process::not_found(argv.first()?, &BTreeMap::new()));
+        if let Some(why) = missing {
+            return Ok(Standing::Conflict(format!("{why}; install it, or name it by its path")));
+        }
+        self.on(cx, |job| if job.config.is_live() { job.inspect_live() } else { job.inspect() }).await
     }
 
     async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {
@@ -120,47 +136,65 @@ impl MigrationStep for KvCopy {
             Some(intent) => Some(intent.clone()),
             None => cx.receipt_of(&cx.info().id).await?,
         };
-        let (made, begun) = self
-            .on(cx, move |job| {
-                let from = job.from()?;
-                let cursor = job.cursor()?;
-                match &cursor {
-                    Some(cursor) if cursor.identity != from.identity() => {
-                        return Err(StepError::conflict(job.of_another()).with_help(ANOTHER));
-                    }
-                    Some(_) => {}
-                    None => {
-                        if let Some(why) = job.into.is_empty()? {
-                            return Err(StepError::conflict(why).with_help(NOT_EMPTY));
-                        }
-                    }
-                }
-                let (was_there, folders) = match known.filter(|receipt| !receipt.body.is_null()) {
-                    Some(known) => {
-                        let known = known.read::<Made>()?;
-                        (known.was_there, known.folders)
-                    }
-                    None => (job.into.is_there()?, back::missing_folders(job)?),
-                };
-                let (into, identity) = (job.config.into.clone(), from.identity().to_owned());
-                Ok((Made { version: VERSION, into, was_there, folders, identity, cursor: None }, cursor))
-            })
-            .await?;
-        if let Some(cursor) = begun.filter(|cursor| cursor.done) {
+        let known = known.filter(|receipt| !receipt.body.is_null()).map(|known| known.read::<Made>()).transpose()?;
+        // What was copied is in use by now, perhaps.
+        let in_use = self.on(cx, |job| Ok(job.stage()? >= Stage::Starting)).await?;
+        if let (true, Some(made)) = (in_use, &known)
+            && let Some(cursor) = &made.cursor
+        {
+            let first = self.on(cx, |job| job.start()).await?;
+            let receipt = receipt(made.clone(), cursor.clone())?;
+            return Ok(if first { Applied::Changed(receipt) } else { Applied::AlreadyApplied(receipt) });
+        }
+        let (made, begun) = self.on(cx, move |job| job.prepare(known)).await?;
+        if let Some(cursor) = begun.filter(|cursor| cursor.done && self.config.start_command.is_none()) {
             return Ok(Applied::AlreadyApplied(receipt(made, cursor)?));
         }
         cx.intend(&Receipt::of(&made)?).await?;
         fault::point(fault::KV_COPY_INTENDED);
-        let (cursor, stopped) = self.on(cx, |job| job.copy()).await?;
-        if stopped {
-            return Ok(Applied::Stopped(Checkpoint { at: format!("{} records", cursor.records) }));
+        let noted = made.clone();
+        let copied = self
+            .on(cx, move |job| {
+                job.note(&noted)?;
+                if job.config.is_live() { job.copy_live() } else { job.copy() }
+            })
+            .await?;
+        let cursor = match copied {
+            Ok(cursor) => cursor,
+            Err(at) => return Ok(Applied::Stopped(Checkpoint { at })),
+        };
+        fault::point(fault::KV_COPY_DONE);
+        if self.config.start_command.is_some() {
+            // From then on the store is not ours alone to look into.
+            cx.intend(&Receipt::of(&Made { cursor: Some(cursor.clone()), ..made.clone() })?).await?;
+            self.on(cx, |job| job.start()).await?;
         }
         Ok(Applied::Changed(receipt(made, cursor)?))
     }
 
+    /// The store says what was there before it.
+    async fn recover(&self, cx: &StepContext) -> Result<Option<Receipt>, StepError> {
+        self.on(cx, |job| {
+            let Some(cursor) = job.cursor()?.filter(|cursor| cursor.done) else { return Ok(None) };
+            let name = job.made_note();
+            let note =
+                job.into.read(|store| Ok(store.map(|s| s.notes()).transpose()?.and_then(|mut n| n.remove(&name))))?;
+            let made = note.and_then(|note| serde_json::from_value::<Made>(note).ok());
+            made.map(|made| receipt(made, cursor)).transpose()
+        })
+        .await
+    }
+
     async fn verify(&self, cx: &StepContext) -> Result<Verdict, StepError> {
         self.on(cx, |job| {
-            let Some(cursor) = job.cursor()? else {
+            let cursor = match job.cursor() {
+                // It was counted before its program was started, which has it open now.
+                Err(error) if error.kind() == StepErrorKind::Busy && job.stage()? == Stage::Started => {
+                    return Ok(Verdict::Holds);
+                }
+                found => found?,
+            };
+            let Some(cursor) = cursor else {
                 return Ok(Verdict::Broken(vec![format!("nothing was copied into `{}`", job.config.into)]));
             };
             if !cursor.done {
@@ -199,7 +233,18 @@ impl MigrationStep for KvCopy {
         let Some(made) = receipt.filter(|r| !r.body.is_null()).map(Receipt::read::<Made>).transpose()? else {
             return Ok(());
         };
-        self.on(cx, move |job| back::back(job, &made)).await
+        self.on(cx, move |job| {
+            let stage = job.stage()?;
+            if stage >= Stage::Starting {
+                job.run_of("undo-start-command", &job.config.undo_start_command)?;
+            }
+            back::back(job, &made)?;
+            if stage >= Stage::Stopping {
+                job.run_of("undo-stop-command", &job.config.undo_stop_command)?;
+            }
+            job.forget()
+        })
+        .await
     }
 }
 
@@ -249,16 +294,69 @@ impl Job<'_> {
         })?)
     }
 
+    fn made_note(&self) -> String {
+        format!("made:{}", self.name)
+    }
+
+    /// Has the store keep what was there before it, for a journal that is lost.
+    fn note(&self, made: &Made) -> Result<(), StepError> {
+        let store = self.into.writer()?;
+        let note = serde_json::to_value(made)
+            .map_err(|error| StepError::internal("a receipt could not be written as JSON").caused_by(error))?;
+        let mut batch = Batch::default();
+        batch.note(&self.made_note(), note);
+        Ok(store.write(batch.durable())?)
+    }
+
     fn of_another(&self) -> String {
         format!("`{}` was filled from another source than what is there now", self.config.into)
     }
 
-    /// Copies until the end or until a stop is asked for, and gives the store up.
-    fn copy(&self) -> Result<(Cursor, bool), StepError> {
+    fn inspect(&self) -> Result<Standing, StepError> {
+        let from = match self.from() {
+            Ok(from) => from,
+            Err(_) if self.is_awaited()? => return Ok(Standing::Pending),
+            Err(error) => return Ok(Standing::Conflict(error.to_string())),
+        };
+        Ok(match self.cursor()? {
+            Some(cursor) if cursor.identity != from.identity()? => Standing::Conflict(self.of_another()),
+            Some(cursor) if cursor.done => Standing::Applied,
+            Some(cursor) => Standing::Partial(format!("{} records are copied", cursor.records)),
+            None => self.into.is_empty()?.map_or(Standing::Pending, Standing::Conflict),
+        })
+    }
+
+    /// What apply makes, and how far an earlier try has come.
+    fn prepare(&self, known: Option<Made>) -> Result<(Made, Option<Cursor>), StepError> {
+        let live = self.config.is_live();
+        let identity = if live { live::IDENTITY.to_owned() } else { self.from()?.identity()?.to_owned() };
+        let cursor = self.cursor()?;
+        match &cursor {
+            Some(cursor) if cursor.identity != identity => {
+                return Err(StepError::conflict(self.of_another()).with_help(ANOTHER));
+            }
+            Some(_) => {}
+            None if live && self.is_under_way()? => {}
+            None => {
+                if let Some(why) = self.into.is_empty()? {
+                    return Err(StepError::conflict(why).with_help(NOT_EMPTY));
+                }
+            }
+        }
+        let (was_there, folders) = match known {
+            Some(known) => (known.was_there, known.folders),
+            None => (self.into.is_there()?, back::missing_folders(self)?),
+        };
+        let into = self.config.into.clone();
+        Ok((Made { version: VERSION, into, was_there, folders, identity, cursor: None }, cursor))
+    }
+
+    /// Copies until the end or until a stop is asked for (then it says where), and gives the store up.
+    fn copy(&self) -> Result<Result<Cursor, String>, StepError> {
         let from = self.from()?;
         let store = self.into.writer()?;
         let scratch = self.cx.scratch_dir().join("sort");
-        let copy = Copy { name: &self.name, identity: from.identity(), since: 0, scratch: &scratch };
+        let copy = Copy { name: &self.name, identity: from.identity()?, since: self.config.since, scratch: &scratch };
         let copied = copy.run(from.source(), &*store, &mut |cursor| {
             self.cx.progress(cursor.records, None, "records");
             fault::point(fault::KV_COPY_BATCH);
@@ -268,10 +366,9 @@ impl Job<'_> {
         let shut = self.into.shut();
         // Only sorting needed it.
         let _ = cutover_core::disk::remove_dir(&scratch);
-        let copied = copied?;
+        let cursor = copied?.cursor;
         shut?;
-        fault::point(fault::KV_COPY_DONE);
-        Ok((copied.cursor.clone(), !copied.cursor.done))
+        Ok(if cursor.done { Ok(cursor) } else { Err(format!("{} records", cursor.records)) })
     }
 }
 

@@ -92,6 +92,20 @@ fn what_is_missing_damaged_changed_or_in_the_way_is_refused_and_named() {
 }
 
 #[test]
+fn a_lost_journal_is_no_reason_to_leave_a_store_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    backups(root);
+    let open = || Fixture::with_registry(plan("kv.copy", "sled", BACKUPS), &registry()).open(root);
+    let Applied::Changed(made) = open().apply("copy").unwrap() else { panic!("nothing changed") };
+    let bench = open();
+    let found = pollster::block_on(bench.step("copy").step.recover(&bench.cx("copy"))).unwrap();
+    assert_eq!(found.as_ref(), Some(&made));
+    bench.rollback("copy", found.as_ref()).unwrap();
+    assert!(!root.join("data").exists());
+}
+
+#[test]
 fn mistakes_in_a_plan_are_told() {
     let told = |with: &str| {
         let errors = Fixture::with_registry(plan("kv.copy", "sled", with), &registry()).try_compile().unwrap_err();

@@ -5,7 +5,8 @@ use super::*;
 
 fn sh(script: &str, timeout: Duration, log: Option<PathBuf>) -> Result<Ran, StepError> {
     let argv = ["sh", "-c", script].map(str::to_owned);
-    let program = Program { argv: &argv, cwd: ".".into(), env: &BTreeMap::new(), timeout, log, running: None };
+    let program =
+        Program { argv: &argv, cwd: ".".into(), env: &BTreeMap::new(), timeout, log, output: None, running: None };
     run(&program, &|text| text.replace("hunter2", "***"))
 }
 
@@ -35,7 +36,15 @@ fn a_secret_of_several_lines_is_masked_where_the_output_is_cut_into_pieces() {
     let argv = ["sh", "-c", &script].map(str::to_owned);
     let timeout = Duration::from_secs(60);
     let env = BTreeMap::new();
-    let program = Program { argv: &argv, cwd: ".".into(), env: &env, timeout, log: Some(log.clone()), running: None };
+    let program = Program {
+        argv: &argv,
+        cwd: ".".into(),
+        env: &env,
+        timeout,
+        log: Some(log.clone()),
+        output: None,
+        running: None,
+    };
     run(&program, &|text| text.replace("begin\nend", "***")).unwrap();
     let whole = std::fs::read_to_string(log).unwrap();
     assert!(whole.contains("\n***\n") && !whole.contains("begin"), "the secret was cut in two");

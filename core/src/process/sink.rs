@@ -6,8 +6,8 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use cutover_core::StepError;
-use cutover_core::disk::{create_new, io_error};
+use crate::StepError;
+use crate::disk::{create_new, io_error};
 
 /// Bytes of output that are kept in memory, from its end.
 pub(super) const TAIL: usize = 64 * 1024;

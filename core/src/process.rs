@@ -14,10 +14,11 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cutover_core::StepError;
 use running::Running;
 use rustix::process::{Pid, Signal, kill_process_group};
 use sink::Sink;
+
+use crate::{StepError, disk};
 
 /// How long a process group has to end after SIGTERM, and how long we wait for output after its leader ended.
 const GRACE: Duration = Duration::from_secs(2);
@@ -27,24 +28,27 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// What to run.
 #[derive(Debug, Clone)]
-pub(crate) struct Program<'a> {
+pub struct Program<'a> {
     /// Program and arguments; never empty.
-    pub(crate) argv: &'a [String],
+    pub argv: &'a [String],
     /// Working folder.
-    pub(crate) cwd: PathBuf,
+    pub cwd: PathBuf,
     /// Added to the inherited environment.
-    pub(crate) env: &'a BTreeMap<String, String>,
+    pub env: &'a BTreeMap<String, String>,
     /// After this long the whole process group is ended.
-    pub(crate) timeout: Duration,
+    pub timeout: Duration,
     /// Receives the whole masked output; a new private file.
-    pub(crate) log: Option<PathBuf>,
+    pub log: Option<PathBuf>,
+    /// Receives what it writes to its standard output, byte for byte; a new private file. The log and the tail have its
+    /// errors alone then.
+    pub output: Option<PathBuf>,
     /// Marks it as running, also when this process is gone.
-    pub(crate) running: Option<PathBuf>,
+    pub running: Option<PathBuf>,
 }
 
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub enum Ended {
     /// By itself, with this status.
     Code(i32),
     /// By a signal.
@@ -55,21 +59,21 @@ pub(crate) enum Ended {
 
 /// What a program did.
 #[derive(Debug, Clone)]
-pub(crate) struct Ran {
+pub struct Ran {
     /// How it ended.
-    pub(crate) ended: Ended,
+    pub ended: Ended,
     /// The last 64 KiB of its masked output, both streams in the order in which they were written.
-    pub(crate) tail: String,
+    pub tail: String,
 }
 
 impl Ran {
     /// Whether it ended with status 0.
-    pub(crate) fn succeeded(&self) -> bool {
+    pub fn succeeded(&self) -> bool {
         self.ended == Ended::Code(0)
     }
 
     /// "ended with status 1".
-    pub(crate) fn how(&self) -> String {
+    pub fn how(&self) -> String {
         match self.ended {
             Ended::Code(code) => format!("ended with status {code}"),
             Ended::Signal(signal) => format!("was ended by signal {signal}"),
@@ -78,14 +82,14 @@ impl Ran {
     }
 
     /// The last `n` lines of output that say something.
-    pub(crate) fn last_lines(&self, n: usize) -> Vec<&str> {
+    pub fn last_lines(&self, n: usize) -> Vec<&str> {
         let lines: Vec<&str> = self.tail.lines().filter(|l| !l.trim().is_empty()).collect();
         lines[lines.len().saturating_sub(n)..].to_vec()
     }
 }
 
 /// Why a program named without a folder cannot be started, as far as that can be told by looking.
-pub(crate) fn not_found(name: &str, env: &BTreeMap<String, String>) -> Option<String> {
+pub fn not_found(name: &str, env: &BTreeMap<String, String>) -> Option<String> {
     if name.contains('/') {
         return None;
     }
@@ -95,7 +99,7 @@ pub(crate) fn not_found(name: &str, env: &BTreeMap<String, String>) -> Option<St
 }
 
 /// Runs a program to its end and returns how it ended. Failing to start is an error; a status other than 0 is not.
-pub(crate) fn run(program: &Program<'_>, mask: &dyn Fn(&str) -> String) -> Result<Ran, StepError> {
+pub fn run(program: &Program<'_>, mask: &dyn Fn(&str) -> String) -> Result<Ran, StepError> {
     let Some((name, arguments)) = program.argv.split_first() else {
         return Err(StepError::internal("a command without a program"));
     };
@@ -103,6 +107,13 @@ pub(crate) fn run(program: &Program<'_>, mask: &dyn Fn(&str) -> String) -> Resul
     // One pipe for both streams keeps what they say in order.
     let (reader, writer) = io::pipe().map_err(|e| StepError::failed("cannot make a pipe").caused_by(e))?;
     let errors = writer.try_clone().map_err(|e| StepError::failed("cannot make a pipe").caused_by(e))?;
+    let output = match &program.output {
+        Some(path) => {
+            drop(writer);
+            Stdio::from(disk::create(path).map_err(|e| disk::io_error("cannot make", path, e))?)
+        }
+        None => Stdio::from(writer),
+    };
     let running = program.running.as_deref().map(Running::mark).transpose()?;
     let input = running.as_ref().map_or_else(|| Ok(Stdio::null()), Running::input)?;
     let mut child = Command::new(name)
@@ -110,7 +121,7 @@ pub(crate) fn run(program: &Program<'_>, mask: &dyn Fn(&str) -> String) -> Resul
         .current_dir(&program.cwd)
         .envs(program.env)
         .stdin(input)
-        .stdout(writer)
+        .stdout(output)
         .stderr(errors)
         .process_group(0)
         .spawn()

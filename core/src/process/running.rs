@@ -2,15 +2,15 @@
 //!
 //! The mark is a locked file, and the program's standard input is that very file, read from behind its end: the lock is
 //! freed by the kernel when the program has ended with all that inherited its input, and not before. The runner looks
-//! for such files before it decides anything (see [`StepContext::running_file`](cutover_core::StepContext::running_file)).
+//! for such files before it decides anything (see [`StepContext::running_file`](crate::StepContext::running_file)).
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use cutover_core::StepError;
-use cutover_core::disk::{create, io_error, private_dir, remove_file};
+use crate::StepError;
+use crate::disk::{create, io_error, private_dir, remove_file};
 
 /// Where the program reads from: behind whatever the file holds.
 const BEHIND: u64 = 1 << 20;
