@@ -1,4 +1,4 @@
-//! A backfill of 100,000 rows beside one INSERT…SELECT of the same rows, and how long it keeps a writer waiting.
+//! A backfill (of 100,000 rows, if not told otherwise) beside one INSERT…SELECT of the same rows, and how long it keeps a writer waiting.
 
 use std::path::Path;
 use std::time::Instant;
@@ -6,11 +6,9 @@ use std::time::Instant;
 use cutover_tests::Fixture;
 use rusqlite::Connection;
 
-use crate::system::{self, Shape};
+use crate::system::{self, Order, Shape};
 use crate::watch::Watch;
 use crate::{Asked, Result, cpu, median};
-
-const ROWS: u32 = 100_000;
 
 const SELECT: &str = "SELECT id, spec_id, stage, agent_name, content_json AS content, \
     CAST(strftime('%s', created_at) AS INTEGER) * 1000 AS output_timestamp FROM artifacts";
@@ -33,18 +31,20 @@ impl Form {
 /// Prints the table of this part.
 pub(crate) fn measure(asked: &Asked) -> Result<()> {
     println!(
-        "| filled by | journal | one INSERT…SELECT, s | backfill, s | one ÷ backfill (asked: ≥ 0.9) | by CPU | \
-         a writer's wait, ms: median | p99 (asked: < 50) | longest |\n|---|---|---|---|---|---|---|---|---|"
+        "| filled by | journal | order | one INSERT…SELECT, s | backfill, s | one ÷ backfill (asked: ≥ 0.9) | by CPU | \
+         a writer's wait, ms: median | p99 (asked: < 50) | longest |\n|---|---|---|---|---|---|---|---|---|---|"
     );
     for (form, name) in Form::ALL {
-        for journal in ["wal", "delete"].into_iter().filter(|journal| asked.wants(name, journal)) {
+        let both = |journal| [(journal, Order::Near, "near"), (journal, Order::Far, "far")];
+        let all = ["wal", "delete"].into_iter().flat_map(both);
+        for (journal, order, order_name) in all.filter(|(journal, _, order)| asked.wants(name, journal, order)) {
             let mut found: [Vec<f64>; 4] = Default::default();
             for round in 0..=asked.rounds {
                 for at in 0..2 {
                     let first = (at + round) % 2 == 0;
-                    prepare(asked, form, journal)?;
+                    prepare(asked, form, journal, order)?;
                     let used = cpu()?;
-                    let seconds = if first { one(&asked.place, form)? } else { fill(&asked.place, form)? };
+                    let seconds = if first { one(&asked.place, form)? } else { fill(asked, form)? };
                     let used = cpu()? - used;
                     if round > 0 {
                         let at = usize::from(!first);
@@ -53,15 +53,15 @@ pub(crate) fn measure(asked: &Asked) -> Result<()> {
                     }
                 }
             }
-            prepare(asked, form, journal)?;
+            prepare(asked, form, journal, order)?;
             let watched = Watch::begin(&asked.place.join("main.db"))?;
-            fill(&asked.place, form)?;
+            fill(asked, form)?;
             let mut waits = watched.end()?;
             waits.sort_by(f64::total_cmp);
             let at = |p: f64| waits.get(((waits.len() as f64 - 1.0) * p) as usize).copied().unwrap_or(f64::NAN);
             let ratio = |a: usize| median(&found[a].iter().zip(&found[a + 1]).map(|(o, f)| o / f).collect::<Vec<_>>());
             println!(
-                "| {name} | {journal} | {:.3} | {:.3} | {:.2} | {:.2} | {:.1} | {:.1} | {:.1} |",
+                "| {name} | {journal} | {order_name} | {:.3} | {:.3} | {:.2} | {:.2} | {:.1} | {:.1} | {:.1} |",
                 median(&found[0]),
                 median(&found[1]),
                 ratio(0),
@@ -75,8 +75,8 @@ pub(crate) fn measure(asked: &Asked) -> Result<()> {
     Ok(())
 }
 
-fn prepare(asked: &Asked, form: Form, journal: &str) -> Result<()> {
-    let conn = system::old(&asked.place, journal, ROWS)?;
+fn prepare(asked: &Asked, form: Form, journal: &str, order: Order) -> Result<()> {
+    let conn = system::old(&asked.place, journal, asked.rows, order)?;
     match form {
         Form::Query => Ok(conn.execute_batch(Shape::Flat.tables())?),
         Form::Mapping => system::expand(&asked.place, Shape::Flat),
@@ -105,7 +105,8 @@ fn one(root: &Path, form: Form) -> Result<f64> {
     Ok(began.elapsed().as_secs_f64())
 }
 
-fn fill(root: &Path, form: Form) -> Result<f64> {
+fn fill(asked: &Asked, form: Form) -> Result<f64> {
+    let root = &asked.place;
     let bench = match form {
         Form::Query => Fixture::new(format!(
             "name = \"b\"\n[targets.main]\nkind = \"sqlite\"\npath = \"main.db\"\n[[phase]]\nname = \"p\"\nlayer = \"storage\"\n\
@@ -122,7 +123,7 @@ fn fill(root: &Path, form: Form) -> Result<f64> {
     bench.close()?;
     let conn = Connection::open(root.join("main.db"))?;
     let rows: u32 = conn.query_row("SELECT count(*) FROM outputs", [], |row| row.get(0))?;
-    if rows != ROWS {
+    if rows != asked.rows {
         return Err(format!("{rows} rows were filled in").into());
     }
     Ok(seconds)

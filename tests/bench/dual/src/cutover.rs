@@ -1,7 +1,7 @@
 //! How long writers are kept out while a mapping moves from stage to stage, with the seed's 10,000 rows and with ten times
 //! as many: what `sqlite.cutover` compares, it compares with the database held.
 
-use crate::system::{self, Shape};
+use crate::system::{self, Order, Shape};
 use crate::watch::Watch;
 use crate::{Asked, Result, median};
 
@@ -30,7 +30,7 @@ pub(crate) fn measure(asked: &Asked) -> Result<()> {
 
 /// The longest wait of each step, in milliseconds.
 fn run(asked: &Asked, shape: Shape, rows: u32) -> Result<[f64; 3]> {
-    drop(system::old(&asked.place, "wal", rows)?);
+    drop(system::old(&asked.place, "wal", rows, Order::Far)?);
     let bench = system::steps(&asked.place, shape, "");
     bench.apply("wide")?;
     bench.apply("fill")?;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rusqlite::params;
 
-use crate::system;
+use crate::system::{self, Order};
 use crate::{Asked, Result, median};
 
 const WRITES: u32 = 500;
@@ -35,7 +35,7 @@ pub(crate) fn measure(asked: &Asked) -> Result<()> {
 
 /// Microseconds of a write and of a read.
 fn run(asked: &Asked, journal: &str) -> Result<[f64; 2]> {
-    let conn = system::old(&asked.place, journal, 3000)?;
+    let conn = system::old(&asked.place, journal, 3000, Order::Far)?;
     conn.pragma_update(None, "synchronous", "NORMAL")?;
     let began = Instant::now();
     for i in 0..WRITES {

@@ -1,4 +1,4 @@
-//! `dual [--rounds N] [--place DIR] [--only PART]` measures, in one run, what a dual schema costs: writes to both
+//! `dual [--rounds N] [--rows N] [--place DIR] [--only PART]` measures, in one run, what a dual schema costs: writes to both
 //! schemas, reads that fall back, WAL against DELETE journal, and the backfill beside one INSERT…SELECT. Beside each
 //! figure is the seed's own. README.md of the benchmark says how to read it.
 
@@ -20,20 +20,23 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 #[derive(Debug)]
 struct Asked {
     rounds: usize,
+    /// Rows that a backfill has to fill in.
+    rows: u32,
     place: PathBuf,
     only: Option<String>,
     form: Option<String>,
     journal: Option<String>,
+    order: Option<String>,
 }
 
 const USAGE: &str = "usage: dual [--rounds N] [--place DIR] [--only write|read|journal|backfill|cutover] \
-    [--form query|mapping|parents] [--journal wal|delete]";
+    [--form query|mapping|parents] [--journal wal|delete] [--order near|far] [--rows N]";
 
 impl Asked {
-    /// Whether a part of this form and journal is to be measured.
-    fn wants(&self, form: &str, journal: &str) -> bool {
+    /// Whether a part of this form, journal and order is to be measured.
+    fn wants(&self, form: &str, journal: &str, order: &str) -> bool {
         let meets = |asked: &Option<String>, is: &str| asked.as_deref().is_none_or(|asked| is.ends_with(asked));
-        meets(&self.form, form) && meets(&self.journal, journal)
+        meets(&self.form, form) && meets(&self.journal, journal) && meets(&self.order, order)
     }
 }
 
@@ -41,7 +44,12 @@ impl Asked {
 type Part = fn(&Asked) -> Result<()>;
 
 fn main() -> ExitCode {
-    match asked().and_then(|asked| measure(&asked)) {
+    let mut args = std::env::args().skip(1);
+    let done = match (args.next().as_deref(), args.next()) {
+        (Some(watch::WORD), Some(path)) => watch::run(Path::new(&path)),
+        _ => asked().and_then(|asked| measure(&asked)),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("dual: {error}");
@@ -52,17 +60,26 @@ fn main() -> ExitCode {
 
 fn asked() -> Result<Asked> {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(3).unwrap_or(Path::new("."));
-    let mut asked =
-        Asked { rounds: 5, place: repository.join("target/bench/dual"), only: None, form: None, journal: None };
+    let mut asked = Asked {
+        rounds: 5,
+        rows: 100_000,
+        place: repository.join("target/bench/dual"),
+        only: None,
+        form: None,
+        journal: None,
+        order: None,
+    };
     let mut args = std::env::args().skip(1);
     while let Some(option) = args.next() {
         let mut value = || args.next().ok_or(format!("{option} needs a value"));
         match option.as_str() {
             "--rounds" => asked.rounds = value()?.parse::<usize>()?.max(1),
+            "--rows" => asked.rows = value()?.parse::<u32>()?.max(1),
             "--place" => asked.place = value()?.into(),
             "--only" => asked.only = Some(value()?),
             "--form" => asked.form = Some(value()?),
             "--journal" => asked.journal = Some(value()?),
+            "--order" => asked.order = Some(value()?),
             _ => return Err(USAGE.into()),
         }
     }

@@ -7,7 +7,7 @@ use cutover_dual::{Counters, DualReader};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, params};
 
-use crate::system::{self, Shape};
+use crate::system::{self, Order, Shape};
 use crate::{Asked, Result, median};
 
 const OLD: &str =
@@ -28,7 +28,7 @@ fn rows(conn: &Connection, sql: &str, spec: &str, stage: &str) -> rusqlite::Resu
 
 /// Prints the table of this part.
 pub(crate) fn measure(asked: &Asked) -> Result<()> {
-    let conn = system::old(&asked.place, "wal", SPECS * 5)?;
+    let conn = system::old(&asked.place, "wal", SPECS * 5, Order::Far)?;
     system::expand(&asked.place, Shape::Flat)?;
     // Half of the specs are in the new schema, as while a backfill runs.
     conn.execute_batch(

@@ -56,8 +56,17 @@ impl Shape {
     }
 }
 
+/// In which order the rows of a spec were written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// As an application writes them: 20 specs at a time, each through its stages, then the next 20.
+    Near,
+    /// A row of each of 3,000 specs in turn: neighbours by key are nowhere near each other in the index.
+    Far,
+}
+
 /// A new database of that journal mode in `root`, with the old table and `rows` rows in it.
-pub(crate) fn old(root: &Path, journal: &str, rows: u32) -> Result<Connection> {
+pub(crate) fn old(root: &Path, journal: &str, rows: u32, order: Order) -> Result<Connection> {
     let path = root.join("main.db");
     for end in ["", "-wal", "-shm", "-journal"] {
         let mut name = path.as_os_str().to_owned();
@@ -70,10 +79,17 @@ pub(crate) fn old(root: &Path, journal: &str, rows: u32) -> Result<Connection> {
     let conn = Connection::open(&path)?;
     conn.query_row(&format!("PRAGMA journal_mode = {journal}"), [], |_| Ok(()))?;
     conn.execute_batch(OLD)?;
+    // 24 rows are six stages of four agents.
+    let (spec, stage) = match order {
+        Order::Near => ("printf('SPEC-%06d', i / 480 * 20 + i % 20)", "i / 80 % 6"),
+        Order::Far => ("'SPEC-' || (i % 3000)", "i % 6"),
+    };
     conn.execute(
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
-         INSERT INTO artifacts SELECT i, 'SPEC-' || (i % 3000), 'stage-' || (i % 6), 'agent-' || (i % 4),
-           substr(hex(randomblob(80)), 1, 140), '2025-11-13 10:00:00' FROM n WHERE ?1 > 0",
+        &format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+             INSERT INTO artifacts SELECT i, {spec}, 'stage-' || ({stage}), 'agent-' || (i % 4),
+               substr(hex(randomblob(80)), 1, 140), '2025-11-13 10:00:00' FROM n WHERE ?1 > 0"
+        ),
         [rows],
     )?;
     if journal == "wal" {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use cutover_dual::{Counters, DualWriter};
 use rusqlite::{Connection, params};
 
-use crate::system::{self, Shape};
+use crate::system::{self, Order, Shape};
 use crate::{Asked, Result, median, thread_cpu};
 
 const INSERT: &str = "INSERT INTO artifacts (spec_id, stage, agent_name, content_json) VALUES (?1, ?2, ?3, ?4)";
@@ -75,7 +75,7 @@ pub(crate) fn measure(asked: &Asked) -> Result<()> {
 
 /// Microseconds of a write, and those of them on a processor.
 fn run(asked: &Asked, journal: &str, level: &str, way: Way, block: u32) -> Result<[f64; 2]> {
-    let conn = system::old(&asked.place, journal, 0)?;
+    let conn = system::old(&asked.place, journal, 0, Order::Far)?;
     conn.execute_batch("PRAGMA foreign_keys = ON")?;
     conn.pragma_update(None, "synchronous", level)?;
     match way {
