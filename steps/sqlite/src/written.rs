@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use rusqlite::Row;
 use rusqlite::types::Value;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use twox_hash::XxHash3_64;
 
 use crate::value::push_bytes;
 
@@ -101,9 +102,7 @@ fn start(column: &str) -> Vec<u8> {
 }
 
 fn short(bytes: &[u8]) -> u64 {
-    let mut first = [0; 8];
-    first.copy_from_slice(&blake3::hash(bytes).as_bytes()[..8]);
-    u64::from_le_bytes(first)
+    XxHash3_64::oneshot(bytes)
 }
 
 /// What the values of `columns` come to: 64 bits, of which nobody needs to fear a chance collision.

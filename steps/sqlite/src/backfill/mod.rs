@@ -27,7 +27,7 @@ mod undo;
 use crate::SqliteTarget;
 use crate::expand::Weave;
 use mapped::Mapped;
-use pace::Pace;
+use pace::{Others, Pace};
 use queried::Queried;
 use query::Source;
 use throttle::Brake;
@@ -250,28 +250,33 @@ impl MigrationStep for Backfill {
                 (Ready::Weaves(weaves), total, seen)
             }
         };
-        let mut pace = Pace::new(self.tuning.batch, self.tuning.hold);
         let mut brake = Brake::new(cx, self.tuning.throttle.as_deref())?;
-        let mut others = target.change_counter(cx).await?;
+        let mut counter = target.change_counter(cx).await?;
+        let others = if target.has_company(cx).await? { Others::Silent } else { Others::Absent };
+        let mut pace = Pace::new(self.tuning.batch, self.tuning.hold, others);
         cx.progress(seen, Some(total), "rows");
         loop {
             let throttle = brake.look(cx).await?;
             if cx.stop_requested() {
                 return Ok(Applied::Stopped(Checkpoint { at: format!("{seen} of {total} rows") }));
             }
-            let (size, limit) = (pace.size(&throttle), self.tuning.limit);
+            let batch = pace.batch(&throttle, self.tuning.limit);
             let (come, held) = match (&self.work, &ready) {
-                (Work::Query(work), Ready::Columns(columns)) => work.step(cx, columns, size, limit).await?,
-                (Work::Mapping(work), Ready::Weaves(weaves)) => work.step(cx, weaves, size, limit).await?,
+                (Work::Query(work), Ready::Columns(columns)) => work.step(cx, columns, batch).await?,
+                (Work::Mapping(work), Ready::Weaves(weaves)) => work.step(cx, weaves, batch).await?,
                 _ => return Err(StepError::internal("a backfill of another form was prepared")),
             };
             let Some(come) = come else { break };
             let rows = come.saturating_sub(seen);
             seen = come;
             cx.progress(seen, Some(total.max(seen)), "rows");
-            let now = target.change_counter(cx).await?;
-            let pause = pace.after(rows, held, now != others, &throttle);
-            others = now;
+            let before = std::mem::replace(&mut counter, target.change_counter(cx).await?);
+            let others = match target.has_company(cx).await? {
+                _ if counter != before => Others::Writing,
+                true => Others::Silent,
+                false => Others::Absent,
+            };
+            let pause = pace.after(rows, held, others, &throttle);
             throttle::rest(cx, pause).await?;
         }
         match &self.work {

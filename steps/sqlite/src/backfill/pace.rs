@@ -31,6 +31,28 @@ const LISTEN: Duration = Duration::from_millis(105);
 /// How long batches may follow each other before that pause.
 const DEAF: Duration = Duration::from_secs(2);
 
+/// Who else there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Others {
+    /// No other process has the database open.
+    Absent,
+    /// They have it open, or nothing tells.
+    Silent,
+    /// They wrote since the last look.
+    Writing,
+}
+
+/// What the next batch may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Batch {
+    /// Rows at most.
+    pub(super) size: u64,
+    /// Time after which it is given up.
+    pub(super) limit: Duration,
+    /// Whether nobody else is there.
+    pub(super) alone: bool,
+}
+
 /// The sizes of batches, and the pauses between them.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -42,29 +64,36 @@ pub(super) struct Pace {
     starting: bool,
     /// For how long others are given way still.
     polite: Duration,
+    others: Others,
     /// Time that batches took since others could get in for certain.
     deaf: Duration,
 }
 
 impl Pace {
-    pub(super) fn new(most: u64, hold: Duration) -> Self {
-        Self { most, hold, size: FIRST.min(most), starting: true, polite: LOOKING, deaf: Duration::ZERO }
+    pub(super) fn new(most: u64, hold: Duration, others: Others) -> Self {
+        let polite = if others == Others::Absent { Duration::ZERO } else { LOOKING };
+        Self { most, hold, size: FIRST.min(most), starting: true, polite, others, deaf: Duration::ZERO }
+    }
+
+    /// The next batch.
+    pub(super) fn batch(&self, throttle: &Throttle, limit: Duration) -> Batch {
+        Batch { size: self.size(throttle), limit, alone: self.others == Others::Absent && self.polite.is_zero() }
     }
 
     /// Rows of the next batch.
-    pub(super) fn size(&self, throttle: &Throttle) -> u64 {
+    fn size(&self, throttle: &Throttle) -> u64 {
         let most = self.most.min(throttle.batch.unwrap_or(u64::MAX));
         // With a rate, ten batches a second.
         let most = throttle.rate.map_or(most, |rate| most.min((rate / 10).max(1)));
         self.size.min(most).max(1)
     }
 
-    /// A batch of `rows` held the database for so long, and `others` wrote meanwhile or not. How long to wait before the next.
+    /// A batch of `rows` held the database for so long, and `others` are there. How long to wait before the next.
     ///
     /// What the disk takes at each commit does not shrink with the batch: where it takes more than half of the time that
     /// there is, the rows have the other half all the same. A slow disk would lead to the smallest batches else, each of
     /// which waits for it as long.
-    pub(super) fn after(&mut self, rows: u64, held: Held, others: bool, throttle: &Throttle) -> Duration {
+    pub(super) fn after(&mut self, rows: u64, held: Held, others: Others, throttle: &Throttle) -> Duration {
         let hold = throttle.hold.map_or(self.hold, |hold| hold.min(self.hold));
         let (work, held) = (held.whole.saturating_sub(held.commit), held.whole);
         let left = hold.saturating_sub(held.saturating_sub(work)).max(hold / 2);
@@ -75,7 +104,8 @@ impl Pace {
             self.starting &= work < left / 3;
             self.size = if self.starting { self.size * 2 } else { self.size + self.size / 16 + 1 }.min(self.most);
         }
-        if others {
+        self.others = others;
+        if others == Others::Writing {
             self.polite = POLITE;
         }
         let rated = throttle.rate.map_or(Duration::ZERO, |rate| {
@@ -131,7 +161,7 @@ mod tests {
     const HOLD: Duration = Duration::from_millis(25);
 
     /// The sizes and pauses of `count` batches where a row takes so many microseconds.
-    fn run(pace: &mut Pace, count: usize, micros: u64, others: bool, throttle: &Throttle) -> Vec<(u64, Duration)> {
+    fn run(pace: &mut Pace, count: usize, micros: u64, others: Others, throttle: &Throttle) -> Vec<(u64, Duration)> {
         (0..count)
             .map(|_| {
                 let size = pace.size(throttle);
@@ -143,8 +173,9 @@ mod tests {
 
     #[test]
     fn batches_grow_until_they_take_as_long_as_they_may_and_stay_about_there() {
-        let mut pace = Pace::new(100_000, HOLD);
-        let sizes: Vec<u64> = run(&mut pace, 200, 5, false, &Throttle::default()).iter().map(|b| b.0).collect();
+        let mut pace = Pace::new(100_000, HOLD, Others::Silent);
+        let sizes: Vec<u64> =
+            run(&mut pace, 200, 5, Others::Silent, &Throttle::default()).iter().map(|b| b.0).collect();
         assert_eq!(sizes[..4], [256, 512, 1024, 2048]);
         assert!(sizes.iter().all(|s| *s <= 5400), "{sizes:?}");
         assert!(sizes[20..].iter().all(|s| *s >= 2000), "{sizes:?}");
@@ -152,22 +183,25 @@ mod tests {
 
     #[test]
     fn batches_are_no_larger_than_the_step_allows_and_no_smaller_than_helps() {
-        let mut pace = Pace::new(900, HOLD);
-        assert!(run(&mut pace, 50, 1, false, &Throttle::default()).iter().all(|b| b.0 <= 900));
-        let slow = run(&mut pace, 50, 1_000_000, false, &Throttle::default());
+        let mut pace = Pace::new(900, HOLD, Others::Silent);
+        assert!(run(&mut pace, 50, 1, Others::Silent, &Throttle::default()).iter().all(|b| b.0 <= 900));
+        let slow = run(&mut pace, 50, 1_000_000, Others::Silent, &Throttle::default());
         assert_eq!(slow.last().map(|b| b.0), Some(SMALLEST));
-        assert_eq!(run(&mut Pace::new(3, HOLD), 2, 1_000_000, false, &Throttle::default())[1].0, 3);
+        assert_eq!(
+            run(&mut Pace::new(3, HOLD, Others::Silent), 2, 1_000_000, Others::Silent, &Throttle::default())[1].0,
+            3
+        );
     }
 
     #[test]
     fn a_disk_that_takes_long_at_each_commit_makes_no_small_batches() {
-        let mut pace = Pace::new(100_000, HOLD);
+        let mut pace = Pace::new(100_000, HOLD, Others::Silent);
         let commit = Duration::from_millis(40);
         let sizes: Vec<u64> = (0..100)
             .map(|_| {
                 let size = pace.size(&Throttle::default());
                 let whole = commit + Duration::from_micros(size * 5);
-                pace.after(size, Held { whole, commit }, false, &Throttle::default());
+                pace.after(size, Held { whole, commit }, Others::Silent, &Throttle::default());
                 size
             })
             .collect();
@@ -176,19 +210,30 @@ mod tests {
 
     #[test]
     fn others_have_their_turn_while_they_write_and_a_pause_now_and_then_when_they_do_not() {
-        let mut pace = Pace::new(100_000, HOLD);
-        let busy = run(&mut pace, 40, 5, true, &Throttle::default());
+        let mut pace = Pace::new(100_000, HOLD, Others::Silent);
+        let busy = run(&mut pace, 40, 5, Others::Writing, &Throttle::default());
         assert!(busy.iter().all(|(size, pause)| *pause == turn(Duration::from_micros(size * 5))), "{busy:?}");
-        let alone = run(&mut pace, 700, 5, false, &Throttle::default());
+        let alone = run(&mut pace, 700, 5, Others::Silent, &Throttle::default());
         let pauses: Vec<_> = alone[300..].iter().filter(|b| !b.1.is_zero()).collect();
         assert!((1..=5).contains(&pauses.len()) && pauses.iter().all(|b| b.1 == LISTEN), "{pauses:?}");
     }
 
     #[test]
+    fn nobody_is_given_way_where_nobody_is() {
+        let mut pace = Pace::new(100_000, HOLD, Others::Absent);
+        assert!(pace.batch(&Throttle::default(), HOLD).alone);
+        assert!(run(&mut pace, 20, 5, Others::Absent, &Throttle::default()).iter().all(|b| b.1.is_zero()));
+        let met = run(&mut pace, 2, 5, Others::Writing, &Throttle::default());
+        assert!(met.iter().all(|b| !b.1.is_zero()) && !pace.batch(&Throttle::default(), HOLD).alone);
+        // They may be of this process, which nothing tells.
+        assert!(!run(&mut pace, 1, 5, Others::Absent, &Throttle::default())[0].1.is_zero());
+    }
+
+    #[test]
     fn a_rate_is_kept_by_small_batches_and_pauses() {
         let throttle = Throttle { rate: Some(1000), ..Throttle::default() };
-        let mut pace = Pace::new(100_000, HOLD);
-        let batches = run(&mut pace, 50, 5, false, &throttle);
+        let mut pace = Pace::new(100_000, HOLD, Others::Silent);
+        let batches = run(&mut pace, 50, 5, Others::Silent, &throttle);
         assert!(batches.iter().all(|b| b.0 <= 100), "{batches:?}");
         assert_eq!(batches[40], (100, Duration::from_micros(100_000 - 500)));
     }

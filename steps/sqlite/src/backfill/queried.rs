@@ -3,18 +3,16 @@
 //! Owns what the step asks and does in this form. The SQL is `query`'s, what is remembered between batches is `state`'s,
 //! which rows were inserted is `kept`'s.
 
-use std::time::Duration;
-
 use cutover_core::{Receipt, Standing, StepContext, StepError, Verdict};
 use rusqlite::Connection;
 
 use super::kept;
-use super::pace::timed;
+use super::pace::{Batch, timed};
 use super::query::Source;
 use super::state::State;
 use crate::SqliteTarget;
 use crate::done;
-use crate::target::{Held, bookkeeping};
+use crate::target::{Batching, Held, bookkeeping};
 use crate::value::to_json;
 
 /// A table that is filled from a query.
@@ -58,14 +56,13 @@ impl Queried {
         &self,
         cx: &StepContext,
         columns: &[String],
-        size: u64,
-        limit: Duration,
+        Batch { size, limit, alone }: Batch,
     ) -> Result<(Option<u64>, Held), StepError> {
         let target = cx.target::<SqliteTarget>(&self.target)?;
         let (source, vars, info) = (self.source.clone(), cx.vars().clone(), cx.info().clone());
         let columns = columns.to_vec();
         target
-            .timed_batch(cx, false, move |conn, recorder| {
+            .timed_batch(cx, Batching { memory: false, alone }, move |conn, recorder| {
                 // The transaction knows best how far the step has come.
                 let mut state = match bookkeeping::cursor(conn, &info)? {
                     Some(text) => State::parse(&text)?,

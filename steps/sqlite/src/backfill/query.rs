@@ -16,7 +16,7 @@ use crate::declared::{self, Table};
 use crate::identity::{Identity, Run, list};
 use crate::sequence::{self, Moved};
 use crate::sql::{bind_vars, quote_ident, sqlite_error, tokens};
-use crate::target::{Ranges, Recorder};
+use crate::target::{Ranges, Recorder, rowid_alias};
 use crate::value::Exact;
 
 /// What is filled from what.
@@ -118,22 +118,7 @@ impl Source {
     ) -> Result<Option<Filled>, StepError> {
         let key = quote_ident(&self.key);
         let after = if state.last.is_none() { "1".to_owned() } else { format!("{key} > :cutover_after") };
-        let upper = format!(
-            "SELECT max(k), count(*), max(there) FROM (SELECT {key} AS k, {} AS there FROM ({}) AS source \
-             WHERE {after} ORDER BY {key} LIMIT :cutover_batch)",
-            self.present(),
-            self.rows
-        );
-        let mut statement = self.prepare(conn, vars, &upper)?;
-        own(&mut statement, "cutover_after", &state.last)?;
-        own(&mut statement, "cutover_batch", i64::try_from(size).unwrap_or(i64::MAX))?;
-        let found = one_row(&mut statement, |row| {
-            Ok((Exact::of(row.get_ref(0)?), row.get(1)?, row.get::<_, Option<bool>>(2)?.unwrap_or_default()))
-        })?;
-        let Some((Some(upto), count, there)) = found.filter(|(_, count, _): &(_, i64, _)| *count > 0) else {
-            return Ok(None);
-        };
-        drop(statement);
+        let Some((upto, count)) = self.upto(conn, vars, &after, size, state)? else { return Ok(None) };
         if state.last.as_ref() == Some(&upto) {
             return Err(StepError::failed(format!(
                 "the rows of the query cannot be put in order by `{}`: it is compared in another type than it has",
@@ -146,8 +131,7 @@ impl Source {
             state.counter = Moved::since(conn, &self.into, sequence::current(conn, &self.into)?)?;
             state.columns = Identity::read(conn, &self.into)?.map(|s| s.columns()).unwrap_or_default();
         }
-        // Of rows that share the last key, not all were looked at.
-        let there = there || !self.unique.is_empty() && self.sharing(conn, vars, &upto)? > 1;
+        let there = self.some_there(conn, vars, &after, &upto, state)?;
         let (list, rowid) = (list(columns), self.rowid(conn)?);
         let touched = Touched::watch(conn, &self.into, rowid, &state.columns)?;
         // An error undoes the whole batch: SQLite need not keep what would undo the statement alone. A conflict clause
@@ -183,7 +167,7 @@ impl Source {
         let changes = touched.map(|t| t.end(&places)).transpose()?.unwrap_or_default();
         state.rows += inserted.len() as u64;
         state.batches += 1;
-        state.seen += u64::try_from(count).unwrap_or(0);
+        state.seen += count;
         state.last = Some(upto);
         state.counter = state.counter.moved_to(conn, &self.into)?;
         Ok(Some(Filled { runs: Run::all(inserted), changes }))
@@ -230,21 +214,67 @@ impl Source {
         format!("{before}NOT EXISTS (SELECT 1 FROM {table} AS there WHERE {})", pairs.join(" AND "))
     }
 
-    /// How many rows of the query have this key.
-    fn sharing(&self, conn: &Connection, vars: &Vars, key: &Exact) -> Result<i64, StepError> {
-        let sql =
-            format!("SELECT count(*) FROM ({}) AS source WHERE {} = :cutover_upto", self.rows, quote_ident(&self.key));
-        let mut statement = self.prepare(conn, vars, &sql)?;
-        own(&mut statement, "cutover_upto", key)?;
-        Ok(one_row(&mut statement, |row| row.get(0))?.unwrap_or_default())
+    /// The last key of the next `size` rows, and how many they are; none when none are left.
+    fn upto(
+        &self,
+        conn: &Connection,
+        vars: &Vars,
+        after: &str,
+        size: u64,
+        state: &State,
+    ) -> Result<Option<(Exact, u64)>, StepError> {
+        let key = quote_ident(&self.key);
+        let rest = format!("SELECT {key} AS k FROM ({}) AS source WHERE {after} ORDER BY {key}", self.rows);
+        let ask = |sql: &str, bound: u64| -> Result<Option<(Exact, i64)>, StepError> {
+            let mut statement = self.prepare(conn, vars, sql)?;
+            own(&mut statement, "cutover_after", &state.last)?;
+            own(&mut statement, "cutover_batch", i64::try_from(bound).unwrap_or(i64::MAX))?;
+            let found = one_row(&mut statement, |row| Ok((Exact::of(row.get_ref(0)?), row.get(1)?)))?;
+            Ok(found.and_then(|(key, count)| Some((key?, count))))
+        };
+        if let Some((last, _)) = ask(&format!("SELECT k, 1 FROM ({rest} LIMIT 1 OFFSET :cutover_batch)"), size - 1)? {
+            return Ok(Some((last, size)));
+        }
+        let left = ask(&format!("SELECT max(k), count(*) FROM ({rest} LIMIT :cutover_batch)"), size)?;
+        Ok(left.map(|(last, count)| (last, u64::try_from(count).unwrap_or(0))))
     }
 
-    /// Whether the row `source` is there already, as SQL.
-    fn present(&self) -> String {
-        match self.absent("") {
-            absent if absent.is_empty() => "0".to_owned(),
-            absent => format!("({})", absent.trim_start_matches("NOT ")),
+    /// Whether any of the rows up to that key is there already. Mostly not.
+    fn some_there(
+        &self,
+        conn: &Connection,
+        vars: &Vars,
+        after: &str,
+        upto: &Exact,
+        state: &State,
+    ) -> Result<bool, StepError> {
+        if self.unique.is_empty() {
+            return Ok(false);
         }
+        let ask = |sql: &str| -> Result<bool, StepError> {
+            let mut statement = self.prepare(conn, vars, sql)?;
+            own(&mut statement, "cutover_after", &state.last)?;
+            own(&mut statement, "cutover_upto", upto)?;
+            Ok(one_row(&mut statement, |row| row.get(0))?.unwrap_or_default())
+        };
+        let key = quote_ident(&self.key);
+        // Between two integers there are only numbers, and those are where a rowid of the same value is.
+        let number = |key: &Exact| matches!(key, Exact::Integer(_));
+        if number(upto)
+            && state.last.as_ref().is_none_or(number)
+            && self.unique.iter().all(|unique| declared::same_name(unique, &self.key))
+            && rowid_alias(conn, &self.into)?.is_some_and(|alias| declared::same_name(&alias, &self.key))
+        {
+            let table = quote_ident(&self.into);
+            let sql = format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE {after} AND {key} <= :cutover_upto)");
+            return ask(&sql);
+        }
+        let present = self.absent("");
+        let present = present.trim_start_matches("NOT ");
+        ask(&format!(
+            "SELECT EXISTS (SELECT 1 FROM ({}) AS source WHERE {after} AND {key} <= :cutover_upto AND {present})",
+            self.rows
+        ))
     }
 
     /// A name of the rowid that no column hides.

@@ -13,7 +13,7 @@ use cutover_core::{StepError, StepErrorKind, fault};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use super::commits::Commits;
+use super::commits::{Batching, Commits};
 use super::connect;
 use super::frozen;
 use super::keeper::Keeper;
@@ -157,17 +157,17 @@ impl Session {
     }
 
     /// Runs `work` in a transaction that may be lost when the power fails, together with all that was committed since
-    /// the last other transaction; never without them. Returns when it gave the database back, too. What undoes a single
-    /// statement is kept in `memory`.
+    /// the last other transaction; never without them. Returns when it gave the database back, too.
     pub(crate) fn batch<T>(
         &self,
-        memory: bool,
+        batching: Batching,
         work: impl FnOnce(&Connection) -> Result<T, StepError>,
     ) -> Result<(T, Instant), StepError> {
         let grouped = self.in_group();
         if !grouped {
             let mut slot = self.lock_writer();
-            self.commits.relax(self.open_writer(&mut slot)?, memory)?;
+            let another = || self.file.open(&self.path, connect::writer);
+            self.commits.relax(self.open_writer(&mut slot)?, batching, another)?;
         }
         let result = self.transaction(ForeignKeys::On, connect::BUSY_TIMEOUT, work);
         let ended = self.commits.last();
@@ -300,6 +300,7 @@ impl Session {
         self.keeper.stop();
         let mut writer = self.lock_writer();
         self.recorder.close();
+        self.commits.close();
         *writer = None;
         self.group.store(false, Ordering::SeqCst);
         *lock(&self.reader) = None;

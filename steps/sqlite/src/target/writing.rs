@@ -9,10 +9,11 @@ use cutover_core::{Receipt, StepContext, StepError, StepInfo, fault};
 use jiff::Timestamp;
 use rusqlite::Connection;
 
+use super::commits::Batching;
 use super::patience::unless_insisted;
 use super::session::{ForeignKeys, Session};
 use super::turns::turn;
-use super::{Recorder, SqliteTarget, bookkeeping, connect, frozen, keeper, kept, watch};
+use super::{Recorder, SqliteTarget, bookkeeping, company, connect, frozen, keeper, kept, watch};
 
 /// How a transaction goes.
 #[derive(Debug, Clone, Copy)]
@@ -156,15 +157,15 @@ impl SqliteTarget {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StepError> + Send + 'static,
     {
-        Ok(self.timed_batch(cx, false, move |conn, _| work(conn)).await?.0)
+        let batching = Batching { memory: false, alone: false };
+        Ok(self.timed_batch(cx, batching, move |conn, _| work(conn)).await?.0)
     }
 
-    /// The same; `work` can ask which rows it inserts, and what undoes one of its statements is kept in `memory`. Returns,
-    /// too, how long other writers were kept out.
+    /// The same; `work` can ask which rows it inserts. Returns, too, how long other writers were kept out.
     pub(crate) async fn timed_batch<T, F>(
         &self,
         cx: &StepContext,
-        memory: bool,
+        batching: Batching,
         work: F,
     ) -> Result<(T, Held), StepError>
     where
@@ -177,7 +178,7 @@ impl SqliteTarget {
         let inner = cx.clone();
         cx.blocking(move || {
             let grouped = session.in_group();
-            let (((value, begun, worked), left), ended) = session.batch(memory, |conn| {
+            let (((value, begun, worked), left), ended) = session.batch(batching, |conn| {
                 let begun = Instant::now();
                 at.within(&session, conn, grouped, true, || {
                     fault::point(fault::SQLITE_BATCH_BEGUN);
@@ -195,6 +196,12 @@ impl SqliteTarget {
             Ok((value, Held { whole, commit: whole.saturating_sub(worked) }))
         })
         .await
+    }
+
+    /// Whether another process has the database open; also where nothing tells.
+    pub(crate) async fn has_company(&self, cx: &StepContext) -> Result<bool, StepError> {
+        let session = self.session();
+        cx.blocking(move || Ok(company::has_others(&session.path))).await
     }
 
     /// A transaction about helpers of ours beside the user's tables: neither ledger row nor cursor, foreign keys off. Who

@@ -1,19 +1,17 @@
 //! What the step asks and does when it has a mapping.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use cutover_core::{Receipt, Standing, StepContext, StepError, Verdict};
 use rusqlite::Connection;
 
-use super::super::pace::timed;
+use super::super::pace::{Batch, timed};
 use super::super::throttle;
 use super::{Come, Mapped, come, kept};
 use crate::SqliteTarget;
 use crate::done;
 use crate::expand::Weave;
-use crate::target::turn;
-use crate::target::{Held, bookkeeping};
+use crate::target::{Batching, Held, bookkeeping, turn};
 
 impl Mapped {
     async fn saved(&self, cx: &StepContext) -> Result<Option<Come>, StepError> {
@@ -47,15 +45,14 @@ impl Mapped {
         &self,
         cx: &StepContext,
         weaves: &Arc<Vec<Weave>>,
-        size: u64,
-        limit: Duration,
+        Batch { size, limit, alone }: Batch,
     ) -> Result<(Option<u64>, Held), StepError> {
         let (this, info, weaves) = (self.clone(), cx.info().clone(), Arc::clone(weaves));
         let work = move |conn: &Connection, recorder: &crate::target::Recorder| {
             let come = timed(conn, limit, || this.batch(conn, recorder, &info, &weaves, size))?;
             Ok(come.map(|come| come.seen))
         };
-        cx.target::<SqliteTarget>(&self.target)?.timed_batch(cx, true, work).await
+        cx.target::<SqliteTarget>(&self.target)?.timed_batch(cx, Batching { memory: true, alone }, work).await
     }
 
     /// Says in the ledger that all is filled.
