@@ -65,6 +65,10 @@ model-expand ops="1000000":
 fuzz target *options:
     cargo +nightly fuzz run {{ target }} -- {{ options }}
 
+# Each reader of Badger's files, that many minutes each: `just fuzz-kv 10`. What a run finds lies in fuzz/artifacts/.
+fuzz-kv minutes="10":
+    fuzz/kv {{ minutes }}
+
 # Cutover beside sqitch, refinery, dbmate, diesel, Alembic and yoyo: one table.
 bench-peers *options:
     tests/bench/run {{ options }}
@@ -76,3 +80,7 @@ bench-rehearse *options:
 # What a dual schema costs: writes, reads, WAL beside DELETE, the backfill; the seed's figures beside them.
 bench-dual *options:
     cargo run --release --manifest-path tests/bench/Cargo.toml -p dual -- {{ options }}
+
+# Key-value storage beside Debian's `badger restore` and `badger backup`: 1,000,000 keys, one run.
+bench-kv *options:
+    cargo run --release --manifest-path tests/bench/Cargo.toml -p kv -- {{ options }}
