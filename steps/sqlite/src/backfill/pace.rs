@@ -104,9 +104,12 @@ impl Pace {
             self.starting &= work < left / 3;
             self.size = if self.starting { self.size * 2 } else { self.size + self.size / 16 + 1 }.min(self.most);
         }
-        self.others = others;
-        if others == Others::Writing {
-            self.polite = POLITE;
+        let before = std::mem::replace(&mut self.others, others);
+        match others {
+            Others::Writing => self.polite = POLITE,
+            // Somebody came.
+            Others::Silent if before == Others::Absent => self.polite = self.polite.max(LOOKING),
+            Others::Silent | Others::Absent => {}
         }
         let rated = throttle.rate.map_or(Duration::ZERO, |rate| {
             Duration::from_secs_f64(rows as f64 / rate.max(1) as f64).saturating_sub(held)
@@ -223,6 +226,7 @@ mod tests {
         let mut pace = Pace::new(100_000, HOLD, Others::Absent);
         assert!(pace.batch(&Throttle::default(), HOLD).alone);
         assert!(run(&mut pace, 20, 5, Others::Absent, &Throttle::default()).iter().all(|b| b.1.is_zero()));
+        assert!(!run(&mut pace, 1, 5, Others::Silent, &Throttle::default())[0].1.is_zero(), "somebody came");
         let met = run(&mut pace, 2, 5, Others::Writing, &Throttle::default());
         assert!(met.iter().all(|b| !b.1.is_zero()) && !pace.batch(&Throttle::default(), HOLD).alone);
         // They may be of this process, which nothing tells.
