@@ -4,6 +4,7 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 
 use cutover_core::{StepError, disk};
 use sha2::{Digest, Sha256};
@@ -15,50 +16,67 @@ use crate::record::Record;
 
 /// Bytes of a frame, its length not counted.
 const FRAME: usize = 4 << 20;
+/// Bytes of the record that goes beyond it, mostly.
+const SPARE: usize = 64 << 10;
 
 /// Takes records in Badger's order and writes them.
 #[derive(Debug)]
 pub struct BackupWriter<W> {
-    output: W,
+    frames: Frames,
+    sink: Sink<W>,
+}
+
+impl<W: Write> BackupWriter<W> {
+    /// Writes to `output`; `path` is what errors call it.
+    pub fn new(output: W, path: &Path) -> Self {
+        Self { frames: Frames::new(path), sink: Sink::new(output, path) }
+    }
+
+    /// Writes smaller frames.
+    #[cfg(test)]
+    pub(super) fn with_frames_of(mut self, largest_frame: usize) -> Self {
+        self.frames.largest_frame = largest_frame;
+        self
+    }
+
+    /// Adds a record. It has to come behind the one before it in [`Record::order`].
+    pub fn push(&mut self, record: &Record) -> Result<()> {
+        match self.frames.push(record)? {
+            Some(frame) => self.sink.write(&frame),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes what is left, and says what the backup holds since the version `since`, and what its bytes are.
+    pub fn finish(mut self, since: u64) -> Result<(W, Sidecar)> {
+        if let Some(frame) = self.frames.rest() {
+            self.sink.write(&frame)?;
+        }
+        self.sink.finish(&self.frames, since)
+    }
+}
+
+/// Records on their way into frames.
+#[derive(Debug)]
+struct Frames {
     path: PathBuf,
     frame: Vec<u8>,
     /// Where the records of the last key begin in the frame.
     key_begin: usize,
     last: Option<(Vec<u8>, u64)>,
     keys: u64,
-    bytes: u64,
-    blake3: blake3::Hasher,
-    sha256: Sha256,
     tally: Tally,
     largest_frame: usize,
 }
 
-impl<W: Write> BackupWriter<W> {
-    /// Writes to `output`; `path` is what errors call it.
-    pub fn new(output: W, path: &Path) -> Self {
-        Self {
-            output,
-            path: path.to_owned(),
-            frame: Vec::new(),
-            key_begin: 0,
-            last: None,
-            keys: 0,
-            bytes: 0,
-            blake3: blake3::Hasher::new(),
-            sha256: Sha256::new(),
-            tally: Tally::default(),
-            largest_frame: FRAME,
-        }
+impl Frames {
+    fn new(path: &Path) -> Self {
+        let (frame, tally) = (Vec::new(), Tally::default());
+        Self { path: path.to_owned(), frame, key_begin: 0, last: None, keys: 0, tally, largest_frame: FRAME }
     }
 
-    /// Writes smaller frames.
-    #[cfg(test)]
-    pub(super) fn with_frames_of(self, largest_frame: usize) -> Self {
-        Self { largest_frame, ..self }
-    }
-
-    /// Adds a record. It has to come behind the one before it in [`Record::order`].
-    pub fn push(&mut self, record: &Record) -> Result<()> {
+    /// Adds a record; gives the frame that became full.
+    fn push(&mut self, record: &Record) -> Result<Option<Vec<u8>>> {
         match &mut self.last {
             Some((key, version)) if *key == record.key && *version > record.version => *version = record.version,
             Some((key, _)) if *key >= record.key => {
@@ -67,24 +85,64 @@ impl<W: Write> BackupWriter<W> {
                 return Err(KvError::of(&self.path, KvErrorKind::Malformed(text)));
             }
             last => {
-                *last = Some((record.key.clone(), record.version));
+                let (key, version) = last.get_or_insert_default();
+                key.clone_from(&record.key);
+                *version = record.version;
                 self.key_begin = self.frame.len();
                 self.keys += 1;
             }
         }
         push_kv(&mut self.frame, record);
         self.tally.count(record);
-        if self.frame.len() > self.largest_frame && self.key_begin > 0 {
-            self.write_frame(self.key_begin)?;
+        if self.frame.len() <= self.largest_frame || self.key_begin == 0 {
+            return Ok(None);
+        }
+        // One key may have taken far more than a frame.
+        let mut next = Vec::with_capacity((self.largest_frame + SPARE).min(self.frame.capacity()));
+        next.extend_from_slice(&self.frame[self.key_begin..]);
+        self.frame.truncate(self.key_begin);
+        self.key_begin = 0;
+        self.tally.frames += 1;
+        Ok(Some(std::mem::replace(&mut self.frame, next)))
+    }
+
+    /// What is left of them.
+    fn rest(&mut self) -> Option<Vec<u8>> {
+        if self.frame.is_empty() {
+            return None;
+        }
+        self.tally.frames += 1;
+        Some(std::mem::take(&mut self.frame))
+    }
+}
+
+/// Frames on their way to where they are written.
+#[derive(Debug)]
+struct Sink<W> {
+    output: W,
+    path: PathBuf,
+    bytes: u64,
+    blake3: blake3::Hasher,
+    sha256: Sha256,
+}
+
+impl<W: Write> Sink<W> {
+    fn new(output: W, path: &Path) -> Self {
+        Self { output, path: path.to_owned(), bytes: 0, blake3: blake3::Hasher::new(), sha256: Sha256::new() }
+    }
+
+    fn write(&mut self, frame: &[u8]) -> Result<()> {
+        let length = (frame.len() as u64).to_le_bytes();
+        for part in [&length[..], frame] {
+            self.output.write_all(part).map_err(|error| KvError::at(&self.path, self.bytes, error))?;
+            self.blake3.update(part);
+            self.sha256.update(part);
+            self.bytes += part.len() as u64;
         }
         Ok(())
     }
 
-    /// Writes what is left, and says what the backup holds since the version `since`, and what its bytes are.
-    pub fn finish(mut self, since: u64) -> Result<(W, Sidecar)> {
-        if !self.frame.is_empty() {
-            self.write_frame(self.frame.len())?;
-        }
+    fn finish(mut self, frames: &Frames, since: u64) -> Result<(W, Sidecar)> {
         self.output.flush().map_err(|error| KvError::of(&self.path, error))?;
         let sidecar = Sidecar {
             version: Sidecar::VERSION,
@@ -92,28 +150,14 @@ impl<W: Write> BackupWriter<W> {
             blake3: self.blake3.finalize().to_hex().to_string(),
             sha256: hex(&self.sha256.finalize()),
             since,
-            max_version: self.tally.max_version,
-            frames: self.tally.frames,
-            keys: self.keys,
-            records: self.tally.records,
-            deletes: self.tally.deletes,
+            max_version: frames.tally.max_version,
+            frames: frames.tally.frames,
+            keys: frames.keys,
+            records: frames.tally.records,
+            deletes: frames.tally.deletes,
             made_by: None,
         };
         Ok((self.output, sidecar))
-    }
-
-    fn write_frame(&mut self, len: usize) -> Result<()> {
-        let length = (len as u64).to_le_bytes();
-        for part in [&length[..], &self.frame[..len]] {
-            self.output.write_all(part).map_err(|error| KvError::at(&self.path, self.bytes, error))?;
-            self.blake3.update(part);
-            self.sha256.update(part);
-            self.bytes += part.len() as u64;
-        }
-        self.frame.drain(..len);
-        self.key_begin = 0;
-        self.tally.frames += 1;
-        Ok(())
     }
 }
 
@@ -134,11 +178,7 @@ pub(crate) fn write_backup_of(
     let partial = disk::partial_name(path).map_err(of_disk)?;
     let of_file = |error: io::Error| KvError::of(path, error);
     let file = disk::create(&partial).map_err(of_file)?;
-    let mut writer = BackupWriter::new(file, path);
-    for record in records {
-        writer.push(&record?)?;
-    }
-    let (file, mut sidecar) = writer.finish(since)?;
+    let (file, mut sidecar) = beside(file, path, since, records)?;
     sidecar.made_by = made_by.map(str::to_owned);
     file.sync_all().map_err(of_file)?;
     drop(file);
@@ -147,6 +187,34 @@ pub(crate) fn write_backup_of(
     disk::rename(&partial, path).map_err(of_file)?;
     disk::sync_parent(path).map_err(of_disk)?;
     Ok(sidecar)
+}
+
+/// Frames are hashed and written beside the reading of the next ones.
+fn beside<W: Write + Send>(
+    output: W,
+    path: &Path,
+    since: u64,
+    records: impl Iterator<Item = Result<Record>>,
+) -> Result<(W, Sidecar)> {
+    let (mut frames, mut sink) = (Frames::new(path), Sink::new(output, path));
+    std::thread::scope(|scope| {
+        let (full, coming) = mpsc::sync_channel::<Vec<u8>>(1);
+        let writing = scope.spawn(move || coming.into_iter().try_for_each(|frame| sink.write(&frame)).map(|()| sink));
+        for record in records {
+            // Who takes no more has failed, and says why.
+            if let Some(frame) = frames.push(&record?)?
+                && full.send(frame).is_err()
+            {
+                break;
+            }
+        }
+        if let Some(frame) = frames.rest() {
+            let _ = full.send(frame);
+        }
+        drop(full);
+        let sink = writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        sink.finish(&frames, since)
+    })
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

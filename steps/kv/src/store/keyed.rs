@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use cutover_core::disk;
 use serde_json::Value;
 
+use super::highest::Highest;
+use super::newest::{Newest, Written};
 use super::{Batch, Change, Engine, FORMAT, FORMAT_VERSION, MAX_VERSION, Records, VersionedStore};
 use crate::encoding::{
     NOTE, after, data_key, data_prefix, expiry_key, expiry_until, note_key, read_data_key, read_expiry_key, read_value,
@@ -18,12 +19,16 @@ use crate::encoding::{
 use crate::error::{KvError, KvErrorKind, Result};
 use crate::record::Record;
 
+/// Beyond so many changes a batch is no program's, which reads what it wrote.
+const FEW: usize = 16;
+
 /// A store in an engine `E`.
 #[derive(Debug)]
-pub struct Keyed<E> {
+pub struct Keyed<E: Engine> {
     path: PathBuf,
-    engine: E,
-    max_version: AtomicU64,
+    pub(super) engine: E,
+    pub(super) highest: Highest,
+    newest: Newest,
 }
 
 impl<E: Engine> Keyed<E> {
@@ -32,9 +37,10 @@ impl<E: Engine> Keyed<E> {
         if !E::is_there(path) {
             return Err(KvError::of(path, KvErrorKind::Missing(format!("no {} database is there", E::NAME))));
         }
-        let store = Self { path: path.to_owned(), engine: E::open(path)?, max_version: AtomicU64::new(0) };
+        let (engine, highest, newest) = (E::open(path)?, Highest::default(), Newest::default());
+        let store = Self { path: path.to_owned(), engine, highest, newest };
         store.check_format()?;
-        store.max_version.store(store.noted_version()?, Ordering::Relaxed);
+        store.find_highest()?;
         Ok(store)
     }
 
@@ -65,6 +71,12 @@ impl<E: Engine> Keyed<E> {
         self.engine.write(vec![(note_key(note), Some(value.as_bytes().to_vec()))], true).unwrap();
     }
 
+    #[cfg(test)]
+    pub(super) fn engine_note(&self, note: &str) -> Option<String> {
+        let found = self.engine.get(&note_key(note)).unwrap();
+        found.map(|bytes| String::from_utf8(bytes.as_ref().to_vec()).unwrap())
+    }
+
     fn check_format(&self) -> Result<()> {
         let found = self.note(FORMAT)?;
         match found.as_ref().and_then(Value::as_u64) {
@@ -79,11 +91,7 @@ impl<E: Engine> Keyed<E> {
         }
     }
 
-    fn noted_version(&self) -> Result<u64> {
-        Ok(self.note(MAX_VERSION)?.and_then(|found| found.as_u64()).unwrap_or(0))
-    }
-
-    fn note(&self, name: &str) -> Result<Option<Value>> {
+    pub(super) fn note(&self, name: &str) -> Result<Option<Value>> {
         let found = self.engine.get(&note_key(name))?;
         found.map(|bytes| self.read_note(name, bytes.as_ref())).transpose()
     }
@@ -94,14 +102,24 @@ impl<E: Engine> Keyed<E> {
     }
 
     fn record(&self, key: &[u8], bytes: &[u8]) -> Result<Record> {
-        read_data_key(key).and_then(|(user_key, version)| read_value(user_key, version, bytes)).ok_or_else(|| {
-            let key = String::from_utf8_lossy(key);
-            self.wrong(KvErrorKind::Malformed(format!("what is kept under `{}` is no record", key.escape_debug())))
-        })
+        let record = read_data_key(key).and_then(|(user_key, version)| read_value(user_key, version, bytes));
+        record.ok_or_else(|| self.no_record(key))
     }
 
-    fn wrong(&self, kind: KvErrorKind) -> KvError {
+    pub(super) fn no_record(&self, key: &[u8]) -> KvError {
+        let key = String::from_utf8_lossy(key);
+        self.wrong(KvErrorKind::Malformed(format!("what is kept under `{}` is no record", key.escape_debug())))
+    }
+
+    pub(super) fn wrong(&self, kind: KvErrorKind) -> KvError {
         KvError::of(&self.path, kind)
+    }
+}
+
+impl<E: Engine> Drop for Keyed<E> {
+    fn drop(&mut self) {
+        // What cannot be noted is found the next time.
+        let _ = self.settle();
     }
 }
 
@@ -119,11 +137,28 @@ impl<E: Engine> VersionedStore for Keyed<E> {
     }
 
     fn newest(&self, key: &[u8], at: u64) -> Result<Option<Record>> {
+        if let Some(version) = self.newest.find(key)
+            && version <= at
+        {
+            let stored = data_key(key, version);
+            if let Some(value) = self.engine.get(&stored)? {
+                let record = read_value(key.to_vec(), version, value.as_ref());
+                return record.map(Some).ok_or_else(|| self.no_record(&stored));
+            }
+        }
+        let mark = self.newest.mark();
         // Versions descend, so the first one from here on is the newest up to `at`; version 0 is the last of a key.
         let mut end = data_key(key, 0);
         end.push(0);
         let first = self.engine.range(data_key(key, at)..end).next();
-        first.map(|found| found.and_then(|(key, value)| self.record(key.as_ref(), value.as_ref()))).transpose()
+        let found = first.map(|found| found.and_then(|(key, value)| self.record(key.as_ref(), value.as_ref())));
+        let found = found.transpose()?;
+        if let Some(record) = &found
+            && at >= self.highest.get()
+        {
+            self.newest.learn(key, record.version, mark);
+        }
+        Ok(found)
     }
 
     fn versions(&self, prefix: &[u8], since: u64) -> Result<Records<'_>> {
@@ -161,15 +196,19 @@ impl<E: Engine> VersionedStore for Keyed<E> {
             let value = self.read_note(&name, value.as_ref())?;
             notes.insert(name, value);
         }
+        if let Some(note) = notes.get_mut(MAX_VERSION) {
+            *note = self.highest.get().into();
+        }
         Ok(notes)
     }
 
     fn write(&self, batch: Batch) -> Result<()> {
-        let known = self.max_version.load(Ordering::Relaxed);
-        let mut highest = known;
+        let mut highest = 0;
+        let few = batch.changes.len() <= FEW;
+        let (mut removes, mut written) = (false, Vec::new());
         let mut entries = Vec::with_capacity(batch.changes.len() + batch.notes.len() + 1);
         for change in batch.changes {
-            match change {
+            let (record, change) = match change {
                 Change::Put(record) => {
                     highest = highest.max(record.version);
                     if record.expires_at != 0 {
@@ -177,40 +216,41 @@ impl<E: Engine> VersionedStore for Keyed<E> {
                         entries.push((index, Some(Vec::new())));
                     }
                     entries.push((data_key(&record.key, record.version), Some(value(&record))));
+                    let change = Written::Put(record.version);
+                    (record, change)
                 }
                 Change::Remove(record) => {
+                    removes = true;
                     if record.expires_at != 0 {
                         entries.push((expiry_key(record.expires_at, &record.key, record.version), None));
                     }
                     entries.push((data_key(&record.key, record.version), None));
+                    (record, Written::Removed)
                 }
+            };
+            if few {
+                written.push((record.key, change));
             }
         }
         for (name, value) in batch.notes {
             debug_assert!(![FORMAT, MAX_VERSION].contains(&name.as_str()), "`{name}` is the store's own");
             entries.push((note_key(&name), value.map(|value| value.to_string().into_bytes())));
         }
-        if highest > known {
-            entries.push((note_key(MAX_VERSION), Some(highest.to_string().into_bytes())));
+        // A version that is removed is in no record any more.
+        let done = self.write_noted(entries, highest, removes || batch.durable, batch.durable);
+        match few && done.is_ok() {
+            true => self.newest.written(&written, || self.highest.get()),
+            false => self.newest.forget_all(),
         }
-        // In order, which the engines like, and each key once: the last word of a batch counts.
-        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-        entries.dedup_by(|later, kept| {
-            later.0 == kept.0 && {
-                kept.1 = later.1.take();
-                true
-            }
-        });
-        self.engine.write(entries, batch.durable)?;
-        self.max_version.fetch_max(highest, Ordering::Relaxed);
-        Ok(())
+        done
     }
 
     fn flush(&self) -> Result<()> {
+        self.settle()?;
         self.engine.flush()
     }
 
     fn max_version(&self) -> Result<u64> {
-        Ok(self.max_version.load(Ordering::Relaxed))
+        Ok(self.highest.get())
     }
 }

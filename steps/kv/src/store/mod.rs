@@ -5,9 +5,11 @@
 
 mod engine;
 mod fjall;
+mod highest;
 mod keyed;
 #[cfg(test)]
 mod model;
+mod newest;
 mod sled;
 #[cfg(test)]
 mod tests;
@@ -87,7 +89,7 @@ pub trait VersionedStore: fmt::Debug + Send + Sync {
     }
 }
 
-/// The note that the store itself keeps of the highest version that was ever written.
+/// The note of the highest version that was ever written; to its readers always the number.
 pub const MAX_VERSION: &str = "max-version";
 /// The note that says in which version of our layout a store is.
 pub const FORMAT: &str = "format";

@@ -88,6 +88,16 @@ fn agree(store: &dyn VersionedStore, model: &Model) {
     assert_eq!(store.max_version().unwrap(), model.max_version().unwrap());
 }
 
+/// What is asked for twice may be found another way.
+fn newest_agree(store: &dyn VersionedStore, model: &Model) {
+    for record in all(model.versions(b"", 0)) {
+        for at in [u64::MAX, record.version, u64::MAX, record.version - 1] {
+            let (key, found) = (&record.key, model.newest(&record.key, at).unwrap());
+            assert_eq!(store.newest(key, at).unwrap(), found, "{key:?} at {at}");
+        }
+    }
+}
+
 fn run<E: Engine>(ops: Vec<Op>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
@@ -108,6 +118,7 @@ fn run<E: Engine>(ops: Vec<Op>) {
                 }
                 model.write(batch.clone()).unwrap();
                 store.as_ref().unwrap().write(batch).unwrap();
+                newest_agree(store.as_ref().unwrap(), &model);
             }
             Op::Reopen => {
                 drop(store.take());
@@ -158,6 +169,54 @@ fn refusals<E: Engine>(name: &str) {
     engine.write(vec![(crate::encoding::note_key(FORMAT), None)], true).unwrap();
     drop(engine);
     assert!(text(open()).contains(&format!("a {name} database that no cutover made")), "{}", text(open()));
+}
+
+fn highest_after_a_crash<E: Engine>() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let record = |version| Record { key: b"a".to_vec(), version, value: b"v".to_vec(), ..Record::default() };
+    let noted = || {
+        let engine = E::open(&path).unwrap();
+        let note = engine.get(&crate::encoding::note_key(MAX_VERSION)).unwrap();
+        note.map(|bytes| String::from_utf8(bytes.as_ref().to_vec()).unwrap())
+    };
+    let write = |store: &Keyed<E>, change: fn(&mut Batch, Record), version| {
+        let mut batch = Batch::default();
+        change(&mut batch, record(version));
+        store.write(batch).unwrap();
+    };
+    let store = Keyed::<E>::open_or_create(&path).unwrap();
+    [3, 9, 4].into_iter().for_each(|version| write(&store, Batch::put, version));
+    // What a crash would leave is what is there before it is dropped.
+    assert_eq!(store.engine_note(MAX_VERSION).as_deref(), Some(r#"{"since":0}"#));
+    assert_eq!(store.notes().unwrap()[MAX_VERSION], json!(9));
+    drop(store);
+    assert_eq!(noted().as_deref(), Some("9"));
+
+    let engine = E::open(&path).unwrap();
+    engine.write(vec![(crate::encoding::note_key(MAX_VERSION), Some(br#"{"since":4}"#.to_vec()))], true).unwrap();
+    drop(engine);
+    let store = Keyed::<E>::open(&path).unwrap();
+    assert_eq!((store.max_version().unwrap(), &store.notes().unwrap()[MAX_VERSION]), (9, &json!(9)));
+    drop(store);
+    assert_eq!(noted().as_deref(), Some(r#"{"since":4}"#), "who only looks writes nothing");
+
+    // A version that is removed was written all the same.
+    let store = Keyed::<E>::open(&path).unwrap();
+    write(&store, Batch::remove, 9);
+    assert_eq!(store.engine_note(MAX_VERSION).as_deref(), Some("9"));
+    write(&store, Batch::put, 5);
+    assert_eq!((store.engine_note(MAX_VERSION).as_deref(), store.max_version().unwrap()), (Some("9"), 9));
+    write(&store, Batch::put, 10);
+    assert_eq!(store.engine_note(MAX_VERSION).as_deref(), Some(r#"{"since":9}"#));
+    store.flush().unwrap();
+    assert_eq!(store.engine_note(MAX_VERSION).as_deref(), Some("10"));
+}
+
+#[test]
+fn the_highest_version_is_known_after_a_crash_too() {
+    highest_after_a_crash::<Sled>();
+    highest_after_a_crash::<Fjall>();
 }
 
 #[test]
