@@ -15,6 +15,7 @@ mod contract;
 mod cutover;
 mod declared;
 mod done;
+mod drop;
 mod expand;
 mod export;
 mod freeze;

@@ -12,6 +12,8 @@ mod conflicts;
 mod conformance;
 #[path = "kinds/contracted.rs"]
 mod contracted;
+#[path = "kinds/dropped.rs"]
+mod dropped;
 #[path = "kinds/freeze.rs"]
 mod freeze;
 #[path = "kinds/mapped.rs"]

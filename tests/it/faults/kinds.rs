@@ -117,7 +117,7 @@ impl Row {
         let is_target = ["sqlite", "dir", "badger", "fjall", "sled"].contains(&self.kind);
         let contracted = self.kind == "sqlite.retire";
         let alone = if axes.alone { "atomic = false" } else { "" };
-        let restored = axes.restored || is_target || contracted || self.kind == "kv.gc";
+        let restored = axes.restored || is_target || contracted || ["kv.gc", "sqlite.drop"].contains(&self.kind);
         let unit = if restored { format!("{alone}\nunit = \"u\"") } else { alone.to_owned() };
         let memory = self.memory();
         let kept = if memory.is_some() && (is_target || self.kind == "kv.gc") {
@@ -266,6 +266,7 @@ impl Row {
             "sqlite.contract" => on_app("mapping = \"tints.toml\""),
             "sqlite.cutover" => on_app("mapping = \"tints.toml\", to = \"prefer-new\""),
             "sqlite.cutover+new-only" => on_app("mapping = \"tints.toml\", to = \"new-only\""),
+            "sqlite.drop" => on_app("tables = [\"copies\"], set-aside = true"),
             "sqlite.expand" => on_app("mapping = \"tints.toml\", up = \"tints.sql\""),
             "sqlite.export" => on_app("into = \"kept/k.sql\""),
             "sqlite.freeze" => on_app("lease = \"60s\""),

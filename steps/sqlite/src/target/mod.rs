@@ -64,6 +64,7 @@ pub(crate) use commits::Batching;
 pub(crate) use connect::reader as connect_reader;
 pub(crate) use dump::database as dump_database;
 pub(crate) use heard::Ranges;
+pub(crate) use kept::of as kept_of;
 use patience::unless_insisted;
 pub(crate) use recorder::Recorder;
 use session::Session;
