@@ -8,6 +8,7 @@ mod sort;
 mod sum;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 pub use compare::{Comparison, Differing, compare};
 pub use run::{Copied, Copy, Cursor, Flow};

@@ -8,16 +8,14 @@ use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
-use std::vec;
 
 use cutover_core::disk;
 
+use super::waiting::{OVERHEAD, Parts, Waiting};
 use crate::encoding::{read_value, value};
 use crate::error::{KvError, Result};
 use crate::record::Record;
 
-/// What a record takes beside its key and value while it waits in memory.
-const OVERHEAD: usize = size_of::<Record>() + 2 * 16;
 /// Files that are read side by side; when there are as many, they become one.
 const FAN_IN: usize = 64;
 const BUFFER: usize = 64 << 10;
@@ -36,42 +34,30 @@ pub struct Sorted {
 /// emptied of what a crash left there, and in the end empty. Of two records with one key and version the later counts.
 pub fn sorted(records: impl Iterator<Item = Result<Record>>, memory: usize, scratch: &Path) -> Result<Sorted> {
     let mut files = Files::in_folder(scratch)?;
-    let mut waiting = Vec::new();
+    let mut waiting = Waiting::default();
     let mut taken = 0;
     for record in records {
         let record = record?;
         taken += record.key.len() + record.value.len() + OVERHEAD;
-        waiting.push(record);
+        waiting.push(&record);
         if taken > memory {
             if files.paths.len() == FAN_IN {
                 let paths = files.paths.clone();
                 let all = merge(paths.iter().map(|path| Run::open(path)).collect::<Result<_>>()?, Files::default());
-                let whole = files.write(all)?;
+                let whole = files.write_records(all)?;
                 files.paths.retain(|path| *path == whole);
                 paths.iter().try_for_each(|path| disk::remove_file(path).map_err(|error| KvError::of(path, error)))?;
             }
-            files.write(in_order(&mut waiting).map(Ok))?;
+            waiting.sort();
+            files.write_waiting(&waiting)?;
+            waiting.clear();
             taken = 0;
         }
     }
     let mut runs: Vec<Run> = files.paths.iter().map(|path| Run::open(path)).collect::<Result<_>>()?;
-    let last: Vec<Record> = in_order(&mut waiting).collect();
-    runs.push(Run::Memory(last.into_iter()));
+    waiting.sort();
+    runs.push(Run::Memory { waiting, next: 0 });
     Ok(merge(runs, files))
-}
-
-/// The records, sorted; of those with one key and version the last.
-fn in_order(records: &mut Vec<Record>) -> impl Iterator<Item = Record> + use<> {
-    // Stable: what came later stays behind, and takes the place of what came before.
-    records.sort_by(Record::order);
-    records.dedup_by(|later, kept| {
-        let same = later.order(kept).is_eq();
-        if same {
-            std::mem::swap(later, kept);
-        }
-        same
-    });
-    std::mem::take(records).into_iter()
 }
 
 fn merge(runs: Vec<Run>, files: Files) -> Sorted {
@@ -146,7 +132,7 @@ impl Eq for Head {}
 #[derive(Debug)]
 enum Run {
     File { input: BufReader<File>, path: PathBuf },
-    Memory(vec::IntoIter<Record>),
+    Memory { waiting: Waiting, next: usize },
 }
 
 impl Run {
@@ -161,7 +147,10 @@ impl Iterator for Run {
 
     fn next(&mut self) -> Option<Self::Item> {
         match self {
-            Self::Memory(records) => records.next().map(Ok),
+            Self::Memory { waiting, next } => {
+                *next += 1;
+                waiting.get(*next - 1).map(Ok)
+            }
             Self::File { input, path } => read(input).map_err(|error| KvError::of(path, error)).transpose(),
         }
     }
@@ -204,28 +193,27 @@ impl Files {
         Ok(files)
     }
 
-    fn write(&mut self, records: impl Iterator<Item = Result<Record>>) -> Result<PathBuf> {
+    fn write_records(&mut self, records: impl Iterator<Item = Result<Record>>) -> Result<PathBuf> {
+        let mut output = self.begin()?;
+        for record in records {
+            let record = record?;
+            output.push((&record.key, record.version, &value(&record)))?;
+        }
+        output.end()
+    }
+
+    fn write_waiting(&mut self, waiting: &Waiting) -> Result<()> {
+        let mut output = self.begin()?;
+        waiting.parts().try_for_each(|parts| output.push(parts))?;
+        output.end().map(drop)
+    }
+
+    fn begin(&mut self) -> Result<Output> {
         let path = self.folder.join(format!("run-{:06}", self.made));
         self.made += 1;
         let file = disk::create(&path).map_err(|error| KvError::of(&path, error))?;
         self.paths.push(path.clone());
-        let mut output = BufWriter::with_capacity(BUFFER, file);
-        for record in records {
-            let record = record?;
-            let (key, rest) = (&record.key, value(&record));
-            let mut write = || {
-                output.write_all(&record.version.to_le_bytes())?;
-                for part in [key, &rest] {
-                    let length = u32::try_from(part.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
-                    output.write_all(&length.to_le_bytes())?;
-                    output.write_all(part)?;
-                }
-                io::Result::Ok(())
-            };
-            write().map_err(|error| KvError::of(&path, error))?;
-        }
-        output.flush().map_err(|error| KvError::of(&path, error))?;
-        Ok(path)
+        Ok(Output { file: BufWriter::with_capacity(BUFFER, file), path })
     }
 
     /// Removes the runs of the folder: those of this sort, and those that a killed one left.
@@ -244,5 +232,31 @@ impl Drop for Files {
         if !self.folder.as_os_str().is_empty() {
             self.clear();
         }
+    }
+}
+
+/// A run that is being written.
+struct Output {
+    file: BufWriter<File>,
+    path: PathBuf,
+}
+
+impl Output {
+    fn push(&mut self, (key, version, rest): Parts<'_>) -> Result<()> {
+        let mut write = || {
+            self.file.write_all(&version.to_le_bytes())?;
+            for part in [key, rest] {
+                let length = u32::try_from(part.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
+                self.file.write_all(&length.to_le_bytes())?;
+                self.file.write_all(part)?;
+            }
+            io::Result::Ok(())
+        };
+        write().map_err(|error| KvError::of(&self.path, error))
+    }
+
+    fn end(mut self) -> Result<PathBuf> {
+        self.file.flush().map_err(|error| KvError::of(&self.path, error))?;
+        Ok(self.path)
     }
 }
