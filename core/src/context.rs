@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::journal::{Approval, Observed, Window};
 use crate::plan::{Plan, StepOutline};
 use crate::{Receipt, Reversal, StepError, Target, closest};
 
@@ -39,6 +40,15 @@ pub trait Host: fmt::Debug + Send + Sync {
 
     /// The receipt of an applied step of the same plan (a baseline taken by an earlier step, say).
     async fn receipt_of(&self, plan: &str, step: &str) -> Result<Option<Receipt>, StepError>;
+
+    /// Makes what a gate observed durable.
+    async fn observe(&self, cx: &StepContext, observed: Observed) -> Result<(), StepError>;
+
+    /// What the context's step, a gate, has observed since it began, or began again after a failure.
+    async fn window_of(&self, cx: &StepContext) -> Result<Option<Window>, StepError>;
+
+    /// What a person said last of the context's step, whatever the plan was then.
+    async fn approval_of(&self, cx: &StepContext) -> Result<Option<Approval>, StepError>;
 
     /// Whether a stop was requested (Ctrl-C).
     fn stop_requested(&self) -> bool;
@@ -247,6 +257,31 @@ impl StepContext {
     /// The receipt of an applied step of the same plan: a baseline taken by an earlier step, say.
     pub async fn receipt_of(&self, step: &str) -> Result<Option<Receipt>, StepError> {
         self.0.host.receipt_of(&self.0.info.plan, step).await
+    }
+
+    /// Makes durable what this step, a gate, observed.
+    pub async fn observe(&self, observed: Observed) -> Result<(), StepError> {
+        self.0.host.observe(self, observed).await
+    }
+
+    /// Digest of the plan as it is now; none where whoever runs the step gave no plan.
+    pub fn plan_digest(&self) -> Option<&str> {
+        self.0.plan.as_ref().map(|plan| plan.digest.as_str())
+    }
+
+    /// What this step, a gate, has observed since it began, or began again after a failure.
+    pub async fn window(&self) -> Result<Option<Window>, StepError> {
+        self.0.host.window_of(self).await
+    }
+
+    /// What a person said last of this step, and whether they said it of the plan as it is now.
+    pub async fn approval(&self) -> Result<Option<(Approval, bool)>, StepError> {
+        let found = self.0.host.approval_of(self).await?;
+        let now = self.plan_digest();
+        Ok(found.map(|approval| {
+            let holds = now.is_none_or(|digest| digest == approval.plan_digest);
+            (approval, holds)
+        }))
     }
 
     /// Whether the operator asked to stop; a long step then returns [`Applied::Stopped`](crate::Applied::Stopped).

@@ -295,6 +295,11 @@ points! {
     /// A gate has taken all of its samples; nothing says what they come to.
     METRIC_JUDGED = "gate.metric:judged";
 
+    /// A baseline has all of its samples; nothing says so yet.
+    BASELINE_SAMPLED = "gate.baseline:sampled";
+    /// The answer of a person is read; nothing follows from it yet.
+    APPROVAL_READ = "gate.approval:read";
+
     /// What the configuration file was is kept; there is no intent.
     CONFIG_KEPT = "config.map:kept";
     /// The intent is durable; the configuration file is as it was.

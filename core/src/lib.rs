@@ -51,7 +51,8 @@ pub use registry::{
 pub use seen::TargetSeen;
 pub use shell::shell_word;
 pub use step::{
-    Access, Action, Applied, Change, Checkpoint, Effects, MigrationStep, Receipt, Reversal, Standing, Use, Verdict,
+    Access, Action, Applied, Change, Checkpoint, Effects, MigrationStep, Receipt, Reference, Reversal, Standing, Use,
+    Verdict, Watched,
 };
 pub use suggest::closest;
 pub use target::{

@@ -67,6 +67,24 @@ pub trait MigrationStep: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// What else of the plan this step goes by; compile refuses a reference to nothing.
+    fn refers(&self) -> Vec<Reference> {
+        Vec::new()
+    }
+
+    /// What a person is asked before it lets the run pass; `approve` answers. None: it asks nobody.
+    fn asks(&self) -> Option<String> {
+        None
+    }
+
+    /// Looks again at what it waits for, without the run that it holds up: `watch` calls it as long as the step waits. None:
+    /// there is nothing to look at in the meantime. It may journal what it [observed](StepContext::observe), and nothing
+    /// else.
+    async fn watch(&self, cx: &StepContext) -> Result<Option<Watched>, StepError> {
+        let _ = cx;
+        Ok(None)
+    }
+
     /// The targets that this step takes a snapshot of, which later steps are undone by restoring.
     fn snapshots(&self) -> Vec<String> {
         Vec::new()
@@ -233,6 +251,29 @@ pub enum Effects {
     Contained,
     /// Beyond them: commands, mail, networks. A rehearsal does not run such a step.
     External,
+}
+
+/// Something of the plan that a step goes by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reference {
+    /// An earlier step, by its id: its receipt is read.
+    Earlier(String),
+    /// A point that a rollback may go to: an earlier step, an earlier phase or `start`.
+    Point(String),
+}
+
+/// What a look at a waiting step came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Watched {
+    /// It waits still.
+    Waits {
+        /// For what, and how far it has come.
+        why: String,
+        /// When there is something to look at again.
+        again: jiff::Timestamp,
+    },
+    /// It waits no longer: the run goes on, or fails, by `apply`.
+    Settled(String),
 }
 
 /// Where the world stands with regard to a step.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use cutover_core::journal::Record;
+use cutover_core::journal::{Approval, Observed, PlanState, Record, Window};
 use cutover_core::{EventKind, Host, Progress, Receipt, StepContext, StepError};
 use jiff::Timestamp;
 
@@ -41,8 +41,27 @@ impl Stop {
 pub(crate) enum JournalAccess {
     /// A run: intents are journalled.
     Write(Arc<Recorder>),
-    /// A command that only reads: the receipts of applied steps.
-    Read(BTreeMap<String, Receipt>),
+    /// A command that only reads: what the journal says, as far as steps may ask.
+    Read(Box<Readings>),
+}
+
+/// What steps may ask of a journal that nobody writes.
+#[derive(Debug, Default)]
+pub(crate) struct Readings {
+    receipts: BTreeMap<String, Receipt>,
+    windows: BTreeMap<String, Window>,
+    approvals: BTreeMap<String, Approval>,
+}
+
+impl Readings {
+    /// What `state` says.
+    pub(crate) fn of(state: &PlanState) -> Self {
+        Self {
+            receipts: state.steps.iter().filter_map(|(id, s)| Some((id.clone(), s.receipt.clone()?))).collect(),
+            windows: state.steps.iter().filter_map(|(id, s)| Some((id.clone(), s.window.clone()?))).collect(),
+            approvals: state.approvals.clone(),
+        }
+    }
 }
 
 /// The runner's host.
@@ -104,7 +123,43 @@ impl Host for RunnerHost {
     async fn receipt_of(&self, _plan: &str, step: &str) -> Result<Option<Receipt>, StepError> {
         Ok(match &self.journal {
             JournalAccess::Write(recorder) => recorder.receipt_of(step),
-            JournalAccess::Read(receipts) => receipts.get(step).cloned(),
+            JournalAccess::Read(read) => read.receipts.get(step).cloned(),
+        })
+    }
+
+    async fn observe(&self, cx: &StepContext, observed: Observed) -> Result<(), StepError> {
+        let JournalAccess::Write(recorder) = &self.journal else {
+            return Err(StepError::internal("a read-only command was asked to write what a gate observed"));
+        };
+        let recorder = Arc::clone(recorder);
+        let step = cx.info().id.clone();
+        let record = match observed {
+            Observed::Opened(window) => Record::WindowOpened { step, window },
+            Observed::Sampled(sample) => Record::StepSampled { step, sample },
+            Observed::Triggered(trigger) => Record::StepTriggered { step, trigger },
+        };
+        cx.blocking(move || {
+            let unwritten = |e| StepError::failed("what a gate observed could not be journalled").caused_by(e);
+            recorder.record(vec![record]).map_err(unwritten)
+        })
+        .await
+    }
+
+    async fn window_of(&self, cx: &StepContext) -> Result<Option<Window>, StepError> {
+        let step = cx.info().id.as_str();
+        Ok(match &self.journal {
+            JournalAccess::Write(recorder) => {
+                recorder.with_state(|state| state.steps.get(step).and_then(|s| s.window.clone()))
+            }
+            JournalAccess::Read(read) => read.windows.get(step).cloned(),
+        })
+    }
+
+    async fn approval_of(&self, cx: &StepContext) -> Result<Option<Approval>, StepError> {
+        let step = cx.info().id.as_str();
+        Ok(match &self.journal {
+            JournalAccess::Write(recorder) => recorder.with_state(|state| state.approvals.get(step).cloned()),
+            JournalAccess::Read(read) => read.approvals.get(step).cloned(),
         })
     }
 

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use cutover_core::journal::{Approval, Observed, Window};
 use cutover_core::{Host, Progress, Receipt, StepContext, StepError, async_trait};
 use jiff::Timestamp;
 
@@ -21,6 +22,9 @@ struct State {
     progress: Vec<(String, Progress)>,
     intents: BTreeMap<String, String>,
     receipts: BTreeMap<String, String>,
+    windows: BTreeMap<String, Window>,
+    approvals: BTreeMap<String, Approval>,
+    approving: bool,
     secrets: Vec<String>,
     stop: bool,
     die_after_intent: bool,
@@ -35,6 +39,9 @@ impl Default for TestHost {
                 progress: Vec::new(),
                 intents: BTreeMap::new(),
                 receipts: BTreeMap::new(),
+                windows: BTreeMap::new(),
+                approvals: BTreeMap::new(),
+                approving: true,
                 secrets: Vec::new(),
                 stop: false,
                 die_after_intent: false,
@@ -87,6 +94,8 @@ impl TestHost {
         let mut state = self.state();
         state.receipts.remove(step);
         state.intents.remove(step);
+        state.windows.remove(step);
+        state.approvals.remove(step);
     }
 
     /// The receipt recorded for `step`.
@@ -97,6 +106,24 @@ impl TestHost {
     /// The last intent of `step`.
     pub fn intent(&self, step: &str) -> Option<Receipt> {
         self.state().intents.get(step).map(|text| read(text))
+    }
+
+    /// From now on a step for which nobody said anything is not approved. Before, somebody at hand approves all.
+    pub fn nobody_approves(&self) {
+        self.state().approving = false;
+    }
+
+    /// Says what a person says of a step, at the present time.
+    pub fn approve(&self, step: &str, approved: bool, by: &str, note: &str, plan_digest: &str) {
+        let mut state = self.state();
+        let (by, note, plan_digest) = (by.to_owned(), note.to_owned(), plan_digest.to_owned());
+        let approval = Approval { approved, by, note, plan_digest, at: state.now };
+        state.approvals.insert(step.to_owned(), approval);
+    }
+
+    /// What a gate has observed.
+    pub fn window(&self, step: &str) -> Option<Window> {
+        self.state().windows.get(step).cloned()
     }
 
     /// The lines that `step` showed.
@@ -144,6 +171,37 @@ impl Host for TestHost {
 
     async fn receipt_of(&self, _plan: &str, step: &str) -> Result<Option<Receipt>, StepError> {
         Ok(self.receipt(step))
+    }
+
+    async fn observe(&self, cx: &StepContext, observed: Observed) -> Result<(), StepError> {
+        let mut state = self.state();
+        let (now, step) = (state.now, cx.info().id.clone());
+        let taken = match (state.windows.get_mut(&step), observed) {
+            (_, Observed::Opened(spec)) => {
+                state.windows.insert(step, Window::new(spec, now));
+                true
+            }
+            (Some(window), observed) => window.add(&observed, now),
+            (None, _) => false,
+        };
+        if taken { Ok(()) } else { Err(StepError::internal("a window is not open, or a slot of it is sampled twice")) }
+    }
+
+    async fn window_of(&self, cx: &StepContext) -> Result<Option<Window>, StepError> {
+        Ok(self.window(&cx.info().id))
+    }
+
+    async fn approval_of(&self, cx: &StepContext) -> Result<Option<Approval>, StepError> {
+        let state = self.state();
+        let given = state.approvals.get(&cx.info().id).cloned();
+        let at_hand = || Approval {
+            approved: true,
+            by: "somebody at hand".to_owned(),
+            note: "a test".to_owned(),
+            plan_digest: cx.plan_digest().unwrap_or_default().to_owned(),
+            at: state.now,
+        };
+        Ok(given.or_else(|| state.approving.then(at_hand)))
     }
 
     fn stop_requested(&self) -> bool {

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{BoundTo, Entry, IllegalTransition, Record, Resolution, RunCommand, StepState, StoredStep, StoredTarget};
+use super::{
+    Approval, BoundTo, Entry, IllegalTransition, Observed, Record, Resolution, RunCommand, StepState, StoredStep,
+    StoredTarget, TriggerAction, Triggered, Window,
+};
 use crate::Receipt;
 
 /// What a journal says of one plan.
@@ -20,6 +23,8 @@ pub struct PlanState {
     /// BLAKE3 of the object that says what the targets were at the end of the last run that changed any; none
     /// when something began since.
     pub seen: Option<String>,
+    /// What persons said last of a step, by its id, and no rollback of it has come since.
+    pub approvals: BTreeMap<String, Approval>,
     /// Number of the last record that was folded.
     pub last_seq: u64,
 }
@@ -54,6 +59,10 @@ pub struct StepRecord {
     pub message: Option<String>,
     /// What to do about the error.
     pub help: Option<String>,
+    /// What it has looked at since it began, or began again after a failure.
+    pub window: Option<Window>,
+    /// The trigger that made it fail: what is done then is said there, and not by the plan.
+    pub fired: Option<Triggered>,
     /// Stuck, and not by the step itself: whichever command comes next tries again.
     pub again: bool,
 }
@@ -170,6 +179,8 @@ impl PlanState {
                 s.help = None;
             })?,
             Record::StepFailed { step, error, help, receipt } => self.step(step, entry, |s| {
+                // What failed begins to look anew.
+                s.window = None;
                 s.message = Some(error.clone());
                 s.help.clone_from(help);
                 s.receipt = receipt.clone().or_else(|| s.receipt.take());
@@ -177,6 +188,18 @@ impl PlanState {
             })?,
             Record::StepWaiting { step, why } => self.step(step, entry, |s| s.message = Some(why.clone()))?,
             Record::StepStopped { step, at } => self.step(step, entry, |s| s.message = Some(at.clone()))?,
+            Record::WindowOpened { step, window } => self.observe(step, entry, &Observed::Opened(window.clone()))?,
+            Record::StepSampled { step, sample } => self.observe(step, entry, &Observed::Sampled(sample.clone()))?,
+            Record::StepTriggered { step, trigger } => {
+                self.observe(step, entry, &Observed::Triggered(trigger.clone()))?;
+            }
+            Record::StepApproved { step, approved, by, note, plan_digest } => {
+                // A step that never began has no other record.
+                self.state_of(step).next(record)?;
+                let (by, note, plan_digest) = (by.clone(), note.clone(), plan_digest.clone());
+                let approval = Approval { approved: *approved, by, note, plan_digest, at: entry.at };
+                self.approvals.insert(step.clone(), approval);
+            }
             Record::RollbackStarted { step } => {
                 // What an earlier rollback failed for is no longer what this step is about.
                 let again = matches!(self.state_of(step), StepState::Stuck | StepState::RollingBack);
@@ -187,11 +210,16 @@ impl PlanState {
                     }
                 })?;
             }
-            Record::StepRolledBack { step, .. } => self.step(step, entry, |s| {
-                s.receipt = None;
-                s.intent = None;
-                s.applied_seq = 0;
-            })?,
+            Record::StepRolledBack { step, .. } => {
+                self.step(step, entry, |s| {
+                    s.receipt = None;
+                    s.intent = None;
+                    s.applied_seq = 0;
+                    s.window = None;
+                    s.fired = None;
+                })?;
+                self.approvals.remove(step);
+            }
             Record::RollbackFailed { step, error, help, again } => self.step(step, entry, |s| {
                 s.message = Some(error.clone());
                 s.help.clone_from(help);
@@ -266,6 +294,27 @@ impl PlanState {
         steps.into_iter().map(|(id, _)| id.clone()).collect()
     }
 
+    /// What a gate observed. The step stays as it is, and so does the time of its last change.
+    fn observe(&mut self, step: &str, entry: &Entry, observed: &Observed) -> Result<(), IllegalTransition> {
+        let state = self.state_of(step).next(&entry.record)?;
+        let refused = |record| IllegalTransition { state, record };
+        let Some(known) = self.steps.get_mut(step) else { return Err(refused("window-opened")) };
+        let taken = match (&mut known.window, observed) {
+            (window @ None, Observed::Opened(spec)) => window.insert(Window::new(spec.clone(), entry.at)).is_empty(),
+            (Some(window), observed) => window.add(observed, entry.at),
+            (None, _) => false,
+        };
+        if !taken {
+            return Err(refused("step-sampled"));
+        }
+        if let Observed::Triggered(trigger) = observed
+            && trigger.action != TriggerAction::Warn
+        {
+            known.fired = Some(trigger.clone());
+        }
+        Ok(())
+    }
+
     /// A person decided about a step of an open unwinding: that it stays ends the unwinding, and so does that nothing is
     /// left to undo.
     fn settle_unwinding(&mut self, step: &str, resolution: Resolution) {
@@ -310,6 +359,7 @@ impl StepRecord {
         self.unproven = false;
         self.message = None;
         self.help = None;
+        self.fired = self.fired.take().filter(|_| self.window.is_some());
         // The intent stays as long as its effects may: only a rollback ends it.
         self.receipt = None;
         self.applied_seq = 0;

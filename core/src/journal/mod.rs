@@ -6,7 +6,9 @@
 mod fold;
 mod record;
 mod state;
+mod window;
 
 pub use fold::{OpenUnwinding, PlanState, RunState, StepRecord};
 pub use record::{BoundTo, Entry, GroupMember, Record, Resolution, RunCommand, StoredStep, StoredTarget};
 pub use state::{IllegalTransition, StepState};
+pub use window::{Approval, Observed, Probed, Round, Sample, TriggerAction, Triggered, Window, WindowSpec};

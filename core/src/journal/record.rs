@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::{Sample, Triggered, WindowSpec};
 use crate::{Occasion, Receipt, Reversal, TargetSpec, Use};
 
 /// One record as stored.
@@ -132,6 +133,40 @@ pub enum Record {
         step: String,
         /// Where.
         at: String,
+    },
+    /// A gate begins to look. The step stays what it is.
+    WindowOpened {
+        /// Step id.
+        step: String,
+        /// At what, and for how long.
+        window: WindowSpec,
+    },
+    /// A gate looked. The step stays what it is.
+    StepSampled {
+        /// Step id.
+        step: String,
+        /// What it saw.
+        sample: Sample,
+    },
+    /// A trigger of a gate fired. The step stays what it is; what follows from it has records of its own.
+    StepTriggered {
+        /// Step id.
+        step: String,
+        /// Which, and what the plan does then.
+        trigger: Triggered,
+    },
+    /// A person said that a step may go on, or that it may not. The step stays what it is.
+    StepApproved {
+        /// Step id.
+        step: String,
+        /// False: it was rejected.
+        approved: bool,
+        /// Who says so.
+        by: String,
+        /// Why.
+        note: String,
+        /// Digest of the plan that they looked at: of another plan nothing is said.
+        plan_digest: String,
     },
     /// Unwinding began, or goes on: these steps, in this order. It stays open, whatever runs come between, until a run
     /// that records this ends otherwise than stuck or interrupted, or until a person decides that one of its steps

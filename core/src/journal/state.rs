@@ -101,6 +101,18 @@ impl StepState {
             (Record::StepStopped { .. }, S::Started | S::Intended) => ("step-stopped", Some(S::Stopped)),
             (Record::StepStopped { .. }, _) => ("step-stopped", None),
 
+            // A gate looks while it is applied, and while it waits.
+            (Record::WindowOpened { .. }, S::Started | S::Intended | S::Waiting) => ("window-opened", Some(self)),
+            (Record::WindowOpened { .. }, _) => ("window-opened", None),
+            (Record::StepSampled { .. }, S::Started | S::Intended | S::Waiting) => ("step-sampled", Some(self)),
+            (Record::StepSampled { .. }, _) => ("step-sampled", None),
+            (Record::StepTriggered { .. }, S::Started | S::Intended | S::Waiting) => ("step-triggered", Some(self)),
+            (Record::StepTriggered { .. }, _) => ("step-triggered", None),
+
+            // What is applied needs no approval any more, and what is being undone has none.
+            (Record::StepApproved { .. }, S::Applied | S::RollingBack | S::Stuck) => ("step-approved", None),
+            (Record::StepApproved { .. }, state) => ("step-approved", Some(state)),
+
             (
                 Record::RollbackStarted { .. },
                 S::Started | S::Intended | S::Applied | S::Failed | S::Waiting | S::Stopped | S::RollingBack | S::Stuck,

@@ -100,6 +100,9 @@ fn passes(input: &CompileInput<'_>, unset: Unset, d: &mut Diagnostics) -> Option
     order::cycles(&steps, &needs, &declared, d);
     meaning::supersedes(&steps, &by_id, d);
     risks::watchers(&draft.risks, &by_id, d);
+    let phases: Vec<&str> =
+        draft.phases.iter().map(|p| p.name.as_ref().map_or("", |name| name.get_ref().as_str())).collect();
+    meaning::refers(&steps, &by_id, &phases, d);
     reversal::check(&steps, d);
     folders::check(&steps, d);
     if !d.is_empty() {

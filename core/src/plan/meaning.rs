@@ -10,7 +10,7 @@ use super::draft::{PhaseDraft, StepDraft, WhenDraft};
 use super::order::Need;
 use super::table::Text;
 use super::targets::Targets;
-use crate::{Access, Layer, Registry, Reversal, StepDescriptor};
+use crate::{Access, Layer, Reference, Registry, Reversal, StepDescriptor};
 
 /// A step with what the rules of order and reversal look at.
 pub(crate) struct StepView<'a> {
@@ -166,17 +166,26 @@ fn matches(form: &str, fact: &str) -> bool {
 pub(crate) fn needs(steps: &[StepView<'_>], by_id: &BTreeMap<&str, usize>, d: &mut Diagnostics) -> Vec<Vec<Need>> {
     let known = |id: &str| by_id.get(id).copied();
     let mut all = Vec::with_capacity(steps.len());
-    for step in steps {
+    for (at, step) in steps.iter().enumerate() {
         let mut needs = Vec::new();
         for need in &step.draft.needs {
             match known(need.get_ref()) {
-                Some(at) if steps[at].phase > step.phase => {
+                Some(other) if steps[other].phase > step.phase => {
                     let message = format!("step `{}` needs `{}`, which is in a later phase", step.id, need.get_ref());
                     let help = "a step may need steps of its own phase or of an earlier one";
                     d.push(Diagnostic::at(codes::LATER_STEP, need.span(), message).help(help));
                 }
-                Some(at) => needs.push(Need { step: at, span: need.span() }),
+                Some(other) => needs.push(Need { step: other, span: need.span() }),
                 None => unknown_step(need.span(), need.get_ref(), by_id, d),
+            }
+        }
+        // What it reads the receipt of is done before.
+        for reference in step.built.iter().flat_map(|built| built.step.refers()) {
+            if let Reference::Earlier(id) = reference
+                && let Some(&other) = by_id.get(id.as_str())
+                && other < at
+            {
+                needs.push(Need { step: other, span: step.kind_span() });
             }
         }
         all.push(needs);
@@ -198,6 +207,28 @@ pub(crate) fn supersedes(steps: &[StepView<'_>], by_id: &BTreeMap<&str, usize>, 
                 }
                 Some(_) => {}
                 None => unknown_step(span, &id, by_id, d),
+            }
+        }
+    }
+}
+
+/// What steps go by is there and comes before them. `phases` are the names of the phases, in order.
+pub(crate) fn refers(steps: &[StepView<'_>], by_id: &BTreeMap<&str, usize>, phases: &[&str], d: &mut Diagnostics) {
+    for (at, step) in steps.iter().enumerate() {
+        for reference in step.built.iter().flat_map(|built| built.step.refers()) {
+            let (Reference::Earlier(name) | Reference::Point(name)) = &reference;
+            let phase = phases.iter().position(|phase| phase == name);
+            let is_point = matches!(reference, Reference::Point(_));
+            let earlier_phase = phase.is_some_and(|phase| phase < step.phase);
+            match by_id.get(name.as_str()) {
+                Some(other) if *other < at => {}
+                _ if is_point && (name == "start" || earlier_phase) => {}
+                None if !(is_point && phase.is_some()) => unknown_step(step.kind_span(), name, by_id, d),
+                _ => {
+                    let message = format!("step `{}` goes by `{name}`, which does not come before it", step.id);
+                    let help = "name an earlier step, or put it before this one";
+                    d.push(Diagnostic::at(codes::LATER_STEP, step.kind_span(), message).help(help));
+                }
             }
         }
     }

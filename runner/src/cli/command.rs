@@ -57,6 +57,28 @@ pub(super) enum Command {
         #[command(flatten)]
         locking: Locking,
     },
+    /// Say that steps which ask for it may go on, or that they may not: gates, and steps that cannot be undone
+    Approve {
+        /// The plan file, or a folder with plan.toml
+        plan: PathBuf,
+        /// The steps
+        #[arg(value_name = "STEP", required_unless_present = "all", conflicts_with = "all")]
+        steps: Vec<String>,
+        /// Every step of the plan that asks
+        #[arg(long)]
+        all: bool,
+        /// Who you are; kept in the journal
+        #[arg(long = "as", value_name = "NAME")]
+        by: String,
+        /// Why; kept in the journal
+        #[arg(long, value_name = "TEXT")]
+        note: String,
+        /// They may not go on
+        #[arg(long)]
+        reject: bool,
+        #[command(flatten)]
+        locking: Locking,
+    },
     /// Run the plan on a copy of the system, there, back and there again, and prove that the way back leads home
     Rehearse {
         /// The plan file, or a folder with plan.toml

@@ -102,6 +102,10 @@ fn dispatch(cli: Cli, out: &Out) -> Result<Exit> {
             let place = place(plan)?;
             block_on_stoppable(|stop| commands::apply::run(place, options, require_rehearsal, stop, out))
         }
+        Command::Approve { plan, steps, by, note, reject, locking, .. } => {
+            let said = commands::approve::Said { steps, by, note, reject };
+            commands::approve::run(place(plan)?, &said, &options(&locking), out)
+        }
         Command::Rehearse { plan, to, keep, scratch } => {
             let asked = Asked { to, keep, scratch, jobs: global.jobs };
             let place = place(plan)?;

@@ -1,6 +1,6 @@
 //! `history`: what the journal recorded, oldest first. Writes nothing.
 
-use cutover_core::journal::{Entry, Record};
+use cutover_core::journal::{Entry, Record, TriggerAction};
 
 use super::status::WORD;
 use super::table::columns;
@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::journal::Journal;
 use crate::recorder::journal_error;
 use crate::session::{Place, Session};
-use crate::style::count;
+use crate::style::{count, duration};
 
 pub(crate) fn run(place: Place, out: &Out) -> Result<Exit> {
     out.only(&[Format::Text, Format::Json])?;
@@ -72,6 +72,26 @@ fn lines(entry: &Entry) -> Vec<Vec<String>> {
         Record::StepFailed { step, error, .. } => vec![row("failed", step, error.clone())],
         Record::StepWaiting { step, why } => vec![row("waiting", step, why.clone())],
         Record::StepStopped { step, at } => vec![row("stopped", step, at.clone())],
+        Record::WindowOpened { step, window } => {
+            let for_long = window.length.map(|s| format!(" for {}", duration(s))).unwrap_or_default();
+            vec![row("window opened", step, format!("{}{for_long}", count(window.probes.len(), "probe")))]
+        }
+        Record::StepSampled { step, sample } => {
+            let broke: Vec<String> = sample.broke.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+            vec![row("sample", step, if broke.is_empty() { "all within bounds".to_owned() } else { broke.join("; ") })]
+        }
+        Record::StepTriggered { step, trigger } => {
+            let to = trigger.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
+            let action = match trigger.action {
+                TriggerAction::Warn => "warned",
+                TriggerAction::Pause => "paused",
+                TriggerAction::Rollback => "rolled back",
+            };
+            vec![row("triggered", step, format!("{}: {}; {action}{to}", trigger.probe, trigger.why))]
+        }
+        Record::StepApproved { step, approved, by, note, .. } => {
+            vec![row(if *approved { "approved" } else { "rejected" }, step, format!("by {by}: {note}"))]
+        }
         Record::UnwindStarted { to, failure, blocked_by, steps } => {
             let why = if *failure { "after a failure" } else { "on request" };
             let end = blocked_by.as_ref().map(|s| format!("; step {s} cannot be undone")).unwrap_or_default();

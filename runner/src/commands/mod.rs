@@ -2,6 +2,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod apply;
+pub(crate) mod approve;
 pub(crate) mod baseline;
 pub(crate) mod check;
 pub(crate) mod completions;

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use cutover_core::journal::{Record, RunCommand};
+use cutover_core::journal::{PlanState, Record, RunCommand};
 use cutover_core::plan::PlanStep;
 use cutover_core::{
     Applied, EventKind, Outcome, Receipt, StepContext, StepError, StepErrorKind, StepFigures, StepInfo, Verdict,
 };
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
+use super::approvals::{held, waits};
 use super::preflight::condition;
 use super::schedule::{Work, is_done, next_work};
 use super::{Report, Run};
@@ -74,6 +75,7 @@ impl Run<'_> {
     async fn phase(&self, index: usize, wanted: &BTreeSet<String>) -> Ended {
         let steps = &self.session.plan.phases[index].steps;
         let in_phase: BTreeSet<&str> = steps.iter().map(|s| s.id.as_str()).collect();
+        let held = self.recorder.with_state(|state| held(self.session, state, steps));
         let mut busy: BTreeSet<String> = BTreeSet::new();
         let mut flying = FuturesUnordered::new();
         let mut end = Ended::Done;
@@ -81,19 +83,18 @@ impl Run<'_> {
         loop {
             let may_start = matches!(end, Ended::Done | Ended::Waiting) && !self.stop.requested();
             while may_start && flying.len() < self.options.jobs.max(1) {
-                let Some(work) = self.recorder.with_state(|state| next_work(steps, state, &busy, wanted, &in_phase))
-                else {
-                    break;
-                };
+                let next = |state: &PlanState| next_work(steps, state, &busy, wanted, &in_phase, &held);
+                let Some(work) = self.recorder.with_state(next) else { break };
                 let members = match &work {
                     Work::Single(i) => vec![*i],
                     Work::Group(_, members) => members.clone(),
                 };
                 grouped = matches!(work, Work::Group(..));
                 busy.extend(members.iter().map(|i| steps[*i].id.clone()));
+                let held = &held;
                 flying.push(async move {
                     let ended = match work {
-                        Work::Single(i) => self.single(index, &steps[i]).await,
+                        Work::Single(i) => self.single(index, &steps[i], held.contains(&steps[i].id)).await,
                         Work::Group(target, members) => {
                             let members: Vec<&PlanStep> = members.iter().map(|i| &steps[*i]).collect();
                             self.group(index, &target, &members).await
@@ -125,7 +126,8 @@ impl Run<'_> {
         }
     }
 
-    async fn single(&self, phase: usize, step: &PlanStep) -> Result<Ended> {
+    /// A step by itself. `held`: it cannot be undone, and nobody approved it.
+    async fn single(&self, phase: usize, step: &PlanStep, held: bool) -> Result<Ended> {
         // Whether it applies is decided once: a step that had begun may itself have changed what its condition asks.
         if !self.recorder.state_of(&step.id).may_have_effects()
             && let Some(why) = self.skipped(&self.context(step), step).await
@@ -134,6 +136,13 @@ impl Run<'_> {
         }
         if self.session.place.rehearsal && !step.step.rehearsable() {
             return self.record_skip(step, "it has effects outside of the copy".to_owned()).await;
+        }
+        if held {
+            // It has not begun, and stays what it is.
+            let why = self.recorder.with_state(|state| waits(self.session, state, step));
+            let why = format!("{why}: {}", self.session.approve_line(&step.id));
+            self.emit(EventKind::StepWaiting { step: step.id.clone(), why });
+            return Ok(Ended::Waiting);
         }
         let (known, objects) = self.stored(phase, step);
         let began = Instant::now();
@@ -222,6 +231,10 @@ impl Run<'_> {
             StepEnd::Skipped(why) => self.record_skip(step, why).await,
             StepEnd::Waiting(why) => {
                 self.record(vec![Record::StepWaiting { step: id.clone(), why: why.clone() }]).await?;
+                let why = match step.step.asks() {
+                    Some(_) => format!("{why}: {}", self.session.approve_line(&id)),
+                    None => why,
+                };
                 self.emit(EventKind::StepWaiting { step: id, why });
                 Ok(Ended::Waiting)
             }

@@ -1,7 +1,7 @@
 //! One writer: the locks of a run, and the refusal to take over what cannot be fenced.
 
 use std::fs::{File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cutover_core::disk;
@@ -18,6 +18,17 @@ use crate::session::Session;
 
 /// Takes the lock of the state folder and one per target, or says who holds one.
 pub(super) fn take(session: &Session, options: &RunOptions) -> Result<Vec<Lock>> {
+    let locks = take_files(session, options, &session.lock_files())?;
+    refuse_left_running(session, options)?;
+    Ok(locks)
+}
+
+/// The lock of the state folder alone, for who writes into the journal and into no target.
+pub(super) fn take_state(session: &Session, options: &RunOptions) -> Result<Vec<Lock>> {
+    take_files(session, options, &session.lock_files()[..1])
+}
+
+fn take_files(session: &Session, options: &RunOptions, files: &[PathBuf]) -> Result<Vec<Lock>> {
     crate::journal::make_private_folder(&session.state_dir).map_err(journal_error)?;
     let holder = Holder {
         pid: std::process::id(),
@@ -26,17 +37,16 @@ pub(super) fn take(session: &Session, options: &RunOptions) -> Result<Vec<Lock>>
         command: options.command.clone(),
     };
     let mut locks = Vec::new();
-    for file in session.lock_files() {
-        let taken = match Lock::acquire(&file, &holder, options.lock_timeout) {
+    for file in files {
+        let taken = match Lock::acquire(file, &holder, options.lock_timeout) {
             Err(LockError::Held { holder: theirs, .. }) if options.take_over => {
                 refuse_unfenced_take_over(session, theirs.as_ref())?;
-                Lock::take_over(&file, &holder)
+                Lock::take_over(file, &holder)
             }
             other => other,
         };
         locks.push(taken.map_err(|e| lock_error(session, &e))?);
     }
-    refuse_left_running(session, options)?;
     Ok(locks)
 }
 

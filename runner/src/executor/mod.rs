@@ -3,6 +3,7 @@
 //! Data flows one way: the plan and the fold decide what is next (`schedule`), a step or a group runs (`forward`),
 //! its outcome becomes a record, and the fold moves on. Nothing here knows a store or a terminal.
 
+mod approvals;
 mod drift;
 mod forward;
 mod group;
@@ -17,6 +18,7 @@ mod run;
 mod schedule;
 mod selection;
 mod unwind;
+mod visit;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -30,11 +32,12 @@ use cutover_core::{EventKind, Outcome, StepContext, StepInfo};
 
 use crate::binding::Binding;
 use crate::error::{Result, RunnerError};
-use crate::host::{JournalAccess, RunnerHost, Stop};
+use crate::host::{JournalAccess, Readings, RunnerHost, Stop};
 use crate::report::Emitter;
 use crate::secrets::Secrets;
 use crate::session::Session;
 
+pub(crate) use approvals::{Word, asked, waits, word};
 use drift::altered;
 pub(crate) use drift::{WayOut, drift, estranged};
 pub(crate) use lints::lints;
@@ -46,6 +49,7 @@ pub(crate) use reconcile::{
 pub use rollback::rollback;
 pub(crate) use run::{Run, outcome_name};
 pub use selection::Selection;
+pub(crate) use visit::Visit;
 
 /// How a run is to go. Made from [`RunOptions::default`].
 #[derive(Debug, Clone)]
@@ -203,9 +207,8 @@ fn looking_context(
     state: &PlanState,
     inline: bool,
 ) -> StepContext {
-    let receipts = state.steps.iter().filter_map(|(id, s)| Some((id.clone(), s.receipt.clone()?))).collect();
     let host = Arc::new(RunnerHost {
-        journal: JournalAccess::Read(receipts),
+        journal: JournalAccess::Read(Box::new(Readings::of(state))),
         emitter: Arc::clone(emitter),
         stop: stop.clone(),
         secrets: Secrets::new(&session.plan.secrets),

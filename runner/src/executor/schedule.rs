@@ -24,14 +24,17 @@ pub(super) fn is_done(state: StepState) -> bool {
 
 /// The first work of a phase whose needs are met; none when all is done, in flight or held up.
 ///
-/// `busy` holds ids in flight and ids that wait; `wanted` limits the run.
+/// `busy` holds ids in flight and ids that wait; `wanted` limits the run. Those of `held` run alone: they may have to wait.
 pub(super) fn next_work(
     steps: &[PlanStep],
     state: &PlanState,
     busy: &BTreeSet<String>,
     wanted: &BTreeSet<String>,
     in_phase: &BTreeSet<&str>,
+    held: &BTreeSet<String>,
 ) -> Option<Work> {
+    let groupable =
+        |step: &'_ PlanStep| if held.contains(&step.id) { None } else { groupable(step).map(str::to_owned) };
     let open = |s: &PlanStep| !is_done(state.state_of(&s.id)) && !busy.contains(&s.id) && wanted.contains(&s.id);
     // A need outside this phase is met: phases run in order.
     let met = |need: &String, group: &BTreeSet<&str>| {
@@ -53,17 +56,18 @@ pub(super) fn next_work(
             if members.len() == GROUP_CAP {
                 break;
             }
-            if !touches(next, target) || is_done(state.state_of(&next.id)) {
+            if !touches(next, &target) || is_done(state.state_of(&next.id)) {
                 continue;
             }
-            let eligible = groupable(next) == Some(target) && open(next) && next.needs.iter().all(|n| met(n, &ids));
+            let eligible =
+                groupable(next).as_ref() == Some(&target) && open(next) && next.needs.iter().all(|n| met(n, &ids));
             if !eligible {
                 break;
             }
             members.push(j);
             ids.insert(next.id.as_str());
         }
-        return Some(Work::Group(target.to_owned(), members));
+        return Some(Work::Group(target, members));
     }
     None
 }

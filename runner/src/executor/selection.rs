@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cutover_core::journal::{PlanState, StepRecord, StepState};
+use cutover_core::journal::{PlanState, StepRecord, StepState, TriggerAction};
 use cutover_core::plan::{OnFailure, Plan};
 use cutover_core::{Access, Reversal, Use};
 
@@ -98,6 +98,9 @@ type Pick<'a> = &'a dyn Fn(&str, &StepRecord) -> bool;
 /// What is undone after `step` failed.
 pub(super) fn after_failure(plan: &Plan, state: &PlanState, step: &str) -> Selection {
     let phases = Phases::of(plan);
+    if let Some(found) = after_trigger(plan, state, step, &phases) {
+        return found;
+    }
     let phase = phases.of_steps.get(step).copied();
     let name = phase.map_or("", |p| plan.phases[p].name.as_str());
     let (to, undo): (String, Pick<'_>) = match plan.on_failure {
@@ -111,6 +114,27 @@ pub(super) fn after_failure(plan: &Plan, state: &PlanState, step: &str) -> Selec
         found.to = format!("the end of step {last}, which cannot be undone");
     }
     found
+}
+
+/// What is undone after a trigger of a gate made it fail: what that says, and not the plan.
+fn after_trigger(plan: &Plan, state: &PlanState, step: &str, phases: &Phases<'_>) -> Option<Selection> {
+    let fired = state.steps.get(step)?.fired.as_ref()?;
+    let kept = match (fired.action, fired.to.as_deref()) {
+        (TriggerAction::Rollback, Some(to)) => to,
+        _ => return Some(undoing(plan, state, String::new(), &|_, _| false)),
+    };
+    if kept == "start" {
+        return Some(undoing(plan, state, "the start".to_owned(), &|_, _| true));
+    }
+    let places: BTreeMap<&str, usize> = plan.steps().enumerate().map(|(i, (_, s))| (s.id.as_str(), i)).collect();
+    let (to, undo): (String, Box<dyn Fn(&str, &StepRecord) -> bool + '_>) = match phases.names.get(kept) {
+        Some(&phase) => (format!("the end of phase {kept}"), Box::new(move |id, r| phases.of_step(id, r) > phase)),
+        None => {
+            let place = *places.get(kept)?;
+            (format!("after step {kept}"), Box::new(move |id, _| places.get(id).is_none_or(|p| *p > place)))
+        }
+    };
+    Some(undoing(plan, state, to, &*undo))
 }
 
 /// What undoing everything that `undo` picks comes to. Units go as a whole; what builds on an undone step goes with it:

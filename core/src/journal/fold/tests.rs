@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::GroupMember;
+use super::super::{GroupMember, Sample, WindowSpec};
 use super::*;
 
 fn entry(seq: u64, record: Record) -> Entry {
@@ -27,8 +27,60 @@ fn record(n: u8, step: String) -> Record {
         11 => Record::StepLost { step, why: String::new() },
         12 => Record::SkipsForgotten { steps: vec![step] },
         13 => unwind(&[&step]),
+        14 => Record::WindowOpened { step, window: WindowSpec::default() },
+        15 => sampled(step, 3),
+        16 => approved(step),
         _ => Record::RunFinished { outcome: "done".into(), seen: None },
     }
+}
+
+fn sampled(step: String, slot: u64) -> Record {
+    Record::StepSampled { step, sample: Sample { slot, readings: vec![Some(1.5)], ..Sample::default() } }
+}
+
+fn approved(step: String) -> Record {
+    let (by, note, plan_digest) = ("ada".to_owned(), "seen".to_owned(), "d".to_owned());
+    Record::StepApproved { step, approved: true, by, note, plan_digest }
+}
+
+#[test]
+fn a_window_outlives_waiting_and_ends_with_a_failure_or_the_way_back() {
+    let step = || "a".to_owned();
+    let opened = vec![record(1, step()), record(14, step()), sampled(step(), 0), record(5, step()), sampled(step(), 1)];
+    let fold = |more: Vec<Record>| folded(opened.iter().cloned().chain(more).map(|record| ("r", record)));
+    let rounds = |state: &PlanState| state.steps["a"].window.as_ref().map(|w| w.rounds.len());
+    let waiting = fold(vec![]);
+    assert_eq!((waiting.state_of("a"), rounds(&waiting)), (StepState::Waiting, Some(2)));
+    assert_eq!(rounds(&fold(vec![record(1, step()), sampled(step(), 2)])), Some(3));
+    assert_eq!(rounds(&fold(vec![record(1, step()), record(3, step())])), Some(2));
+    assert_eq!(rounds(&fold(vec![record(1, step()), record(4, step()), record(1, step())])), None);
+    assert_eq!(rounds(&fold(vec![record(7, step()), record(8, step())])), None);
+    let trigger = |action| {
+        let trigger = Triggered { probe: "p".into(), why: "6 %".into(), action, to: None };
+        Record::StepTriggered { step: step(), trigger }
+    };
+    let fired = |more: Vec<Record>| fold(more).steps["a"].fired.as_ref().map(|fired| fired.action);
+    assert_eq!(fired(vec![trigger(TriggerAction::Warn)]), None);
+    // It outlives the start of the run that fails of it, and not the next one.
+    let failed = vec![trigger(TriggerAction::Pause), record(1, step()), record(4, step())];
+    assert_eq!(fired(failed.clone()), Some(TriggerAction::Pause));
+    assert_eq!(fired([failed, vec![record(1, step())]].concat()), None);
+    let mut twice = waiting;
+    assert!(twice.push(&entry(6, sampled(step(), 1))).is_err());
+    assert_eq!(rounds(&twice), Some(2));
+}
+
+#[test]
+fn an_approval_waits_for_its_step_and_is_gone_when_that_is_undone() {
+    let step = || "a".to_owned();
+    let early = folded([("r", approved(step()))]);
+    assert_eq!((early.approvals["a"].by.as_str(), early.state_of("a")), ("ada", StepState::Pending));
+    assert!(!early.steps.contains_key("a"));
+    let applied = [approved(step()), record(1, step()), record(3, step())];
+    assert!(folded(applied.clone().map(|r| ("r", r))).approvals.contains_key("a"));
+    assert!(
+        folded(applied.into_iter().chain([7, 8].map(|n| record(n, step()))).map(|r| ("r", r))).approvals.is_empty()
+    );
 }
 
 fn unwind(steps: &[&str]) -> Record {
@@ -109,7 +161,7 @@ fn a_skip_that_is_forgotten_is_decided_again() {
 proptest! {
     /// Whatever is written, a refused record changes nothing, and a step without effects holds no receipt.
     #[test]
-    fn a_refused_record_changes_nothing(moves in prop::collection::vec((0u8..15, 0u8..3), 0..60)) {
+    fn a_refused_record_changes_nothing(moves in prop::collection::vec((0u8..18, 0u8..3), 0..60)) {
         let mut state = PlanState::default();
         for (seq, (kind, step)) in moves.into_iter().enumerate() {
             let before = format!("{state:?}");

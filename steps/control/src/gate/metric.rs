@@ -6,15 +6,17 @@
 use std::time::Duration;
 
 use cutover_core::{
-    Action, Applied, BuildContext, BuildError, Change, Checkpoint, MigrationStep, Receipt, StepContext, StepError,
-    StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,
+    Action, Applied, BuildContext, BuildError, Change, Checkpoint, MigrationStep, Receipt, Reference, StepContext,
+    StepError, StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::baseline::Baseline;
 use super::bounds::{Allowed, Bounds, Given};
 use super::figures::{Figures, Statistic, shown};
-use super::pause::{self, Pause};
+use super::pause;
+use super::sampling::{Sampling, Taken, probed};
 use crate::probe::{Asked, ProbeConfig};
 
 /// Holds a figure to its bounds.
@@ -23,12 +25,13 @@ pub struct GateMetric {
     what: String,
     probe: Asked,
     bounds: Bounds,
+    baseline: Option<String>,
     of: Statistic,
     samples: u32,
     every: Duration,
 }
 
-/// Configuration of `gate.metric`: at least one of `min` and `max`.
+/// Configuration of `gate.metric`: `min`, `max`, or a distance from a baseline.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MetricConfig {
@@ -40,6 +43,15 @@ pub struct MetricConfig {
     pub min: Option<f64>,
     /// The figure may be this or less.
     pub max: Option<f64>,
+    /// An earlier step that uses `gate.baseline`: the figure is compared with what that found of the same `what`, its p95
+    /// where `of = "p95"`, its mean where `of = "mean"`, else its median.
+    pub baseline: Option<String>,
+    /// How far from the baseline on either side: "10%" of it, or "15" in the figure's unit.
+    pub within: Option<String>,
+    /// How far above the baseline.
+    pub rise: Option<String>,
+    /// How far below the baseline.
+    pub fall: Option<String>,
     /// What of the samples is held to the bounds.
     #[serde(default)]
     pub of: Statistic,
@@ -64,6 +76,7 @@ fn one_second() -> String {
 struct Body {
     samples: Vec<f64>,
     figures: Figures,
+    baseline: Option<f64>,
     min: Option<f64>,
     max: Option<f64>,
 }
@@ -82,15 +95,17 @@ impl StepKind for GateMetric {
     type Config = MetricConfig;
 
     fn build(config: MetricConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
-        let given = Given { min: config.min, max: config.max, ..Given::default() };
-        let bounds = Bounds::of(given, "", false)?;
+        let (within, rise, fall) = (config.within.as_deref(), config.rise.as_deref(), config.fall.as_deref());
+        let given = Given { min: config.min, max: config.max, within, rise, fall };
+        let bounds = Bounds::of(given, "", config.baseline.is_some())?;
         let probe = config.probe.build("probe", cx)?;
         if config.samples == 0 {
             return Err(BuildError::at("samples", "a gate that looks at nothing holds nothing")
                 .with_help("take 1 sample or more"));
         }
         let every = pause::parse("every", &config.every)?;
-        Ok(Self { what: config.what, probe, bounds, of: config.of, samples: config.samples, every })
+        let baseline = config.baseline;
+        Ok(Self { what: config.what, probe, bounds, baseline, of: config.of, samples: config.samples, every })
     }
 }
 
@@ -139,33 +154,42 @@ impl MigrationStep for GateMetric {
         self.probe.targets().iter().map(Use::read).collect()
     }
 
+    fn refers(&self) -> Vec<Reference> {
+        self.baseline.iter().cloned().map(Reference::Earlier).collect()
+    }
+
     async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {
         if cx.info().rehearsal {
             let note = format!("{}: counted as passed; a copy has no users", self.what);
             return Ok(Applied::AlreadyApplied(Receipt::nothing().with_note(note)));
         }
-        let allowed = self.bounds.allowed(None);
-        let mut samples = Vec::new();
-        for n in 1..=self.samples {
-            if n > 1 && pause::pause(cx, self.every).await? == Pause::Stopped {
-                let at = format!("{}: {} of {} samples taken", self.what, n - 1, self.samples);
-                return Ok(Applied::Stopped(Checkpoint { at }));
-            }
-            samples.push(self.probe.read(cx).await.map_err(|e| {
-                let what = format!("{}: sample {n} of {} could not be taken", self.what, self.samples);
-                StepError::failed(what).caused_by(e)
-            })?);
-            cx.progress(u64::from(n), Some(u64::from(self.samples)), "samples");
-            fault::point(fault::METRIC_SAMPLED);
-        }
+        let baseline = match &self.baseline {
+            Some(id) => Some(Baseline::find(cx, id, &self.what).await?.by(self.of)),
+            None => None,
+        };
+        let allowed = self.bounds.allowed(baseline);
+        let sampling = Sampling {
+            probes: vec![&self.probe],
+            probed: vec![probed(&self.what, self.probe.unit(), allowed, baseline)],
+            samples: self.samples,
+            every: self.every,
+        };
+        let unit = self.probe.unit();
+        let broken = |_, figure: f64| {
+            (!allowed.holds(figure)).then(|| format!("{}, allowed is {}", shown(figure, unit), allowed.shown(unit)))
+        };
+        let taken = sampling.take(cx, &broken).await;
+        let samples = match taken.map_err(|e| StepError::failed(self.what.clone()).caused_by(e))? {
+            Taken::All(rounds) => rounds.concat(),
+            Taken::Stopped(at) => return Ok(Applied::Stopped(Checkpoint { at: format!("{}: {at}", self.what) })),
+        };
         fault::point(fault::METRIC_JUDGED);
         let figures = self.judge(&samples, &allowed).map_err(|why| {
             StepError::failed(format!("{}: {why}", self.what))
                 .with_help("find out what the figure says of the system, then run the same command again")
         })?;
-        let unit = self.probe.unit();
         let found = format!("{}: {}, allowed is {}", self.what, shown(figures.by(self.of), unit), allowed.shown(unit));
-        let body = Body { samples, figures, min: allowed.min, max: allowed.max };
+        let body = Body { samples, figures, baseline, min: allowed.min, max: allowed.max };
         Ok(Applied::AlreadyApplied(Receipt::of(&body)?.with_note(found)))
     }
 

@@ -1,9 +1,14 @@
-//! Gates: steps that only look, and let a run pass or not. A kind of gate is a file of this folder.
+//! Gates: steps that only look, ask or wait, and let a run pass or not. A kind of gate is a file of this folder.
 
+mod approval;
+mod baseline;
 mod bounds;
 mod figures;
 mod metric;
 mod pause;
+mod sampling;
 
+pub use approval::{ApprovalConfig, GateApproval};
+pub use baseline::{BaselineConfig, FigureConfig, GateBaseline};
 pub use figures::Statistic;
 pub use metric::{GateMetric, MetricConfig};

@@ -5,7 +5,15 @@
 
 mod command;
 mod config;
+mod exposition;
+mod file;
+mod http;
+mod json;
 mod measure;
+mod prometheus;
+#[cfg(test)]
+mod tests;
+mod web;
 
 use std::fmt;
 use std::sync::Arc;
