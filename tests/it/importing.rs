@@ -171,6 +171,11 @@ fn every_tool_is_told_by_its_names_and_marks_and_what_it_applied_is_adopted() {
         assert_eq!(said["database"]["differences"], serde_json::json!([]), "{name}");
         assert_eq!(said["warnings"], serde_json::json!([]), "{name}");
         case.cutover("plan", &["--exit-code"]).expect_code(3);
+        if !said["steps"][2]["one-way"].is_null() {
+            let asked = case.cutover("apply", &[]).expect_code(103).stdout;
+            assert!(asked.contains("asks for an approval: it cannot be undone"), "{name}: {asked}");
+        }
+        case.cutover("approve", &["--all", "--as", "ada", "--note", "a backup is there"]).expect_code(0);
         case.cutover("apply", &[]).expect_code(0);
         case.cutover("verify", &[]).expect_code(0);
         assert_eq!(case.ask("SELECT group_concat(name, ' ') FROM sqlite_master WHERE type = 'trigger'"), "t", "{name}");

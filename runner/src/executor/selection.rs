@@ -126,15 +126,13 @@ fn after_trigger(plan: &Plan, state: &PlanState, step: &str, phases: &Phases<'_>
     if kept == "start" {
         return Some(undoing(plan, state, "the start".to_owned(), &|_, _| true));
     }
+    if let Some(&phase) = phases.names.get(kept) {
+        let to = format!("the end of phase {kept}");
+        return Some(undoing(plan, state, to, &|id, r| phases.of_step(id, r) > phase));
+    }
     let places: BTreeMap<&str, usize> = plan.steps().enumerate().map(|(i, (_, s))| (s.id.as_str(), i)).collect();
-    let (to, undo): (String, Box<dyn Fn(&str, &StepRecord) -> bool + '_>) = match phases.names.get(kept) {
-        Some(&phase) => (format!("the end of phase {kept}"), Box::new(move |id, r| phases.of_step(id, r) > phase)),
-        None => {
-            let place = *places.get(kept)?;
-            (format!("after step {kept}"), Box::new(move |id, _| places.get(id).is_none_or(|p| *p > place)))
-        }
-    };
-    Some(undoing(plan, state, to, &*undo))
+    let place = *places.get(kept)?;
+    Some(undoing(plan, state, format!("after step {kept}"), &|id, _| places.get(id).is_none_or(|p| *p > place)))
 }
 
 /// What undoing everything that `undo` picks comes to. Units go as a whole; what builds on an undone step goes with it:

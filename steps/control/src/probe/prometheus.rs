@@ -122,8 +122,9 @@ impl Probe for PrometheusText {
     async fn read(&self, cx: &StepContext, limit: Duration) -> Result<f64, StepError> {
         let (url, headers) = (self.0.url.clone(), self.0.headers.clone());
         let page = cx.blocking(move || web::get(&url, None, &headers, limit)).await?;
-        exposition::sum(&page, &self.0.metric, &self.0.labels)
-            .ok_or_else(|| StepError::failed(format!("the page has no sample of `{}` with these labels", self.0.metric)))
+        exposition::sum(&page, &self.0.metric, &self.0.labels).ok_or_else(|| {
+            StepError::failed(format!("the page has no sample of `{}` with these labels", self.0.metric))
+        })
     }
 }
 
@@ -134,7 +135,9 @@ mod tests {
     #[test]
     fn a_query_has_one_value() {
         let vector = |samples: &str| {
-            one_value(&format!("{{\"status\":\"success\",\"data\":{{\"resultType\":\"vector\",\"result\":[{samples}]}}}}"))
+            one_value(&format!(
+                "{{\"status\":\"success\",\"data\":{{\"resultType\":\"vector\",\"result\":[{samples}]}}}}"
+            ))
         };
         let sample = "{\"metric\":{},\"value\":[1435781451.781,\"0.06\"]}";
         assert_eq!(vector(sample).unwrap(), 0.06);

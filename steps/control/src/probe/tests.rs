@@ -70,13 +70,15 @@ fn a_server_is_asked_for_json_with_headers_and_secrets_stay_hidden() {
 #[test]
 fn prometheus_is_asked_a_query_or_read_from_its_text_format() {
     let root = tempfile::tempdir().unwrap();
-    const VECTOR: &str = r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"0.004"]}]}}"#;
+    const VECTOR: &str =
+        r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"0.004"]}]}}"#;
     let (at, asked) = server(&[("200 OK", VECTOR), ("200 OK", "# TYPE up gauge\nup{job=\"a\"} 1\nup{job=\"b\"} 0\n")]);
     let query = format!("use = \"prometheus.query\", url = \"http://{at}/\", query = \"sum(rate(errors[5m]))\"");
     assert_eq!(figure(&query, root.path()).unwrap(), "0.004");
     let head = asked.recv().unwrap();
     assert!(head.starts_with("GET /api/v1/query?query=sum"), "{head}");
-    let text = format!("use = \"prometheus.text\", url = \"http://{at}/m\", metric = \"up\", labels = {{ job = \"a\" }}");
+    let text =
+        format!("use = \"prometheus.text\", url = \"http://{at}/m\", metric = \"up\", labels = {{ job = \"a\" }}");
     assert_eq!(figure(&text, root.path()).unwrap(), "1");
 }
 
@@ -102,6 +104,12 @@ fn a_file_holds_a_number_or_json() {
     let pointer = "use = \"file\", path = \"report.json\", pointer = \"/scores/overall\", unit = \"%\"";
     assert_eq!(figure(pointer, root.path()).unwrap(), "92 %");
     assert!(figure("use = \"file\", path = \"none\"", root.path()).unwrap_err().contains("cannot read"));
-    assert!(figure("use = \"command\", run = [\"false\"]", root.path()).unwrap_err().contains("ended with exit status: 1"));
-    assert!(figure("use = \"command\", run = [\"echo\", \"many\"]", root.path()).unwrap_err().contains("`many` is no number"));
+    assert!(
+        figure("use = \"command\", run = [\"false\"]", root.path()).unwrap_err().contains("ended with exit status: 1")
+    );
+    assert!(
+        figure("use = \"command\", run = [\"echo\", \"many\"]", root.path())
+            .unwrap_err()
+            .contains("`many` is no number")
+    );
 }

@@ -14,7 +14,8 @@ pub(super) fn check(field: &str, url: &str) -> Result<(), BuildError> {
     if known {
         return Ok(());
     }
-    Err(BuildError::at(field, format!("`{url}` is no address")).with_help("write it whole: \"http://127.0.0.1:9090/x\""))
+    Err(BuildError::at(field, format!("`{url}` is no address"))
+        .with_help("write it whole: \"http://127.0.0.1:9090/x\""))
 }
 
 /// The body of the answer. A status that is not 2xx is no answer; nothing is followed elsewhere.
@@ -24,8 +25,7 @@ pub(super) fn get(
     headers: &BTreeMap<String, String>,
     limit: Duration,
 ) -> Result<String, StepError> {
-    let agent: ureq::Agent =
-        ureq::Agent::config_builder().timeout_global(Some(limit)).max_redirects(0).build().into();
+    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(limit)).max_redirects(0).build().into();
     let mut request = agent.get(url);
     for (name, value) in headers {
         request = request.header(name, value);

@@ -100,9 +100,13 @@ fn no_path_of_a_plan_leads_out_of_its_root() {
             let compiled = scene.meet(&name, "check", &[], &mut tally).is_some_and(|ran| ran.code == Some(0));
             // What the compiler lets through is applied, and a part of what it does not.
             if compiled || choice.all() || at == drawn {
-                for (command, args) in
-                    [("plan", &[][..]), ("apply", &["--yes"]), ("rollback", &["--to", "start", "--yes"])]
-                {
+                let approve = ["--all", "--as", "ada", "--note", "a test"];
+                for (command, args) in [
+                    ("plan", &[][..]),
+                    ("approve", &approve),
+                    ("apply", &["--yes"]),
+                    ("rollback", &["--to", "start", "--yes"]),
+                ] {
                     scene.meet(&name, command, args, &mut tally);
                 }
             }
