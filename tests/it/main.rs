@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on ends there")]
 
 mod consensus;
+mod control;
 mod cortex;
 mod disk;
 mod drift;

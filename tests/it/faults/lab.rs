@@ -72,7 +72,13 @@ impl<'a> Lab<'a> {
     }
 
     /// Runs a command while that goes wrong: its exit code, none when it was killed.
+    /// Who is asked for an approval gives it, and runs the same again.
     pub(super) fn run_with(&mut self, line: Line, fault: &Fault) -> Option<i32> {
+        let code = self.ran_with(line, fault).code;
+        if line.0 != "apply" || code != Some(103) || !self.small.asks() {
+            return code;
+        }
+        self.ran_with(("approve", &["--all", "--as", "ada", "--note", "a test"]), &Fault::default());
         self.ran_with(line, fault).code
     }
 

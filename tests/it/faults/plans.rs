@@ -104,6 +104,11 @@ impl Small {
         all
     }
 
+    /// Whether a person is asked for an approval.
+    pub(super) fn asks(&self) -> bool {
+        self.text.contains("gate.approval")
+    }
+
     pub(super) fn new(name: &str, head: &str, phases: &[&[String]]) -> Self {
         let mut text = format!(
             "name = \"{name}\"\n{head}\n\
