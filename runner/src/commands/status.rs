@@ -4,15 +4,12 @@ use std::sync::Arc;
 
 use cutover_core::StepContext;
 use cutover_core::journal::{PlanState, StepState};
-use cutover_core::plan::PlanStep;
 use serde_json::json;
 
 use super::table::columns;
 use crate::cli::{Format, Out};
 use crate::error::Result;
-use crate::executor::{
-    LedgerRows, Word, asked, drift, ledger_rows_to_look, reader_context, reconcile, reconciled, waits, word,
-};
+use crate::executor::{LedgerRows, asked, asking, drift, ledger_rows_to_look, reader_context, reconcile, reconciled};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::lock::living_holder;
@@ -104,7 +101,7 @@ fn remarks(session: &Session, state: &PlanState, rows: &LedgerRows, unread: Opti
             "the journal and the ledgers disagree on {steps}; the ledgers are right, and the next apply follows them"
         ));
     }
-    lines.extend(asking(session, state));
+    lines.extend(asking(session, state).into_iter().map(|a| format!("{} {}: {}", a.step, a.why, a.command)));
     let Some(run) = &state.run else {
         lines.push("never run here".to_owned());
         return lines;
@@ -125,18 +122,6 @@ fn remarks(session: &Session, state: &PlanState, rows: &LedgerRows, unread: Opti
         (Some(outcome), None) => lines.push(format!("last run: {}", ended(outcome))),
     }
     lines
-}
-
-/// The steps of the phase that is on that ask for an approval and have none.
-fn asking(session: &Session, state: &PlanState) -> Vec<String> {
-    let open = |step: &PlanStep| !matches!(state.state_of(&step.id), StepState::Applied | StepState::Skipped);
-    let Some(phase) = session.plan.phases.iter().find(|phase| phase.steps.iter().any(open)) else { return Vec::new() };
-    let asks = |step: &&PlanStep| {
-        open(step) && asked(step).is_some() && !matches!(word(session, state, &step.id), Word::Approved(_))
-    };
-    let line =
-        |step: &PlanStep| format!("{} {}: {}", step.id, waits(session, state, step), session.approve_line(&step.id));
-    phase.steps.iter().filter(asks).map(line).collect()
 }
 
 fn as_json(session: &Session, state: &PlanState, rows: &LedgerRows, remarks: &[String]) -> serde_json::Value {

@@ -56,7 +56,7 @@ pub(super) fn held(session: &Session, state: &PlanState, steps: &[PlanStep]) -> 
 }
 
 /// Why a step waits that nobody approved, and the command that approves it.
-pub(crate) fn waits(session: &Session, state: &PlanState, step: &PlanStep) -> String {
+pub(super) fn waits(session: &Session, state: &PlanState, step: &PlanStep) -> String {
     let ask = asked(step).unwrap_or_default();
     let said = match word(session, state, &step.id) {
         Word::Void(said) => format!(" (that of {} of {} is void: the plan has changed since)", said.by, said.at),
@@ -64,6 +64,30 @@ pub(crate) fn waits(session: &Session, state: &PlanState, step: &PlanStep) -> St
         Word::None | Word::Approved(_) => String::new(),
     };
     format!("asks for an approval: {ask}{said}")
+}
+
+/// A step that asks for an approval which it has not got.
+#[derive(Debug)]
+pub(crate) struct Asking {
+    pub(crate) step: String,
+    /// What it asks for.
+    pub(crate) why: String,
+    /// The command that answers.
+    pub(crate) command: String,
+}
+
+/// The steps of the phase that is on that ask for an approval.
+pub(crate) fn asking(session: &Session, state: &PlanState) -> Vec<Asking> {
+    let open = |step: &PlanStep| !is_done(state.state_of(&step.id));
+    let Some(phase) = session.plan.phases.iter().find(|phase| phase.steps.iter().any(open)) else { return Vec::new() };
+    let asks = |step: &&PlanStep| {
+        open(step) && asked(step).is_some() && !matches!(word(session, state, &step.id), Word::Approved(_))
+    };
+    let asking = |step: &PlanStep| {
+        let (why, command) = (waits(session, state, step), session.approve_line(&step.id));
+        Asking { step: step.id.clone(), why, command }
+    };
+    phase.steps.iter().filter(asks).map(asking).collect()
 }
 
 impl Session {

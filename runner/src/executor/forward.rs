@@ -7,7 +7,7 @@ use std::time::Instant;
 use cutover_core::journal::{PlanState, Record, RunCommand};
 use cutover_core::plan::PlanStep;
 use cutover_core::{
-    Applied, EventKind, Outcome, Receipt, StepContext, StepError, StepErrorKind, StepFigures, StepInfo, Verdict,
+    Action, Applied, EventKind, Outcome, Receipt, StepContext, StepError, StepErrorKind, StepFigures, StepInfo, Verdict,
 };
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
@@ -134,8 +134,10 @@ impl Run<'_> {
         {
             return self.record_skip(step, why).await;
         }
-        if self.session.place.rehearsal && !step.step.rehearsable() {
-            return self.record_skip(step, "it has effects outside of the copy".to_owned()).await;
+        if self.session.place.rehearsal
+            && let Some(why) = not_rehearsed(step)
+        {
+            return self.record_skip(step, why).await;
         }
         if held {
             // It has not begun, and stays what it is.
@@ -281,6 +283,13 @@ impl Run<'_> {
         self.emit(EventKind::StepFailed { step: step.id.clone(), error: text, help });
         Ok(if error.is_interruption() { Ended::Stopped } else { Ended::Failed(step.id.clone()) })
     }
+}
+
+/// Why a rehearsal does not run a step, if it does not.
+pub(crate) fn not_rehearsed(step: &PlanStep) -> Option<String> {
+    let looks = step.step.describe().iter().all(|change| change.action == Action::Check);
+    let why = if looks { "it only looks, and counts as passed" } else { "it has effects outside of the copy" };
+    (!step.step.rehearsable()).then(|| why.to_owned())
 }
 
 /// The record of a step whose condition does not hold.

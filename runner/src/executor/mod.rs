@@ -37,9 +37,10 @@ use crate::report::Emitter;
 use crate::secrets::Secrets;
 use crate::session::Session;
 
-pub(crate) use approvals::{Word, asked, waits, word};
+pub(crate) use approvals::{Asking, Word, asked, asking, word};
 use drift::altered;
 pub(crate) use drift::{WayOut, drift, estranged};
+pub(crate) use forward::not_rehearsed;
 pub(crate) use lints::lints;
 pub(crate) use locks::{left_running, refuse_unfenced_take_over};
 pub(crate) use preflight::{Look, Preview, check_targets, preview, target_problems};

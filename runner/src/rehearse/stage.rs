@@ -220,8 +220,9 @@ impl Stage<'_> {
         let session = self.open()?;
         let (state, _) = session.journalled().map_err(journal_error)?;
         for (phase, step) in session.plan.steps() {
-            if !step.step.rehearsable() && was.state_of(&step.id) != StepState::Applied {
-                let why = "it has effects outside of the copy".to_owned();
+            if let Some(why) = executor::not_rehearsed(step)
+                && was.state_of(&step.id) != StepState::Applied
+            {
                 self.figures.not_rehearsed.insert(step.id.clone(), why);
             }
             let Some(record) = state.steps.get(&step.id) else { continue };

@@ -214,7 +214,8 @@ fn run(facts: &Facts) -> Advice {
             forward(facts, headline, &commands.again)
         }
         Some("waiting") => {
-            let waits = first_in(&facts.state, StepState::Waiting).unwrap_or_default();
+            let asks = facts.asking.first().map(|asking| asking.step.as_str());
+            let waits = first_in(&facts.state, StepState::Waiting).or(asks).unwrap_or_default();
             forward(
                 facts,
                 format!("Plan {plan} waits for step `{waits}`. The same command comes back to it."),

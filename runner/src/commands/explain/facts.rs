@@ -10,7 +10,7 @@ use cutover_core::{Effects, Standing, StepContext, StepErrorKind, StepInfo};
 use crate::commands::verify::{broken, foreign};
 use crate::error::Result;
 use crate::executor::{
-    LedgerRows, WayOut, drift, estranged, ledger_rows_of, left_running, reader_context, reconcile, reconciled,
+    Asking, LedgerRows, WayOut, asking, drift, estranged, ledger_rows_of, left_running, reader_context, reconcile, reconciled,
     refuse_unfenced_take_over, target_problems,
 };
 use crate::host::Stop;
@@ -146,6 +146,8 @@ pub(super) struct Facts {
     /// What `prune` offers: things, bytes.
     pub leftovers: (usize, u64),
     pub saved: Option<Saved>,
+    /// The steps that ask for an approval now.
+    pub asking: Vec<Asking>,
     pub commands: Commands,
 }
 
@@ -165,6 +167,7 @@ pub(super) async fn gather(place: Place) -> Result<Facts> {
     let cx = reader_context(&session, &emitter, &Stop::default(), &facts.state);
     let mut rows = problems(&session, &cx, &mut facts).await;
     facts.steps = session.plan.steps().map(|(_, step)| look(step, &rows)).collect();
+    facts.asking = asking(&session, &facts.state);
     facts.risks.clone_from(&session.plan.risks);
     facts.held = held(&session);
     facts.program = left_running(&session, &|_| {}).filter(|_| facts.held.is_none());

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::facts::{Facts, Journal, Step};
 use crate::commands::status::WORD;
+use crate::executor::Asking;
 use crate::style::{bytes, count};
 
 /// What a finding is about.
@@ -94,9 +95,20 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     found.extend(disagreements(facts));
     found.extend(begun(facts));
     found.extend(facts.state.steps.iter().filter_map(|(id, record)| step(&facts.state, id, record)));
+    found.extend(facts.asking.iter().filter_map(|asking| asks(facts, asking)));
     found.extend(around(facts));
     found.iter_mut().for_each(|finding| watched(facts, finding));
     found
+}
+
+/// A step that has not begun, because nobody approved it. One that has says itself what it waits for.
+fn asks(facts: &Facts, asking: &Asking) -> Option<Finding> {
+    let waits = facts.state.state_of(&asking.step) == StepState::Waiting;
+    let text = format!("Step `{}` {}.", asking.step, asking.why);
+    let mut finding = Finding::new(Kind::Waiting, text).safe("nothing of it has begun");
+    finding.steps = vec![asking.step.clone()];
+    finding.next = Some(asking.command.clone());
+    (!waits).then_some(finding)
 }
 
 /// A step that does not go on may be what the plan has a risk for.

@@ -126,11 +126,12 @@ impl MigrationStep for GateBaseline {
         targets.into_iter().map(Use::read).collect()
     }
 
+    /// A copy has no users, and nobody is asked about it: a gate counts as passed.
+    fn rehearsable(&self) -> bool {
+        false
+    }
+
     async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {
-        if cx.info().rehearsal {
-            let note = "no baseline is taken of a copy: it has no users";
-            return Ok(Applied::AlreadyApplied(Receipt::nothing().with_note(note)));
-        }
         let probed = |(what, probe): &(String, Asked)| Probed {
             name: what.clone(),
             unit: probe.unit().to_owned(),
