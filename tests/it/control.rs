@@ -139,3 +139,97 @@ fn a_gate_holds_the_next_phase_to_a_baseline_that_the_run_took() {
     let broken = system.cutover("apply", &[]).expect_code(100);
     insta::assert_snapshot!("gate-broken", seen(&system, &broken));
 }
+
+/// Two monitors of files: `failed`, and one that never breaks.
+fn soaks(window: &str, every: &str, more: &str) -> System {
+    let plan = format!(
+        "{HEAD}{}{}{}{}{}",
+        phase("switch"),
+        step("add", "use = \"sqlite.tables\"\ntarget = \"app\"\nwith = { create = [\"CREATE TABLE b (x)\"] }"),
+        step("also", "use = \"sqlite.tables\"\ntarget = \"app\"\nwith = { create = [\"CREATE TABLE c (x)\"] }"),
+        phase("soak"),
+        step(
+            "quiet",
+            &format!(
+                "use = \"gate.soak\"\nwith.window = \"{window}\"\nwith.every = \"{every}\"\nwith.patience = \"1ms\"\n\
+                 with.coverage = 20\nwith.monitors = [\n\
+                 {{ what = \"failed\", probe = {{ use = \"file\", path = \"failed\", unit = \"%\" }}, max = 5, {more} }},\n\
+                 {{ what = \"rows\", probe = {{ use = \"measure\", target = \"app\", query = \"SELECT 1\" }}, min = 0 }},\n]"
+            ),
+        ),
+    );
+    let system = System::new("", &plan);
+    system.write_root("failed", "1");
+    system
+}
+
+fn records(system: &System, record: &str) -> Vec<serde_json::Value> {
+    let history = system.cutover("history", &["--format", "json"]).expect_code(0).stdout;
+    let all = history.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    all.filter(|entry| entry["record"]["record"] == record).collect()
+}
+
+fn slots(system: &System) -> Vec<u64> {
+    records(system, "step-sampled").iter().map(|r| r["record"]["data"]["sample"]["slot"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn a_watch_that_is_killed_goes_on_where_the_journal_ends() {
+    let system = soaks("6s", "50ms", "then = \"pause\"");
+    let waits = system.cutover("apply", &[]).expect_code(103);
+    assert!(waits.stdout.contains("soaks until") && waits.stdout.contains("1 of 120 samples"), "{}", waits.stdout);
+    let mut killed = 0;
+    while slots(&system).len() < 20 {
+        let mut child = system.command("watch", &[]).stdout(std::process::Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(700));
+        // What looks, and what a person says, goes on meanwhile.
+        system.cutover("status", &[]).expect_code(0);
+        child.kill().unwrap();
+        killed += usize::from(child.wait().unwrap().code().is_none());
+        if records(&system, "step-applied").len() == 3 {
+            break;
+        }
+    }
+    assert!(killed > 0);
+    let before = slots(&system);
+    let ran = system.cutover("watch", &[]).expect_code(0);
+    assert!(ran.stdout.contains("done"), "{}", ran.stdout);
+    let after = slots(&system);
+    assert_eq!(after[..before.len()], before, "a sample was lost");
+    assert!(after.windows(2).all(|pair| pair[0] < pair[1]), "a slot was sampled twice: {after:?}");
+    assert_eq!(records(&system, "window-opened").len(), 1, "the window was opened anew");
+    assert_eq!(
+        system.cutover("watch", &[]).expect_code(0).stdout.lines().next().unwrap(),
+        "nothing to watch: no step waits"
+    );
+}
+
+#[test]
+fn a_trigger_pauses_and_nothing_is_undone() {
+    let system = soaks("1h", "100ms", "then = \"pause\"");
+    system.cutover("apply", &[]).expect_code(103);
+    insta::assert_snapshot!("watch-once-status", seen(&system, &system.cutover("status", &[]).expect_code(0)));
+    std::thread::sleep(std::time::Duration::from_millis(150));
+    system.cutover("watch", &["--once"]).expect_code(103);
+    system.write_root("failed", "6");
+    let paused = system.cutover("watch", &[]).expect_code(104);
+    insta::assert_snapshot!("watch-pauses", seen(&system, &paused));
+    assert_eq!(system.ask("SELECT group_concat(name) FROM sqlite_master WHERE name IN ('b', 'c')"), "b,c");
+    // The same command opens a new window, when that is mended.
+    system.write_root("failed", "0");
+    system.cutover("apply", &[]).expect_code(103);
+    assert_eq!(records(&system, "window-opened").len(), 2);
+    system.cutover("rollback", &["--to", "start", "--yes"]).expect_code(0);
+}
+
+#[test]
+fn a_trigger_rolls_back_to_the_point_that_the_plan_names() {
+    let system = soaks("1h", "100ms", "then = \"rollback\", to = \"add\"");
+    system.cutover("apply", &[]).expect_code(103);
+    system.write_root("failed", "6");
+    let back = system.cutover("watch", &[]).expect_code(100);
+    assert!(back.stdout.contains("after step add"), "{}", back.stdout);
+    assert_eq!(system.ask("SELECT group_concat(name) FROM sqlite_master WHERE name IN ('b', 'c')"), "b");
+    let fired = records(&system, "step-triggered");
+    assert_eq!((fired.len(), &fired[0]["record"]["data"]["trigger"]["to"]), (1, &serde_json::json!("add")));
+}

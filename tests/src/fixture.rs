@@ -25,6 +25,7 @@ pub struct Fixture {
     vars: BTreeMap<String, String>,
     env: BTreeMap<String, String>,
     epoch: AtomicU64,
+    ticking: bool,
 }
 
 impl Fixture {
@@ -47,6 +48,7 @@ impl Fixture {
             vars: BTreeMap::new(),
             env: BTreeMap::new(),
             epoch: AtomicU64::new(0),
+            ticking: false,
         }
     }
 
@@ -64,6 +66,12 @@ impl Fixture {
     pub fn var(mut self, name: &str, value: &str) -> Self {
         self.vars.insert(name.to_owned(), value.to_owned());
         self
+    }
+
+    /// The clock of its hosts ticks.
+    #[must_use]
+    pub fn ticking(self) -> Self {
+        Self { ticking: true, ..self }
     }
 
     /// Sets what `${env.NAME}` is.
@@ -117,6 +125,9 @@ impl Fixture {
             let config = config.unwrap_or_else(|e| panic!("target `{name}`: {e}"));
             let target = (kind.build)(ConfigSource::Json(&config), spec, root.join(&spec.path));
             targets.insert(name.clone(), target.unwrap_or_else(|e| panic!("target `{name}`: {e}")));
+        }
+        if self.ticking {
+            host.tick();
         }
         for secret in &plan.secrets {
             host.add_secret(secret);

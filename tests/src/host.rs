@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use cutover_core::journal::{Approval, Observed, Window};
 use cutover_core::{Host, Progress, Receipt, StepContext, StepError, async_trait};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// A [`Host`] that runs blocking work in place, has a fixed clock, and remembers what it was told.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub struct TestHost {
 #[derive(Debug)]
 struct State {
     now: Timestamp,
+    ticks_since: Option<Instant>,
     notes: Vec<(String, String)>,
     progress: Vec<(String, Progress)>,
     intents: BTreeMap<String, String>,
@@ -35,6 +37,7 @@ impl Default for TestHost {
         Self {
             state: Mutex::new(State {
                 now: Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(1_767_225_600), // 2026-01-01T00:00:00Z
+                ticks_since: None,
                 notes: Vec::new(),
                 progress: Vec::new(),
                 intents: BTreeMap::new(),
@@ -61,6 +64,11 @@ impl TestHost {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on the clock ticks.
+    pub fn tick(&self) {
+        self.state().ticks_since = Some(Instant::now());
     }
 
     /// Sets the clock.
@@ -152,7 +160,9 @@ impl Host for TestHost {
     }
 
     fn now(&self) -> Timestamp {
-        self.state().now
+        let state = self.state();
+        let ticked = state.ticks_since.map_or(Duration::ZERO, |since| since.elapsed());
+        state.now + SignedDuration::try_from(ticked).unwrap_or(SignedDuration::ZERO)
     }
 
     fn progress(&self, step: &str, progress: Progress) {

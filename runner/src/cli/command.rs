@@ -79,6 +79,16 @@ pub(super) enum Command {
         #[command(flatten)]
         locking: Locking,
     },
+    /// Keep looking at what a waiting run waits for: samples, windows, triggers. Holds its lock only while it looks
+    Watch {
+        /// The plan file, or a folder with plan.toml
+        plan: PathBuf,
+        /// Look once and end with 103 when it waits still (for cron)
+        #[arg(long)]
+        once: bool,
+        #[command(flatten)]
+        locking: Locking,
+    },
     /// Run the plan on a copy of the system, there, back and there again, and prove that the way back leads home
     Rehearse {
         /// The plan file, or a folder with plan.toml

@@ -106,6 +106,10 @@ fn dispatch(cli: Cli, out: &Out) -> Result<Exit> {
             let said = commands::approve::Said { steps, by, note, reject };
             commands::approve::run(place(plan)?, &said, &options(&locking), out)
         }
+        Command::Watch { plan, once, locking } => {
+            let (place, options) = (place(plan)?, options(&locking));
+            block_on_stoppable(|stop| commands::watch::run(place, options, once, stop, out))
+        }
         Command::Rehearse { plan, to, keep, scratch } => {
             let asked = Asked { to, keep, scratch, jobs: global.jobs };
             let place = place(plan)?;

@@ -20,3 +20,4 @@ pub(crate) mod status;
 pub(crate) mod steps;
 mod table;
 pub(crate) mod verify;
+pub(crate) mod watch;

@@ -19,6 +19,7 @@ mod schedule;
 mod selection;
 mod unwind;
 mod visit;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -51,6 +52,7 @@ pub use rollback::rollback;
 pub(crate) use run::{Run, outcome_name};
 pub use selection::Selection;
 pub(crate) use visit::Visit;
+pub(crate) use watch::{WatchEnd, watch};
 
 /// How a run is to go. Made from [`RunOptions::default`].
 #[derive(Debug, Clone)]

@@ -4,12 +4,19 @@
 //! raised and no run begins. What it records is about a step that a run left waiting, or has not come to.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use super::{RunOptions, locks};
+use cutover_core::StepContext;
+use cutover_core::plan::PlanStep;
+
+use super::{RunOptions, locks, preflight};
 use crate::error::Result;
+use crate::host::{JournalAccess, RunnerHost, Stop};
 use crate::journal::Journal;
 use crate::lock::Lock;
 use crate::recorder::{Recorder, journal_error};
+use crate::report::Emitter;
+use crate::secrets::Secrets;
 use crate::session::Session;
 
 /// A visit; it ends when it is dropped.
@@ -30,5 +37,23 @@ impl Visit {
         let folder = session.state_dir.clone();
         let recorder = Recorder::new(plan, who, epoch, folder, Some(journal), state, Vec::new());
         Ok(Self { recorder: Arc::new(recorder), _locks: locks })
+    }
+
+    /// A context for a look by `step`, which may journal what it observes.
+    pub(crate) fn context(
+        &self,
+        session: &Session,
+        step: &PlanStep,
+        emitter: &Arc<Emitter>,
+        stop: &Stop,
+    ) -> StepContext {
+        let host = RunnerHost {
+            journal: JournalAccess::Write(Arc::clone(&self.recorder)),
+            emitter: Arc::clone(emitter),
+            stop: stop.clone(),
+            secrets: Secrets::new(&session.plan.secrets),
+            inline: AtomicBool::new(false),
+        };
+        session.context(preflight::info(session, step), Arc::new(host))
     }
 }

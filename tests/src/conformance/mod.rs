@@ -41,6 +41,7 @@ pub struct Conformance {
     plan: String,
     files: Vec<(String, Vec<u8>)>,
     vars: Vec<(String, String)>,
+    ticking: bool,
     registry: Option<Registry>,
     step: Option<String>,
     root: Touch,
@@ -68,6 +69,7 @@ impl Conformance {
             plan: plan.into(),
             files: Vec::new(),
             vars: Vec::new(),
+            ticking: false,
             registry: None,
             step: None,
             root: Box::new(|_| {}),
@@ -96,6 +98,13 @@ impl Conformance {
     #[must_use]
     pub fn var(mut self, name: &str, value: &str) -> Self {
         self.vars.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The clock ticks: the step waits for it.
+    #[must_use]
+    pub fn ticking(mut self) -> Self {
+        self.ticking = true;
         self
     }
 
@@ -187,6 +196,9 @@ impl Conformance {
         };
         for (path, content) in &self.files {
             fixture = fixture.file(path, content);
+        }
+        if self.ticking {
+            fixture = fixture.ticking();
         }
         for (name, value) in &self.vars {
             fixture = fixture.var(name, value);

@@ -10,8 +10,8 @@ use cutover_core::{Effects, Standing, StepContext, StepErrorKind, StepInfo};
 use crate::commands::verify::{broken, foreign};
 use crate::error::Result;
 use crate::executor::{
-    Asking, LedgerRows, WayOut, asking, drift, estranged, ledger_rows_of, left_running, reader_context, reconcile, reconciled,
-    refuse_unfenced_take_over, target_problems,
+    Asking, LedgerRows, WayOut, asking, drift, estranged, ledger_rows_of, left_running, reader_context, reconcile,
+    reconciled, refuse_unfenced_take_over, target_problems,
 };
 use crate::host::Stop;
 use crate::journal::JournalError;

@@ -77,6 +77,11 @@ impl Bounds {
         Ok(this)
     }
 
+    /// Whether they lie around a baseline.
+    pub(crate) fn is_relative(&self) -> bool {
+        self.rise.is_some() || self.fall.is_some()
+    }
+
     /// The bounds as numbers.
     pub(crate) fn allowed(&self, baseline: Option<f64>) -> Allowed {
         let distance = |span: Span, base: f64| match span {

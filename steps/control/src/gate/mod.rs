@@ -5,10 +5,13 @@ mod baseline;
 mod bounds;
 mod figures;
 mod metric;
+mod monitor;
 mod pause;
 mod sampling;
+mod soak;
 
 pub use approval::{ApprovalConfig, GateApproval};
 pub use baseline::{BaselineConfig, FigureConfig, GateBaseline};
 pub use figures::Statistic;
 pub use metric::{GateMetric, MetricConfig};
+pub use soak::{GateSoak, MonitorConfig, SoakConfig, Then};
