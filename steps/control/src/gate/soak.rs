@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use cutover_core::journal::{Observed, Triggered, Window, WindowSpec};
+use cutover_core::journal::{Observed, TriggerAction, Triggered, Window, WindowSpec};
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Checkpoint, MigrationStep, Receipt, Reference, StepContext,
     StepError, StepKind, Use, Verdict, Watched, async_trait, fault, fault::Faults, register_step,
@@ -112,7 +112,10 @@ impl GateSoak {
             if let Some(why) = monitor.fires(&window) {
                 let (probe, action, to) = (monitor.what.clone(), monitor.then, monitor.to.clone());
                 let trigger = Triggered { probe, why: cx.mask(&why), action, to };
-                cx.note(&format!("{}: {}", trigger.probe, trigger.why));
+                // What ends the window is told as the failure that it is.
+                if trigger.action == TriggerAction::Warn {
+                    cx.note(&format!("{}: {}", trigger.probe, trigger.why));
+                }
                 cx.observe(Observed::Triggered(trigger)).await?;
                 window = self.open(cx).await?;
             }
