@@ -16,17 +16,10 @@ fn step(id: &str, rest: &str) -> String {
     format!("[[phase.step]]\nid = \"{id}\"\n{rest}\n")
 }
 
-/// What a person sees, without times.
-fn seen(system: &System, ran: &Ran) -> String {
-    let text = system.seen(ran);
-    let time = |word: &str| word.len() >= 20 && word.starts_with("20") && word.contains('T') && word.contains('Z');
-    let words = |line: &str| {
-        let shown = line
-            .split(' ')
-            .map(|w| if time(w) { w.replace(w.trim_end_matches([':', ';', ')', ',']), "TIME") } else { w.to_owned() });
-        shown.collect::<Vec<_>>().join(" ")
-    };
-    text.lines().map(words).collect::<Vec<_>>().join("\n")
+/// Holds what a person sees to its snapshot, without times.
+fn assert_seen(name: &str, system: &System, ran: &Ran) {
+    let filters = [(r"20\d\d-\d\d-\d\dT[0-9:.]+Z", "TIME"), (r"\b[0-9.]+ m?s\b", "SECONDS")];
+    insta::with_settings!({ filters => filters }, { insta::assert_snapshot!(name, system.seen(ran)) });
 }
 
 fn drops(more: &str) -> System {
@@ -49,9 +42,9 @@ fn drops(more: &str) -> System {
 fn what_cannot_be_undone_is_not_begun_before_a_person_approved_it() {
     let system = drops("");
     let asked = system.cutover("apply", &[]).expect_code(103);
-    insta::assert_snapshot!("irreversible-asks", seen(&system, &asked));
+    assert_seen("irreversible-asks", &system, &asked);
     assert_eq!(system.ask("SELECT count(*) FROM a"), "1");
-    insta::assert_snapshot!("irreversible-status", seen(&system, &system.cutover("status", &[]).expect_code(0)));
+    assert_seen("irreversible-status", &system, &system.cutover("status", &[]).expect_code(0));
     let approved = system.cutover("approve", &["wipe", "--as", "ada", "--note", "the export was read"]).expect_code(0);
     assert!(approved.stdout.starts_with("approved: wipe, by ada on plan "), "{}", approved.stdout);
 
@@ -96,8 +89,8 @@ fn a_gate_asks_and_a_rejection_is_a_failure() {
     );
     let system = System::new("", &plan);
     let asked = system.cutover("apply", &[]).expect_code(103);
-    insta::assert_snapshot!("gate-asks", seen(&system, &asked));
-    insta::assert_snapshot!("gate-status", seen(&system, &system.cutover("status", &[]).expect_code(0)));
+    assert_seen("gate-asks", &system, &asked);
+    assert_seen("gate-status", &system, &system.cutover("status", &[]).expect_code(0));
     system.cutover("approve", &["go", "--as", "bo", "--note", "p95 is up", "--reject"]).expect_code(0);
     let failed = system.cutover("apply", &[]).expect_code(100);
     assert!(failed.stdout.contains("rejected by bo at "), "{}", failed.stdout);
@@ -135,9 +128,9 @@ fn a_gate_holds_the_next_phase_to_a_baseline_that_the_run_took() {
     let system = System::new("CREATE TABLE a (x); INSERT INTO a VALUES (1), (2), (3);", &plan);
     system.write("lose.sql", "DELETE FROM a WHERE x = 3;");
     system.write("back.sql", "INSERT INTO a VALUES (3);");
-    insta::assert_snapshot!("gate-plan", seen(&system, &system.cutover("plan", &[]).expect_code(0)));
+    assert_seen("gate-plan", &system, &system.cutover("plan", &[]).expect_code(0));
     let broken = system.cutover("apply", &[]).expect_code(100);
-    insta::assert_snapshot!("gate-broken", seen(&system, &broken));
+    assert_seen("gate-broken", &system, &broken);
 }
 
 /// Two monitors of files: `failed`, and one that never breaks.
@@ -208,12 +201,12 @@ fn a_watch_that_is_killed_goes_on_where_the_journal_ends() {
 fn a_trigger_pauses_and_nothing_is_undone() {
     let system = soaks("1h", "100ms", "then = \"pause\"");
     system.cutover("apply", &[]).expect_code(103);
-    insta::assert_snapshot!("watch-once-status", seen(&system, &system.cutover("status", &[]).expect_code(0)));
+    assert_seen("watch-once-status", &system, &system.cutover("status", &[]).expect_code(0));
     std::thread::sleep(std::time::Duration::from_millis(150));
     system.cutover("watch", &["--once"]).expect_code(103);
     system.write_root("failed", "6");
     let paused = system.cutover("watch", &[]).expect_code(104);
-    insta::assert_snapshot!("watch-pauses", seen(&system, &paused));
+    assert_seen("watch-pauses", &system, &paused);
     assert_eq!(system.ask("SELECT group_concat(name) FROM sqlite_master WHERE name IN ('b', 'c')"), "b,c");
     // The same command opens a new window, when that is mended.
     system.write_root("failed", "0");

@@ -42,25 +42,28 @@ impl Standing {
 
     /// Where `window` stands at `now`.
     pub(super) fn of(window: &Window, now: Timestamp, length: Duration, every: Duration, coverage: f64) -> Self {
-        // A clock that was set back is at the beginning.
-        let elapsed = now.duration_since(window.opened).max(SignedDuration::ZERO).unsigned_abs();
+        let next = window.last_slot().map_or(0, |last| last + 1);
+        let begins = |slot: u64| every.saturating_mul(u32::try_from(slot).unwrap_or(u32::MAX));
+        let elapsed = elapsed(window, now, begins(next.saturating_sub(1)), begins(next));
         let slots = length.as_nanos().div_ceil(every.as_nanos().max(1)).max(1);
         let slots = u64::try_from(slots).unwrap_or(u64::MAX);
         let needed = (coverage / 100.0 * slots as f64).ceil().max(1.0) as u64;
-        if elapsed >= length && window.rounds.len() as u64 >= needed {
+        let enough = window.rounds.len() as u64 >= needed;
+        if elapsed >= length && enough {
             return Self::Over;
         }
         let slot = u64::try_from(elapsed.as_nanos() / every.as_nanos().max(1)).unwrap_or(u64::MAX);
-        let next = window.last_slot().map_or(0, |last| last + 1);
         // Behind the end there is a slot more for each that was missed.
         if slot >= next && (slot < slots || elapsed >= length) {
             return Self::Due { slot };
         }
-        let at = |time: Duration| window.opened + SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
-        let end = at(length);
-        let due = at(every.saturating_mul(u32::try_from(next).unwrap_or(u32::MAX)));
-        let again = if elapsed < length && window.rounds.len() as u64 >= needed { due.min(end) } else { due };
-        Self::Waits { again, end, needed, slots }
+        let at = |time: Duration| {
+            let left = SignedDuration::try_from(time.saturating_sub(elapsed)).unwrap_or(SignedDuration::MAX);
+            now.checked_add(left).unwrap_or(Timestamp::MAX)
+        };
+        let due = begins(next);
+        let again = at(if elapsed < length && enough { due.min(length) } else { due });
+        Self::Waits { again, end: at(length), needed, slots }
     }
 
     /// For people.
@@ -84,6 +87,17 @@ impl Standing {
             }
             _ => format!("{taken} samples, {last}"),
         }
+    }
+}
+
+/// How much of the window is over. A clock that was set back since the last sample says nothing: the next slot has come
+/// then, and from there on time is told by the sample that is taken in it.
+fn elapsed(window: &Window, now: Timestamp, last: Duration, next: Duration) -> Duration {
+    let since = |then: Timestamp| now.duration_since(then).max(SignedDuration::ZERO).unsigned_abs();
+    match window.rounds.last() {
+        Some(round) if now < round.at => next,
+        Some(round) if round.at < window.opened => last.saturating_add(since(round.at)),
+        _ => since(window.opened),
     }
 }
 

@@ -103,6 +103,29 @@ fn a_window_with_too_few_samples_goes_on() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_or_forth_neither_stops_a_window_nor_ends_it() {
+    for jump in [-24 * 365, 24 * 365] {
+        let scene = Scene::new("max = 5");
+        scene.apply().unwrap();
+        for _ in 0..20 {
+            scene.later(1);
+            scene.watch();
+        }
+        scene.later(jump);
+        let Watched::Waits { again, .. } = scene.watch() else { panic!("it waits") };
+        let now = scene.bench.cx("it").now();
+        assert!(again > now && again <= now + SignedDuration::from_hours(1), "{jump}: {now} {again}");
+        for _ in 0..200 {
+            scene.later(1);
+            scene.watch();
+        }
+        assert!(matches!(scene.watch(), Watched::Settled(_)), "{jump}");
+        let rounds = scene.window().rounds.len();
+        assert!((152..=168).contains(&rounds), "{jump}: {rounds}");
+    }
+}
+
+#[test]
 fn a_trigger_fires_after_its_strikes_and_once() {
     let scene = Scene::new("rise = \"4\", strikes = 2, then = \"pause\"");
     scene.apply().unwrap();
