@@ -46,7 +46,7 @@ fn approved(step: String) -> Record {
 #[test]
 fn a_window_outlives_waiting_and_ends_with_a_failure_or_the_way_back() {
     let step = || "a".to_owned();
-    let opened = vec![record(1, step()), record(14, step()), sampled(step(), 0), record(5, step()), sampled(step(), 1)];
+    let opened = [record(1, step()), record(14, step()), sampled(step(), 0), record(5, step()), sampled(step(), 1)];
     let fold = |more: Vec<Record>| folded(opened.iter().cloned().chain(more).map(|record| ("r", record)));
     let rounds = |state: &PlanState| state.steps["a"].window.as_ref().map(|w| w.rounds.len());
     let waiting = fold(vec![]);
