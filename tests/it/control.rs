@@ -205,7 +205,9 @@ fn a_trigger_pauses_and_nothing_is_undone() {
     std::thread::sleep(std::time::Duration::from_millis(150));
     system.cutover("watch", &["--once"]).expect_code(103);
     system.write_root("failed", "6");
-    let paused = system.cutover("watch", &[]).expect_code(104);
+    let mut paused = system.cutover("watch", &[]).expect_code(104);
+    // Whether it meets the round that was sampled already depends on how fast it is there.
+    paused.stdout = paused.stdout.lines().filter(|l| !l.starts_with("  … ")).map(|l| format!("{l}\n")).collect();
     assert_seen("watch-pauses", &system, &paused);
     assert_eq!(system.ask("SELECT group_concat(name) FROM sqlite_master WHERE name IN ('b', 'c')"), "b,c");
     // The same command opens a new window, when that is mended.
