@@ -10,9 +10,9 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::build::{Builder, config_errors, read_config};
-use super::codes;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::table::{Table, Text};
+use super::{codes, value};
 use crate::{BuildContext, ConfigSource, Notifier, Occasion, Registry};
 
 /// Somebody who is told.
@@ -97,6 +97,16 @@ fn built<'i>(
     let config = read_config(draft.with, draft.header, &mut builder.filler, d);
     let unset = std::mem::take(&mut builder.filler.kept);
     let config = config?;
+    for field in descriptor.secrets {
+        let written = config.stored.get(*field).and_then(Value::as_str).filter(|text| !text.contains("${env."));
+        if written.is_some() {
+            let span = value::find(&config.places, field).span();
+            let message = format!("`{field}` is a secret, and the plan writes it out");
+            let help = format!("set an environment variable and write `{field} = \"${{env.NAME}}\"`");
+            d.push(Diagnostic::at(codes::BAD_CONFIG, span, message).help(help));
+            return None;
+        }
+    }
     let (targets, vars) = (&builder.targets.specs, builder.vars);
     let cx = BuildContext::new("", None, targets, vars, builder.files);
     let notifier = match (descriptor.build)(ConfigSource::Toml(config.filled), &cx) {

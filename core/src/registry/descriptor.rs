@@ -133,6 +133,8 @@ pub struct NotifierDescriptor {
     pub summary: &'static str,
     /// See [`NotifierKind::EXAMPLE`].
     pub example: &'static str,
+    /// See [`NotifierKind::SECRETS`].
+    pub secrets: &'static [&'static str],
     /// The crate that registered it.
     pub krate: &'static str,
     /// That crate's version.
@@ -150,6 +152,7 @@ impl NotifierDescriptor {
             kind: K::KIND,
             summary: K::SUMMARY,
             example: K::EXAMPLE,
+            secrets: K::SECRETS,
             krate,
             version,
             schema: |generator| generator.subschema_for::<K::Config>(),

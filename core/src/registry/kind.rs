@@ -71,6 +71,9 @@ pub trait NotifierKind: Notifier + Sized + 'static {
     const SUMMARY: &'static str;
     /// A whole `[[notify]]` table in TOML, without the header line; it must compile.
     const EXAMPLE: &'static str;
+    /// Fields of the configuration that hold a secret: a plan that writes one out, and does not take it from
+    /// `${env.NAME}`, is refused.
+    const SECRETS: &'static [&'static str] = &[];
     /// The `with` table. Use `#[serde(deny_unknown_fields)]`; field docs become the user's documentation.
     type Config: DeserializeOwned + JsonSchema;
 

@@ -264,7 +264,8 @@ impl Notifier for Tell {
 impl NotifierKind for Tell {
     const KIND: &'static str = "test.tell";
     const SUMMARY: &'static str = "tell nobody";
-    const EXAMPLE: &'static str = "use = \"test.tell\"\non = \"failed\"\nwith = { to = \"me\" }";
+    const EXAMPLE: &'static str = "use = \"test.tell\"\non = \"failed\"\nwith = { to = \"${env.ME}\" }";
+    const SECRETS: &'static [&'static str] = &["to"];
     type Config = TellConfig;
 
     fn build(config: TellConfig, _: &BuildContext<'_>) -> Result<Self, BuildError> {

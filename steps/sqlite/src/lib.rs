@@ -9,6 +9,7 @@ pub mod target;
 
 mod aside;
 mod backfill;
+mod cell;
 mod check;
 mod columns;
 mod contract;
@@ -35,4 +36,5 @@ mod value;
 mod watched;
 mod written;
 
+pub use cell::SqliteCell;
 pub use target::SqliteTarget;

@@ -70,7 +70,8 @@ pub(super) struct Row {
 }
 
 /// Kinds that do another thing when they are told to, and are met once more.
-const VARIANTS: [(&str, &str); 5] = [
+const VARIANTS: [(&str, &str); 6] = [
+    ("flag.set", "flag.set+table"),
     ("kv.copy", "kv.copy+backups"),
     ("kv.copy", "kv.copy+fjall"),
     ("kv.transform", "kv.transform+fjall"),
@@ -103,6 +104,11 @@ impl Row {
         for (kind, name) in VARIANTS {
             let plain = all.iter().find(|row| row.kind == kind).copied();
             all.extend(plain.map(|row| Self { name, faults: faults_of(name).unwrap_or(row.faults), ..row }));
+        }
+        // A flag is in one store, and passes the points of whoever writes there.
+        for (name, writer) in [("flag.set", "config.map"), ("flag.set+table", "sqlite.rows")] {
+            let faults = registry.step(writer).unwrap().faults;
+            all.iter_mut().filter(|row| row.name == name).for_each(|row| row.faults = faults);
         }
         all
     }
@@ -253,6 +259,10 @@ impl Row {
             "config.map" => on_all(
                 "from = \"settings.json\", to = \"new/settings.json\", set = { version = 2 }, keep = [\"name\"], \
                  drop = [{ key = \"old\", why = \"nobody reads it\" }]",
+            ),
+            "flag.set" => on_all("file = \"settings.json\", flag = \"features.review\""),
+            "flag.set+table" => on_app(
+                "table = \"colours\", name-column = \"id\", value-column = \"name\", flag = \"1\", value = \"on\"",
             ),
             "file.archive" => on_all("files = [\"logs/*.jsonl\"], into = \"old\""),
             "target.assess" => on_all("targets = [\"app\", \"more\"], into = \"kept/assess\""),
