@@ -61,8 +61,11 @@ pub(crate) enum Format {
     Text,
     /// One JSON document, or JSON lines of events.
     Json,
-    /// Markdown (plan, steps).
+    /// Markdown (plan, steps, report).
+    #[value(alias = "md")]
     Markdown,
+    /// One self-contained HTML file (report).
+    Html,
     /// SARIF 2.1.0 (check).
     Sarif,
     /// GitHub workflow annotations (check).

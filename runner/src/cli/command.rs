@@ -136,6 +136,17 @@ pub(super) enum Command {
         /// The plan file, or a folder with plan.toml
         plan: PathBuf,
     },
+    /// Tell what became of a plan to people who were not there (markdown, html, json)
+    Report {
+        /// The plan file, or a folder with plan.toml
+        plan: PathBuf,
+        /// What it is for
+        #[arg(long, value_enum, default_value = "final")]
+        kind: crate::commands::report::Kind,
+        /// A text file with what was learnt, taken in as it is
+        #[arg(long, value_name = "FILE")]
+        lessons: Option<PathBuf>,
+    },
     /// Accept a deliberate edit of an applied step, or what others did to the structure of targets
     Accept {
         /// The plan file, or a folder with plan.toml

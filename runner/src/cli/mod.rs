@@ -126,6 +126,7 @@ fn dispatch(cli: Cli, out: &Out) -> Result<Exit> {
         }
         Command::Status { plan } => block_on(commands::status::run(place(plan)?, out)),
         Command::History { plan } => commands::history::run(place(plan)?, out),
+        Command::Report { plan, kind, lessons } => block_on(commands::report::run(place(plan)?, kind, lessons, out)),
         Command::Explain { plan } => block_on(commands::explain::run(place(plan)?, out)),
         Command::Accept { plan, step: Some(step), note, locking, .. } => {
             block_on(commands::accept::run(place(plan)?, &step, &note, options(&locking), out))

@@ -38,16 +38,15 @@ pub(crate) fn run(place: Place, out: &Out) -> Result<Exit> {
 
 /// The rows of one record: one for each step that it is about.
 fn lines(entry: &Entry) -> Vec<Vec<String>> {
-    let row = |record: &str, step: &str, more: String| {
-        vec![
-            entry.seq.to_string(),
-            entry.at.to_string(),
-            entry.epoch.to_string(),
-            record.to_owned(),
-            step.to_owned(),
-            more,
-        ]
+    let row = |(record, step, more)| {
+        vec![entry.seq.to_string(), entry.at.to_string(), entry.epoch.to_string(), record, step, more]
     };
+    told(entry).into_iter().map(row).collect()
+}
+
+/// One record in words: what happened, to which step, and what more there is to say; once for each step that it is about.
+pub(super) fn told(entry: &Entry) -> Vec<(String, String, String)> {
+    let row = |record: &str, step: &str, more: String| (record.to_owned(), step.to_owned(), more);
     match &entry.record {
         Record::RunStarted { command, operator, host, pid, version, .. } => {
             let command = serde_json::to_value(command).ok().and_then(|v| v.as_str().map(str::to_owned));

@@ -14,6 +14,7 @@ pub(crate) mod new;
 pub(crate) mod plan;
 pub(crate) mod prune;
 pub(crate) mod rehearse;
+pub(crate) mod report;
 pub(crate) mod resolve;
 pub(crate) mod rollback;
 pub(crate) mod status;
