@@ -113,6 +113,12 @@ impl Row {
         all
     }
 
+    /// Whether a command ends with 103 until a person approved: parts that count the calls or the bytes of one undisturbed
+    /// command do not meet it.
+    pub(super) fn asks(&self) -> bool {
+        self.kind == "gate.approval"
+    }
+
     /// Whether it is met as what it is, and not once more for another of its ways.
     pub(super) fn is_plain(&self) -> bool {
         self.kind == self.name
