@@ -24,8 +24,8 @@ pub use error::{KvError, KvErrorKind, Result};
 pub use record::{Meta, Record};
 pub use source::{Order, RecordSource};
 pub use steps::{
-    BackupConfig, CopyConfig, GcConfig, KvBackup, KvCopy, KvGc, KvReconfigure, KvRenamePrefix, KvTransform, KvVerify,
-    PrefixProgram, ReconfigureConfig, RenamePrefixConfig, TransformConfig, VerifyConfig, Versions,
+    Back, BackupConfig, CopyConfig, GcConfig, KvBackup, KvCopy, KvGc, KvReconfigure, KvRenamePrefix, KvTransform,
+    KvVerify, PrefixProgram, ReconfigureConfig, RenamePrefixConfig, TransformConfig, VerifyConfig, Versions,
 };
 pub use target::badger::{BadgerConfig, BadgerTarget};
 pub use target::{FjallTarget, KvConfig, KvTarget, SledTarget};

@@ -1,5 +1,7 @@
 //! There and back under a program that writes all the time.
 
+use std::fs;
+
 use super::memory::Memory;
 
 /// There, where the new program has everything; and back, where the old one has everything, with what the new one wrote.
@@ -8,6 +10,11 @@ fn there_and_back(memory: &Memory) {
     memory.cutover("apply", &["--to", "storage"]).expect_code(0);
     assert!(memory.runs("v2") && !memory.runs("v1"));
     memory.wait_for_writes();
+    // Where the demo measures the pause: behind what the one before had written.
+    let starts = fs::read_to_string(memory.root().join("run/starts")).unwrap();
+    let starts: Vec<(&str, usize)> =
+        starts.lines().filter_map(|line| line.split_once(' ')).map(|(who, at)| (who, at.parse().unwrap())).collect();
+    assert!(matches!(starts[..], [("v1", 0), ("v2", at)] if (51..memory.written()).contains(&at)), "{starts:?}");
     memory.assert_whole("v2");
 
     memory.start("v2");

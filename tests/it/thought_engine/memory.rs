@@ -10,6 +10,7 @@ use cutover_demo::memory::program::Entry;
 use cutover_demo::memory::{self, Counted, SEED};
 use cutover_steps_kv::Record;
 use cutover_tests::{BadgerPeer, Ran, run};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::system::{cutover, on};
@@ -48,7 +49,8 @@ impl Memory {
 
     pub(super) fn command(&self, command: &str, more: &[&str]) -> Command {
         let mut command = on(&self.folder.path().join("plan/plan.toml"), &self.root(), command, more);
-        command.arg("--yes");
+        // Whoever tests beside it takes from its pace, too.
+        command.args(["--yes", "--var", "slower=90%"]);
         command
     }
 
@@ -98,9 +100,13 @@ impl Memory {
     /// Nothing is lost and nothing is there twice in what a generation has.
     #[track_caller]
     pub(super) fn assert_whole(&self, generation: &str) {
-        let found = self.records(generation);
+        let mut found = self.records(generation);
+        let made = memory::records(SEED, 10_000);
+        if generation == "v2" {
+            as_v1_had_it(&mut found, &made);
+        }
         let log = Entry::read(&self.root().join("run/written.jsonl")).unwrap();
-        let counted = Counted::of(&memory::records(SEED, 10_000), &log, found);
+        let counted = Counted::of(&made, &log, found);
         let first = |names: &[String]| names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
         assert!(counted.lost.is_empty(), "{generation} lost {}: {}", counted.lost.len(), first(&counted.lost));
         assert!(counted.more.is_empty(), "{generation} has {} more: {}", counted.more.len(), first(&counted.more));
@@ -113,4 +119,32 @@ impl Drop for Memory {
             let _ = self.say(&[generation, "stop"]).output();
         }
     }
+}
+
+/// What the steps made of the memory for the next version is there, and nothing else is another than it was.
+#[track_caller]
+fn as_v1_had_it(found: &mut [Record], made: &[Record]) {
+    // What the next version left half done stands beside its own.
+    let half_done = |record: &Record| record.key.starts_with(b"half-done:");
+    assert_eq!(found.iter().filter(|record| half_done(record)).count(), 132);
+    let value = |record: &Record| -> Value { serde_json::from_slice(&record.value).unwrap_or_default() };
+    let above = |record: &Record| value(record)["intensity"].as_f64().is_some_and(|felt| felt > 1.0);
+    let (mut made, mut bounded) = (made.iter().filter(|record| above(record)), 0);
+    for record in found {
+        let own = [&b"patterns:"[..], b"learning:"].iter().any(|prefix| record.key.starts_with(prefix));
+        assert!(!own && !above(record), "{}", record.key.escape_ascii());
+        if half_done(record) {
+            record.key.drain(.."half-done:".len());
+        }
+        let mut now = value(record);
+        let Some(felt) = now.as_object_mut().and_then(|now| now.remove("intensity_felt")) else { continue };
+        assert_eq!(now["intensity"], json!(1));
+        now["intensity"] = felt;
+        // Every digit of it: nanoseconds are more than a double holds.
+        let before = made.next().unwrap();
+        assert_eq!((now, &record.key), (value(before), &before.key));
+        record.value.clone_from(&before.value);
+        bounded += 1;
+    }
+    assert!(bounded > 20 && made.next().is_none(), "{bounded} intensities, and not all");
 }

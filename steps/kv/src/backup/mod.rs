@@ -13,6 +13,7 @@
 //! [`Sidecar`] that is written beside each backup of ours. Badger writes frames of 4 MB (version 2) to 100 MB (4), sorted
 //! inside the range of one of its producers and not beyond.
 
+mod file;
 mod reader;
 mod sidecar;
 mod wire;
@@ -27,10 +28,11 @@ use crate::error::Result;
 use crate::record::Record;
 use crate::source::{Order, RecordSource};
 
+pub(crate) use file::write_backup_of;
+pub use file::{write_backup, write_backup_parts};
 pub use reader::{BackupReader, Limits};
 pub use sidecar::Sidecar;
-pub(crate) use writer::write_backup_of;
-pub use writer::{BackupWriter, write_backup};
+pub use writer::BackupWriter;
 
 /// What a backup holds, as counted while it was read or written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,6 +52,14 @@ pub struct Tally {
 }
 
 impl Tally {
+    fn add(&mut self, more: &Self) {
+        self.frames += more.frames;
+        self.records += more.records;
+        self.deletes += more.deletes;
+        self.payload += more.payload;
+        self.max_version = self.max_version.max(more.max_version);
+    }
+
     fn count(&mut self, record: &Record) {
         self.records += 1;
         self.deletes += u64::from(record.meta.is_delete());

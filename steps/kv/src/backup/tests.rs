@@ -7,9 +7,11 @@ use std::path::Path;
 use proptest::prelude::*;
 use prost::Message;
 
+use super::file::beside_each_other;
 use super::*;
 use crate::error::{KvError, KvErrorKind};
 use crate::record::Meta;
+use crate::store::{Part, Records};
 
 /// `KVList`, as `badgerpb4.proto` has it.
 #[derive(Clone, PartialEq, Message)]
@@ -258,6 +260,47 @@ fn a_file_that_lost_a_frame_or_a_bit_is_not_what_its_manifest_says() {
     assert!(refused.contains("a manifest of version 2, and this build knows versions up to 1"), "{refused}");
     let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names.len(), 2, "{names:?}");
+}
+
+/// Three parts of several small frames each.
+fn in_parts() -> [Vec<Record>; 3] {
+    ["a", "b", "c"].map(|part| (0..32).map(|n| record(&format!("{part}{n:02}"), 7 - n % 7, &"v".repeat(300))).collect())
+}
+
+fn parts_of<const N: usize>(parts: [Vec<Record>; N]) -> Vec<Part<'static>> {
+    parts.map(|part| Box::new(move || Ok(Box::new(part.into_iter().map(Ok)) as Records<'_>)) as Part<'_>).into()
+}
+
+#[test]
+fn parts_that_are_read_at_the_same_time_are_one_backup() {
+    let path = Path::new("b.bak");
+    let mut writer = BackupWriter::new(Vec::new(), path);
+    in_parts().concat().iter().for_each(|record| writer.push(record).unwrap());
+    let (_, one) = writer.finish(0).unwrap();
+    let mut told = Vec::new();
+    let (bytes, several) =
+        beside_each_other((Vec::new(), 1_000), path, 0, parts_of(in_parts()), &mut |n| told.push(n)).unwrap();
+    let numbers = |of: &Sidecar| (of.keys, of.records, of.deletes, of.max_version);
+    assert_eq!((numbers(&several), told), (numbers(&one), vec![32, 64, 96]));
+    assert_eq!((several.bytes, &several.blake3), (bytes.len() as u64, &blake3::hash(&bytes).to_hex().to_string()));
+    let mut reader = BackupReader::new(bytes.as_slice(), path);
+    assert!(reader.by_ref().collect::<Result<Vec<_>>>().unwrap() == in_parts().concat(), "other records");
+    assert!(several.frames > 30 && reader.tally().frames == several.frames, "{} frames", several.frames);
+}
+
+#[test]
+fn what_goes_wrong_in_a_part_leaves_no_backup() {
+    let folder = tempfile::tempdir().unwrap();
+    let gone = folder.path().join("gone.bak");
+    let [a, b, c] = in_parts();
+    let wrong = write_backup_parts(&gone, 0, parts_of([a.clone(), c, b])).unwrap_err().to_string();
+    assert!(wrong.contains("version 7 of `b00` comes out of order"), "{wrong}");
+    let mut parts = parts_of(in_parts());
+    parts.insert(1, Box::new(|| Err(KvError::of(Path::new("it"), KvErrorKind::Missing("no such part".to_owned())))));
+    let wrong = write_backup_parts(&gone, 0, parts).unwrap_err().to_string();
+    assert!(wrong.contains("no such part") && !gone.exists(), "{wrong}");
+    assert_eq!(write_backup_parts(&gone, 0, parts_of([a])).unwrap().records, 32);
+    assert_eq!(write_backup_parts(&gone, 0, Vec::new()).unwrap().records, 0);
 }
 
 /// The same bytes for ever.

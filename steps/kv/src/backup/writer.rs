@@ -1,12 +1,10 @@
-//! Writes a backup file that Badger restores.
+//! Writes a backup that Badger restores.
 //!
 //! Owns the frames: at most 4 MB, as Badger 2 writes them, unless one key's versions take more, which are never divided.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 
-use cutover_core::{StepError, disk};
 use sha2::{Digest, Sha256};
 
 use super::wire::push_kv;
@@ -15,7 +13,7 @@ use crate::error::{KvError, KvErrorKind, Result};
 use crate::record::Record;
 
 /// Bytes of a frame, its length not counted.
-const FRAME: usize = 4 << 20;
+pub(super) const FRAME: usize = 4 << 20;
 /// Bytes of the record that goes beyond it, mostly.
 const SPARE: usize = 64 << 10;
 
@@ -29,7 +27,7 @@ pub struct BackupWriter<W> {
 impl<W: Write> BackupWriter<W> {
     /// Writes to `output`; `path` is what errors call it.
     pub fn new(output: W, path: &Path) -> Self {
-        Self { frames: Frames::new(path), sink: Sink::new(output, path) }
+        Self { frames: Frames::new(path, FRAME), sink: Sink::new(output, path) }
     }
 
     /// Writes smaller frames.
@@ -52,48 +50,73 @@ impl<W: Write> BackupWriter<W> {
         if let Some(frame) = self.frames.rest() {
             self.sink.write(&frame)?;
         }
-        self.sink.finish(&self.frames, since)
+        self.sink.finish(&self.frames.count, since)
     }
+}
+
+/// What frames hold.
+#[derive(Debug, Default)]
+pub(super) struct Count {
+    keys: u64,
+    pub(super) tally: Tally,
+    first: Option<(Vec<u8>, u64)>,
+    last: Option<(Vec<u8>, u64)>,
+}
+
+impl Count {
+    /// Adds what comes behind.
+    pub(super) fn add(&mut self, path: &Path, next: Self) -> Result<()> {
+        if let (Some((last, _)), Some((first, version))) = (&self.last, &next.first)
+            && last >= first
+        {
+            return Err(out_of_order(path, first, *version));
+        }
+        self.keys += next.keys;
+        self.tally.add(&next.tally);
+        self.first = self.first.take().or(next.first);
+        self.last = next.last.or(self.last.take());
+        Ok(())
+    }
+}
+
+fn out_of_order(path: &Path, key: &[u8], version: u64) -> KvError {
+    let text = format!("version {version} of `{}` comes out of order", String::from_utf8_lossy(key).escape_debug());
+    KvError::of(path, KvErrorKind::Malformed(text))
 }
 
 /// Records on their way into frames.
 #[derive(Debug)]
-struct Frames {
+pub(super) struct Frames {
     path: PathBuf,
     frame: Vec<u8>,
     /// Where the records of the last key begin in the frame.
     key_begin: usize,
-    last: Option<(Vec<u8>, u64)>,
-    keys: u64,
-    tally: Tally,
+    pub(super) count: Count,
     largest_frame: usize,
 }
 
 impl Frames {
-    fn new(path: &Path) -> Self {
-        let (frame, tally) = (Vec::new(), Tally::default());
-        Self { path: path.to_owned(), frame, key_begin: 0, last: None, keys: 0, tally, largest_frame: FRAME }
+    pub(super) fn new(path: &Path, largest_frame: usize) -> Self {
+        let (frame, count) = (Vec::new(), Count::default());
+        Self { path: path.to_owned(), frame, key_begin: 0, count, largest_frame }
     }
 
     /// Adds a record; gives the frame that became full.
-    fn push(&mut self, record: &Record) -> Result<Option<Vec<u8>>> {
-        match &mut self.last {
+    pub(super) fn push(&mut self, record: &Record) -> Result<Option<Vec<u8>>> {
+        match &mut self.count.last {
             Some((key, version)) if *key == record.key && *version > record.version => *version = record.version,
-            Some((key, _)) if *key >= record.key => {
-                let key = String::from_utf8_lossy(&record.key);
-                let text = format!("version {} of `{}` comes out of order", record.version, key.escape_debug());
-                return Err(KvError::of(&self.path, KvErrorKind::Malformed(text)));
-            }
+            Some((key, _)) if *key >= record.key => return Err(out_of_order(&self.path, &record.key, record.version)),
             last => {
                 let (key, version) = last.get_or_insert_default();
                 key.clone_from(&record.key);
                 *version = record.version;
                 self.key_begin = self.frame.len();
-                self.keys += 1;
+                self.count.keys += 1;
+                self.count.first.get_or_insert_with(|| (record.key.clone(), record.version));
             }
         }
         push_kv(&mut self.frame, record);
-        self.tally.count(record);
+        self.count.tally.count(record);
         if self.frame.len() <= self.largest_frame || self.key_begin == 0 {
             return Ok(None);
         }
@@ -102,23 +125,23 @@ impl Frames {
         next.extend_from_slice(&self.frame[self.key_begin..]);
         self.frame.truncate(self.key_begin);
         self.key_begin = 0;
-        self.tally.frames += 1;
+        self.count.tally.frames += 1;
         Ok(Some(std::mem::replace(&mut self.frame, next)))
     }
 
     /// What is left of them.
-    fn rest(&mut self) -> Option<Vec<u8>> {
+    pub(super) fn rest(&mut self) -> Option<Vec<u8>> {
         if self.frame.is_empty() {
             return None;
         }
-        self.tally.frames += 1;
+        self.count.tally.frames += 1;
         Some(std::mem::take(&mut self.frame))
     }
 }
 
 /// Frames on their way to where they are written.
 #[derive(Debug)]
-struct Sink<W> {
+pub(super) struct Sink<W> {
     output: W,
     path: PathBuf,
     bytes: u64,
@@ -127,11 +150,11 @@ struct Sink<W> {
 }
 
 impl<W: Write> Sink<W> {
-    fn new(output: W, path: &Path) -> Self {
+    pub(super) fn new(output: W, path: &Path) -> Self {
         Self { output, path: path.to_owned(), bytes: 0, blake3: blake3::Hasher::new(), sha256: Sha256::new() }
     }
 
-    fn write(&mut self, frame: &[u8]) -> Result<()> {
+    pub(super) fn write(&mut self, frame: &[u8]) -> Result<()> {
         let length = (frame.len() as u64).to_le_bytes();
         for part in [&length[..], frame] {
             self.output.write_all(part).map_err(|error| KvError::at(&self.path, self.bytes, error))?;
@@ -142,7 +165,7 @@ impl<W: Write> Sink<W> {
         Ok(())
     }
 
-    fn finish(mut self, frames: &Frames, since: u64) -> Result<(W, Sidecar)> {
+    pub(super) fn finish(mut self, count: &Count, since: u64) -> Result<(W, Sidecar)> {
         self.output.flush().map_err(|error| KvError::of(&self.path, error))?;
         let sidecar = Sidecar {
             version: Sidecar::VERSION,
@@ -150,71 +173,15 @@ impl<W: Write> Sink<W> {
             blake3: self.blake3.finalize().to_hex().to_string(),
             sha256: hex(&self.sha256.finalize()),
             since,
-            max_version: frames.tally.max_version,
-            frames: frames.tally.frames,
-            keys: frames.keys,
-            records: frames.tally.records,
-            deletes: frames.tally.deletes,
+            max_version: count.tally.max_version,
+            frames: count.tally.frames,
+            keys: count.keys,
+            records: count.tally.records,
+            deletes: count.tally.deletes,
             made_by: None,
         };
         Ok((self.output, sidecar))
     }
-}
-
-/// Writes records, in Badger's order, as the backup `path` with its sidecar beside it. Until it is whole and on the disk,
-/// nothing is there under its name.
-pub fn write_backup(path: &Path, since: u64, records: impl Iterator<Item = Result<Record>>) -> Result<Sidecar> {
-    write_backup_of(path, since, None, records)
-}
-
-/// The same by a step, which its sidecar names.
-pub(crate) fn write_backup_of(
-    path: &Path,
-    since: u64,
-    made_by: Option<&str>,
-    records: impl Iterator<Item = Result<Record>>,
-) -> Result<Sidecar> {
-    let of_disk = |error: StepError| KvError::of(path, error);
-    let partial = disk::partial_name(path).map_err(of_disk)?;
-    let of_file = |error: io::Error| KvError::of(path, error);
-    let file = disk::create(&partial).map_err(of_file)?;
-    let (file, mut sidecar) = beside(file, path, since, records)?;
-    sidecar.made_by = made_by.map(str::to_owned);
-    file.sync_all().map_err(of_file)?;
-    drop(file);
-    // The sidecar first: a backup without one would be taken for one of Badger's own.
-    sidecar.write(path)?;
-    disk::rename(&partial, path).map_err(of_file)?;
-    disk::sync_parent(path).map_err(of_disk)?;
-    Ok(sidecar)
-}
-
-/// Frames are hashed and written beside the reading of the next ones.
-fn beside<W: Write + Send>(
-    output: W,
-    path: &Path,
-    since: u64,
-    records: impl Iterator<Item = Result<Record>>,
-) -> Result<(W, Sidecar)> {
-    let (mut frames, mut sink) = (Frames::new(path), Sink::new(output, path));
-    std::thread::scope(|scope| {
-        let (full, coming) = mpsc::sync_channel::<Vec<u8>>(1);
-        let writing = scope.spawn(move || coming.into_iter().try_for_each(|frame| sink.write(&frame)).map(|()| sink));
-        for record in records {
-            // Who takes no more has failed, and says why.
-            if let Some(frame) = frames.push(&record?)?
-                && full.send(frame).is_err()
-            {
-                break;
-            }
-        }
-        if let Some(frame) = frames.rest() {
-            let _ = full.send(frame);
-        }
-        drop(full);
-        let sink = writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        sink.finish(&frames, since)
-    })
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

@@ -26,6 +26,8 @@ pub struct Comparison {
     pub differing: BTreeMap<Differing, u64>,
     /// The first of each sort: how, the key, the version.
     pub named: Vec<(Differing, Vec<u8>, u64)>,
+    /// Records of the second side that the first once had and let go: see [`compare_with_backup`].
+    pub let_go: u64,
     /// Of each range of keys: its last key, and BLAKE3 (hex) over the records of the first side up to there.
     pub ranges: Vec<(Vec<u8>, String)>,
 }
@@ -63,6 +65,31 @@ pub fn compare(
     left: impl Iterator<Item = Result<Record>>,
     right: impl Iterator<Item = Result<Record>>,
 ) -> Result<Comparison> {
+    all(left, right, None)
+}
+
+/// The same with a backup of Badger's, made `now` (seconds since 1970), as the first side. Such a backup has nothing that lies
+/// below a delete, an expired entry or one that discards earlier versions, and no value of what has expired: a store that
+/// was filled by earlier backups has that still, and no reader of either sees it.
+pub fn compare_with_backup(
+    backup: impl Iterator<Item = Result<Record>>,
+    right: impl Iterator<Item = Result<Record>>,
+    now: u64,
+) -> Result<Comparison> {
+    all(backup, right, Some(now))
+}
+
+fn all(
+    left: impl Iterator<Item = Result<Record>>,
+    right: impl Iterator<Item = Result<Record>>,
+    now: Option<u64>,
+) -> Result<Comparison> {
+    let expired = |record: &Record| now.is_some_and(|now| record.has_expired(now));
+    let hides = |record: &Record| {
+        now.is_some() && (record.meta.is_delete() || record.meta.discards_earlier() || expired(record))
+    };
+    // The key whose further versions the first side let go.
+    let mut hidden = None;
     let (mut left, mut right) = (left.peekable(), right.peekable());
     let mut found = Comparison::default();
     let mut range = Range::default();
@@ -79,6 +106,12 @@ pub fn compare(
         found.right += u64::from(b.is_some());
         match (&a, &b) {
             (Some(a), Some(b)) if a.same(b) => found.same += 1,
+            (Some(a), Some(b))
+                if expired(a) && a.value.is_empty() && a.same(&Record { value: Vec::new(), ..b.clone() }) =>
+            {
+                found.let_go += 1;
+            }
+            (None, Some(b)) if hidden.as_ref() == Some(&b.key) => found.let_go += 1,
             (Some(a), Some(b)) if a.value != b.value => found.differs(Differing::Value, a),
             (Some(a), Some(_)) => found.differs(Differing::Meta, a),
             (Some(a), None) => found.differs(Differing::OnlyLeft, a),
@@ -86,6 +119,9 @@ pub fn compare(
             (None, None) => {}
         }
         if let Some(record) = a {
+            if hides(&record) {
+                hidden = Some(record.key.clone());
+            }
             found.ranges.extend(range.add(record));
         }
     }

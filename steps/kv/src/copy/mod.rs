@@ -10,7 +10,7 @@ mod sum;
 mod tests;
 mod waiting;
 
-pub use compare::{Comparison, Differing, compare};
+pub use compare::{Comparison, Differing, compare, compare_with_backup};
 pub use run::{Copied, Copy, Cursor, Flow};
 pub use sort::{Sorted, sorted};
 pub use sum::Sum;

@@ -179,3 +179,33 @@ fn a_comparison_names_what_either_side_lacks_and_what_is_another_record() {
     let differs: Vec<bool> = turned.ranges.iter().zip(&whole.ranges).map(|(a, b)| a != b).collect();
     assert_eq!(differs, [true, false, true]);
 }
+
+#[test]
+fn what_a_backup_of_badgers_let_go_is_no_difference_and_what_it_did_not_is_one() {
+    let of = |key: &str, version| Record { key: key.into(), version, value: vec![1], ..Record::default() };
+    let backup = [
+        Record { meta: Meta::of(Meta::DELETE), value: Vec::new(), ..of("deleted", 9) },
+        Record { meta: Meta::of(Meta::DISCARD_EARLIER), ..of("discarding", 9) },
+        Record { expires_at: 50, value: Vec::new(), ..of("expired", 9) },
+        of("kept", 9),
+    ];
+    let mut store = backup.to_vec();
+    store[2].value = vec![7];
+    store.extend(["deleted", "discarding", "expired"].map(|key| of(key, 3)));
+    let found = |backup: &[Record], store: &[Record]| {
+        let both = [backup, store].map(|records| in_order(records.to_vec()).into_iter().map(Ok));
+        let [backup, store] = both;
+        compare_with_backup(backup, store, 100).unwrap()
+    };
+    let let_go = found(&backup, &store);
+    assert!(let_go.holds(), "{:?}", let_go.named);
+    assert_eq!((let_go.same, let_go.let_go), (3, 4));
+
+    // Not below what hides it; not hidden at all; and never the other way round.
+    for more in [of("deleted", 10), of("kept", 3), of("later", 1)] {
+        let told = found(&backup, &[&store[..], std::slice::from_ref(&more)].concat());
+        assert_eq!(told.named, [(Differing::OnlyRight, more.key, more.version)]);
+    }
+    let turned = found(&store, &backup);
+    assert_eq!((turned.differing[&Differing::OnlyLeft], turned.differing[&Differing::Value]), (3, 1));
+}

@@ -38,6 +38,9 @@ impl From {
                 let identity = format!("{name}, versions up to {version}").into();
                 Ok(Self { source, identity, name: name.to_owned() })
             }
+            None if backups.is_empty() => {
+                Err(StepError::unavailable("the step that makes the backup has made none yet"))
+            }
             None => {
                 let (mut files, mut digests) = (Vec::new(), Vec::new());
                 for name in backups {
@@ -85,13 +88,46 @@ impl From {
     }
 }
 
+/// The backups of a step: those that it names, or the one that another step made, which is none before that.
+pub(super) async fn backups(
+    cx: &StepContext,
+    backups: &[String],
+    backup_of: Option<&str>,
+) -> Result<Vec<String>, StepError> {
+    match backup_of {
+        Some(step) => Ok(super::backup::made_by(cx, step).await?.into_iter().collect()),
+        None => Ok(backups.to_vec()),
+    }
+}
+
+/// The source, for people.
+pub(super) fn named(backups: &[String], backup_of: Option<&str>, from: Option<&str>) -> String {
+    match (from, backup_of) {
+        (Some(from), _) => format!("target {from}"),
+        (None, Some(step)) => format!("the backup of {step}"),
+        (None, None) => backups.join(", "),
+    }
+}
+
 /// Refuses what names no source, or two, or a file outside of the root.
 pub(super) fn known(
     cx: &BuildContext<'_>,
     backups: &[String],
+    backup_of: Option<&str>,
     from: Option<&str>,
     into: &str,
 ) -> Result<(), BuildError> {
+    if let Some(step) = backup_of {
+        if !backups.is_empty() || from.is_some() {
+            return Err(BuildError::at("backup-of", "another source is named too").with_help("name one of them"));
+        }
+        if step == cx.id {
+            return Err(
+                BuildError::at("backup-of", "a step has no backup of itself").with_help("name a step `kv.backup`")
+            );
+        }
+        return Ok(());
+    }
     match (from, backups) {
         (Some(from), []) if from == into => {
             return Err(BuildError::at("from", format!("`{from}` is on both sides")).with_help("name another target"));
@@ -100,7 +136,7 @@ pub(super) fn known(
         (None, [_, ..]) => {}
         (None, []) => {
             return Err(BuildError::at("backups", "no source is named")
-                .with_help("name backup files (`backups`) or a target (`from`)"));
+                .with_help("name backup files (`backups`), a step that makes one (`backup-of`) or a target (`from`)"));
         }
         (Some(_), _) => {
             return Err(BuildError::at("from", "both `from` and `backups` are named").with_help("name one of them"));

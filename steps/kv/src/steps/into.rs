@@ -9,7 +9,7 @@ use cutover_core::{BuildContext, BuildError, StepContext, StepError, TargetKind}
 
 use crate::error::Result;
 use crate::source::{Order, RecordSource};
-use crate::store::{Engine, Records, VersionedStore};
+use crate::store::{Engine, Part, Records, VersionedStore};
 use crate::target::{FjallTarget, KvTarget, Reading, SledTarget};
 
 /// A target that is a store.
@@ -83,6 +83,10 @@ impl<E: Engine> Into for KvTarget<E> {
 impl<E: Engine> RecordSource for Reading<E> {
     fn records(&self, since: u64) -> Result<Records<'_>> {
         self.store().versions(b"", since)
+    }
+
+    fn parts(&self, since: u64) -> Result<Vec<Part<'_>>> {
+        self.store().parts(since)
     }
 
     fn order(&self) -> Order {

@@ -14,7 +14,7 @@ mod transform;
 mod verify;
 
 pub use backup::{BackupConfig, KvBackup};
-pub use copy::{CopyConfig, KvCopy};
+pub use copy::{Back, CopyConfig, KvCopy};
 pub use gc::{GcConfig, KvGc};
 pub use reconfigure::{KvReconfigure, ReconfigureConfig};
 pub use rename::{KvRenamePrefix, RenamePrefixConfig};

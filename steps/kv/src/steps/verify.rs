@@ -1,7 +1,8 @@
 //! `kv.verify`: compares a store with what it was copied from, record by record and both ways.
 //!
 //! Owns what a difference is: every record of the source has to be in the store, and the store may have beside them only
-//! versions above the source's highest, which were written since. It says too what the source itself had lost already.
+//! versions above the source's highest, which were written since, and what a backup let go that earlier ones had. It says too
+//! what the source itself had lost already.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::from::{self, From};
 use super::into;
-use crate::copy::{Comparison, Differing, compare, sorted};
+use crate::copy::{Comparison, Differing, compare, compare_with_backup, sorted};
 use crate::error::Result;
 use crate::record::Record;
 use crate::source::Order;
@@ -35,6 +36,8 @@ pub struct VerifyConfig {
     /// Badger backup files, relative to the root, as `kv.copy` was given them.
     #[serde(default)]
     pub backups: Vec<String>,
+    /// Instead of backups: the `kv.backup` of this plan whose backup was copied.
+    pub backup_of: Option<String>,
     /// Instead of backups: the target (`badger`, `sled` or `fjall`) that was copied from.
     pub from: Option<String>,
     /// The target (`sled` or `fjall`) that has to have those records.
@@ -68,7 +71,7 @@ with = { backups = ["data/backups/phl-memory-backup-20251201_020000.bak"], into 
 
     fn build(config: VerifyConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
         into::known(cx, &config.into, "into")?;
-        from::known(cx, &config.backups, config.from.as_deref(), &config.into)?;
+        from::known(cx, &config.backups, config.backup_of.as_deref(), config.from.as_deref(), &config.into)?;
         Ok(Self { config })
     }
 }
@@ -77,7 +80,7 @@ with = { backups = ["data/backups/phl-memory-backup-20251201_020000.bak"], into 
 impl MigrationStep for KvVerify {
     fn describe(&self) -> Vec<Change> {
         let Self { config } = self;
-        let with = config.from.clone().map_or_else(|| config.backups.join(", "), |from| format!("target {from}"));
+        let with = from::named(&config.backups, config.backup_of.as_deref(), config.from.as_deref());
         vec![
             Change::new(Action::Check, format!("records of {}", config.into))
                 .with_detail(format!("compared with {with}")),
@@ -108,6 +111,12 @@ impl MigrationStep for KvVerify {
             "{} records, versions up to {}, are the same on both sides",
             found.same, compared.max_version
         ));
+        if found.let_go > 0 {
+            receipt = receipt.with_note(format!(
+                "{} records are in the store still that the backup let go, below a delete, an expiry or what discards them",
+                found.let_go
+            ));
+        }
         for (why, count) in &compared.lost_before {
             receipt = receipt.with_note(format!("{count} {why}"));
         }
@@ -126,7 +135,8 @@ impl MigrationStep for KvVerify {
 
 impl KvVerify {
     async fn compare(&self, cx: &StepContext) -> Result<(Comparison, Compared), StepError> {
-        let (inner, config) = (cx.clone(), self.config.clone());
+        let (inner, mut config) = (cx.clone(), self.config.clone());
+        config.backups = from::backups(cx, &config.backups, config.backup_of.as_deref()).await?;
         let into = into::of(cx, &config.into)?;
         cx.blocking(move || {
             let from = From::of(&inner, &config.backups, config.from.as_deref())?;
@@ -146,7 +156,8 @@ impl KvVerify {
                 let right = store.map(|store| store.versions(b"", 0)).transpose()?;
                 let copied =
                     |found: &Result<Record>| found.as_ref().map_or(true, |record| record.version <= max_version);
-                compare(left, right.into_iter().flatten().filter(copied))
+                let right = right.into_iter().flatten().filter(copied);
+                if config.from.is_some() { compare(left, right) } else { compare_with_backup(left, right, now) }
             })?;
             let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
             let ranges = found.ranges.iter().map(|(last, sum)| (hex(last), sum.clone())).collect();

@@ -32,7 +32,20 @@ pub trait Engine: Sized + fmt::Debug + Send + Sync + 'static {
     fn range(
         &self,
         range: Range<Vec<u8>>,
-    ) -> impl Iterator<Item = Result<(Self::Bytes, Self::Bytes)>> + Send + use<'_, Self>;
+    ) -> impl DoubleEndedIterator<Item = Result<(Self::Bytes, Self::Bytes)>> + Send + use<'_, Self>;
+
+    /// The store as it is at one moment; as it is at any, where the engine has no such thing.
+    type View: Send + Sync;
+
+    /// As it is now.
+    fn view(&self) -> Self::View;
+
+    /// Keys and what was kept under them then.
+    fn range_of<'s>(
+        &'s self,
+        view: &Self::View,
+        range: Range<Vec<u8>>,
+    ) -> impl Iterator<Item = Result<(Self::Bytes, Self::Bytes)>> + Send + use<'s, Self>;
 
     /// Writes all or nothing; none removes. Keys ascend, and none comes twice.
     fn write(&self, entries: Vec<(Vec<u8>, Option<Vec<u8>>)>, durable: bool) -> Result<()>;

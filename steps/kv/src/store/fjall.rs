@@ -5,7 +5,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use fjall::{Database, Error, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode, Slice};
+use fjall::{Database, Error, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode, Readable as _, Slice, Snapshot};
 
 use super::Engine;
 use crate::error::{KvError, KvErrorKind, Result};
@@ -40,6 +40,7 @@ impl Fjall {
 impl Engine for Fjall {
     const NAME: &'static str = "fjall";
     type Bytes = Slice;
+    type View = Snapshot;
 
     fn open(path: &Path) -> Result<Self> {
         holder::refuse(path, Self::lock_file())?;
@@ -65,8 +66,20 @@ impl Engine for Fjall {
         self.keyspace.get(key).map_err(|error| self.wrong(error))
     }
 
-    fn range(&self, range: Range<Vec<u8>>) -> impl Iterator<Item = Result<(Slice, Slice)>> + Send + use<'_> {
+    fn range(&self, range: Range<Vec<u8>>) -> impl DoubleEndedIterator<Item = Result<(Slice, Slice)>> + Send + use<'_> {
         self.keyspace.range(range).map(|found| found.into_inner().map_err(|error| self.wrong(error)))
+    }
+
+    fn view(&self) -> Snapshot {
+        self.database.snapshot()
+    }
+
+    fn range_of<'s>(
+        &'s self,
+        view: &Snapshot,
+        range: Range<Vec<u8>>,
+    ) -> impl Iterator<Item = Result<(Slice, Slice)>> + Send + use<'s> {
+        view.range(&self.keyspace, range).map(|found| found.into_inner().map_err(|error| self.wrong(error)))
     }
 
     fn write(&self, entries: Vec<(Vec<u8>, Option<Vec<u8>>)>, durable: bool) -> Result<()> {

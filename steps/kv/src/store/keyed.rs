@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cutover_core::disk;
 use serde_json::Value;
 
 use super::highest::Highest;
 use super::newest::{Newest, Written};
-use super::{Batch, Change, Engine, FORMAT, FORMAT_VERSION, MAX_VERSION, Records, VersionedStore};
+use super::{Batch, Change, Engine, FORMAT, FORMAT_VERSION, MAX_VERSION, Part, Records, VersionedStore, parts};
 use crate::encoding::{
     NOTE, after, data_key, data_prefix, expiry_key, expiry_until, note_key, read_data_key, read_expiry_key, read_value,
     value,
@@ -101,6 +102,29 @@ impl<E: Engine> Keyed<E> {
             .map_err(|error| self.wrong(KvErrorKind::Malformed(format!("its entry `{name}` is no JSON: {error}"))))
     }
 
+    fn since<'s>(
+        &'s self,
+        found: impl Iterator<Item = Result<(E::Bytes, E::Bytes)>> + Send + 's,
+        since: u64,
+    ) -> Records<'s> {
+        Box::new(found.filter_map(move |found| {
+            let record = found.and_then(|(key, value)| self.record(key.as_ref(), value.as_ref()));
+            let wanted = record.as_ref().map_or(true, |record| record.version >= since);
+            wanted.then_some(record)
+        }))
+    }
+
+    /// All from the version `since` on, in up to two to the power of `depth` parts.
+    pub(super) fn parts_of(&self, since: u64, depth: u32) -> Result<Vec<Part<'_>>> {
+        let view = Arc::new(self.engine.view());
+        let ranges = parts::cut(&self.engine, data_prefix(b""), depth)?.into_iter();
+        let part = |range| -> Part<'_> {
+            let view = Arc::clone(&view);
+            Box::new(move || Ok(self.since(self.engine.range_of(&view, range), since)))
+        };
+        Ok(ranges.map(part).collect())
+    }
+
     fn record(&self, key: &[u8], bytes: &[u8]) -> Result<Record> {
         let record = read_data_key(key).and_then(|(user_key, version)| read_value(user_key, version, bytes));
         record.ok_or_else(|| self.no_record(key))
@@ -162,12 +186,11 @@ impl<E: Engine> VersionedStore for Keyed<E> {
     }
 
     fn versions(&self, prefix: &[u8], since: u64) -> Result<Records<'_>> {
-        let found = self.engine.range(data_prefix(prefix)).filter_map(move |found| {
-            let record = found.and_then(|(key, value)| self.record(key.as_ref(), value.as_ref()));
-            let wanted = record.as_ref().map_or(true, |record| record.version >= since);
-            wanted.then_some(record)
-        });
-        Ok(Box::new(found))
+        Ok(self.since(self.engine.range(data_prefix(prefix)), since))
+    }
+
+    fn parts(&self, since: u64) -> Result<Vec<Part<'_>>> {
+        self.parts_of(since, parts::depth(self.engine.size()?))
     }
 
     fn expired(&self, now: u64) -> Result<Records<'_>> {

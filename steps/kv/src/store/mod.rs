@@ -10,6 +10,7 @@ mod keyed;
 #[cfg(test)]
 mod model;
 mod newest;
+mod parts;
 mod sled;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,9 @@ pub type FjallStore = Keyed<Fjall>;
 /// Records on their way out of a store; the first error ends them.
 pub type Records<'a> = Box<dyn Iterator<Item = Result<Record>> + Send + 'a>;
 
+/// Some of a store's records, read when somebody comes to them.
+pub type Part<'a> = Box<dyn FnOnce() -> Result<Records<'a>> + Send + 'a>;
+
 /// Records by key and version, with reads as of any version. `now` is the second (since 1970) that expiry is judged by.
 ///
 /// What is deleted or has expired has no value, and neither has an older version of it to a reader: nothing falls
@@ -51,6 +55,12 @@ pub trait VersionedStore: fmt::Debug + Send + Sync {
 
     /// Every version of every key that begins with `prefix`, in Badger's order, from the version `since` (inclusive) on.
     fn versions(&self, prefix: &[u8], since: u64) -> Result<Records<'_>>;
+
+    /// The same of all keys, in parts that follow one another and may be read at the same time; together they are as of one
+    /// moment where iterators are. No key is in two of them.
+    fn parts(&self, since: u64) -> Result<Vec<Part<'_>>> {
+        Ok(vec![Box::new(move || self.versions(b"", since))])
+    }
 
     /// What has expired by `now`, by the index: the earliest first.
     fn expired(&self, now: u64) -> Result<Records<'_>>;

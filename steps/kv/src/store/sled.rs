@@ -37,6 +37,7 @@ impl Sled {
 impl Engine for Sled {
     const NAME: &'static str = "sled";
     type Bytes = IVec;
+    type View = ();
 
     fn open(path: &Path) -> Result<Self> {
         holder::refuse(path, Self::lock_file())?;
@@ -59,8 +60,18 @@ impl Engine for Sled {
         self.database.get(key).map_err(|error| self.wrong(error))
     }
 
-    fn range(&self, range: Range<Vec<u8>>) -> impl Iterator<Item = Result<(IVec, IVec)>> + Send + use<'_> {
+    fn range(&self, range: Range<Vec<u8>>) -> impl DoubleEndedIterator<Item = Result<(IVec, IVec)>> + Send + use<'_> {
         self.database.range(range).map(|found| found.map_err(|error| self.wrong(error)))
+    }
+
+    fn view(&self) {}
+
+    fn range_of<'s>(
+        &'s self,
+        (): &(),
+        range: Range<Vec<u8>>,
+    ) -> impl Iterator<Item = Result<(IVec, IVec)>> + Send + use<'s> {
+        self.range(range)
     }
 
     fn write(&self, entries: Vec<(Vec<u8>, Option<Vec<u8>>)>, durable: bool) -> Result<()> {

@@ -1,5 +1,6 @@
 //! Both engines beside the model: whatever is written, read and reopened, nobody can tell them apart.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use proptest::prelude::*;
@@ -98,6 +99,43 @@ fn newest_agree(store: &dyn VersionedStore, model: &Model) {
     }
 }
 
+/// However often it is halved, parts are the whole, and none begins within a key.
+fn parts_agree<E: Engine>(store: &Keyed<E>, model: &Model) {
+    for (depth, since) in [(0, 0), (1, 0), (6, 0), (6, 3)] {
+        let parts: Vec<_> = store.parts_of(since, depth).unwrap().into_iter().map(|part| all(part())).collect();
+        assert_eq!(parts.concat(), all(model.versions(b"", since)), "{depth} {since}");
+        let mut keys: Vec<_> =
+            parts.iter().map(|part| part.iter().map(|record| &record.key).collect::<BTreeSet<_>>()).collect();
+        let all = keys.iter().map(BTreeSet::len).sum::<usize>();
+        assert_eq!(keys.iter_mut().flat_map(std::mem::take).collect::<BTreeSet<_>>().len(), all, "{depth} {since}");
+    }
+}
+
+fn parts_of_many<E: Engine>() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Keyed::<E>::open_or_create(&folder.path().join("store")).unwrap();
+    let put = |n: u64| {
+        let mut batch = Batch::default();
+        batch.put(Record { key: format!("made/{n:09}").into(), version: 1 + n, ..Record::default() });
+        batch.put(Record { key: format!("made/{n:09}").into(), version: 5_000 + n, ..Record::default() });
+        store.write(batch).unwrap();
+    };
+    (0..1_000).for_each(put);
+    let parts = store.parts_of(0, 3).unwrap();
+    // What iterators see of it they see whenever a part is read.
+    (1_000..1_100).for_each(put);
+    let sizes: Vec<_> = parts.into_iter().map(|part| all(part()).len()).collect();
+    assert!(sizes.len() == 8 && sizes.iter().all(|size| (100..=700).contains(size)), "{sizes:?}");
+    assert!(E::NAME != "fjall" || sizes.iter().sum::<usize>() == 2_000, "{sizes:?}");
+    assert_eq!(store.parts(0).unwrap().len(), 1, "so little is not divided");
+}
+
+#[test]
+fn many_keys_are_divided_about_evenly_as_of_one_moment() {
+    parts_of_many::<Sled>();
+    parts_of_many::<Fjall>();
+}
+
 fn run<E: Engine>(ops: Vec<Op>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
@@ -127,6 +165,7 @@ fn run<E: Engine>(ops: Vec<Op>) {
         }
     }
     agree(store.as_ref().unwrap(), &model);
+    parts_agree(store.as_ref().unwrap(), &model);
     drop(store.take());
     agree(&Keyed::<E>::open(&path).unwrap(), &model);
 }

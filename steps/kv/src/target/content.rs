@@ -10,7 +10,7 @@ use super::{KvTarget, look};
 use crate::copy::{Differing, compare, hash};
 use crate::error::{KvError, KvErrorKind, Result};
 use crate::record::Record;
-use crate::store::{Engine, FORMAT, FORMAT_VERSION, Keyed, Records, VersionedStore};
+use crate::store::{Engine, FORMAT, FORMAT_VERSION, Keyed, Part, Records, VersionedStore};
 
 /// Parts that are told apart; the rest is one.
 const PARTS: usize = 200;
@@ -53,6 +53,11 @@ fn each(
 /// Every record of a store; none of none.
 pub(super) fn all<E: Engine>(store: Option<&Keyed<E>>) -> Result<Records<'_>> {
     store.map_or_else(|| Ok(Box::new(std::iter::empty()) as Records<'_>), |store| store.versions(b"", 0))
+}
+
+/// The same in parts, to be read at the same time.
+pub(super) fn parts<E: Engine>(store: Option<&Keyed<E>>) -> Result<Vec<Part<'_>>> {
+    store.map_or_else(|| Ok(Vec::new()), |store| store.parts(0))
 }
 
 /// Records by part.

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::between::{self, Begun, RESTORING};
 use super::snapshot::{Kept, RECORDS, prove};
 use super::{KvTarget, content};
-use crate::backup::{BackupReader, write_backup};
+use crate::backup::{BackupReader, write_backup_parts};
 use crate::copy::{Comparison, Differing, compare};
 use crate::error::Result;
 use crate::record::Record;
@@ -65,7 +65,7 @@ pub(super) fn restore<E: Engine>(
         begun.aside = options.aside.join(format!("{}.bak", target.name));
         // What a killed restore set aside was whole.
         if !begun.aside.exists() {
-            target.read(|store| write_backup(&begun.aside, 0, content::all(store)?))?;
+            target.read(|store| write_backup_parts(&begun.aside, 0, content::parts(store)?))?;
         }
         fault::point(fault::KV_RESTORE_ASIDE);
     }

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::between::RESTORING;
 use super::{KvTarget, content};
-use crate::backup::{BackupReader, Sidecar, write_backup};
+use crate::backup::{BackupReader, Sidecar, write_backup_parts};
 use crate::store::{Engine, FORMAT, MAX_VERSION, VersionedStore};
 
 pub(super) const RECORDS: &str = "records.bak";
@@ -62,7 +62,7 @@ pub(super) fn take<E: Engine>(
     let schema_digest = content::fingerprint(target, cx, Depth::Schema)?.schema_digest();
     let records = into.join(RECORDS);
     let kept = target.read(|store| {
-        write_backup(&records, 0, content::all(store)?)?;
+        write_backup_parts(&records, 0, content::parts(store)?)?;
         let mut notes = store.map(VersionedStore::notes).transpose()?.unwrap_or_default();
         notes.retain(|name, _| ![FORMAT, MAX_VERSION, RESTORING].contains(&name.as_str()));
         Ok(Kept { version: Kept::VERSION, there: store.is_some(), notes })

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cutover_steps_kv::backup::{BackupFile, BackupReader, write_backup};
+use cutover_steps_kv::backup::{BackupFile, BackupReader, write_backup, write_backup_parts};
 use cutover_steps_kv::copy::{Copy, Flow};
 use cutover_steps_kv::store::{FjallStore, SledStore, VersionedStore};
 use cutover_steps_kv::{BadgerDir, BadgerOptions, Record, RecordSource, Result as KvResult};
@@ -17,7 +17,7 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
         ["parse", file] => end(count(BackupReader::open(Path::new(file))?)?),
         ["import", engine, file, folder] => import(&*open(engine, folder)?, Path::new(file), Path::new(folder)),
         ["export", engine, folder, file] => {
-            write_backup(Path::new(file), 0, open(engine, folder)?.versions(b"", 0)?)?;
+            write_backup_parts(Path::new(file), 0, open(engine, folder)?.parts(0)?)?;
             Ok(())
         }
         ["read", folder] => end(count(BadgerDir::open(Path::new(folder), &BadgerOptions::default())?.records(0)?)?),

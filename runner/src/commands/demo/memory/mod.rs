@@ -82,22 +82,22 @@ pub(super) async fn run(asked: &Asked, folder: &Path, jobs: usize, stop: &Stop, 
 
 /// What came of it.
 fn tell(commands: &Commands, moves: &[(&str, Duration, usize)], out: &Out) -> Result<Exit> {
-    let log = commands.written()?;
+    let (log, starts) = (commands.written()?, commands.starts()?);
+    let shown = |nanos: Option<i64>| nanos.map_or_else(|| "–".to_owned(), |nanos| format!("{} ms", nanos / 1_000_000));
     let mut rows = Vec::new();
     for (at, (name, took, from)) in moves.iter().enumerate() {
         let to = moves.get(at + 1).map_or(log.len(), |(_, _, next)| *next);
-        // The one before belongs to the pause between them.
-        let part = &log[from.saturating_sub(1)..to];
-        let pause = part.windows(2).map(|pair| when(&pair[1]) - when(&pair[0])).max().unwrap_or(0);
+        // From the last that one program committed to the first that the other did; and whoever wrote, while it ran.
+        let switch = starts.iter().copied().rfind(|first| (*from..to).contains(first));
+        let gaps = |n: &usize| Some(when(log.get(*n)?) - when(log.get(n.checked_sub(1)?)?));
+        let stopped = switch.as_ref().and_then(gaps);
+        let waited = (*from..to).filter(|n| Some(*n) != switch).filter_map(|n| gaps(&n)).max();
         let written: usize = log[*from..to].iter().map(|entry| entry.put.len() + entry.delete.len()).sum();
-        rows.push(vec![
-            (*name).to_owned(),
-            format!("{} ms", took.as_millis()),
-            written.to_string(),
-            format!("{} ms", pause / 1_000_000),
-        ]);
+        let took = format!("{} ms", took.as_millis());
+        rows.push(vec![(*name).to_owned(), took, written.to_string(), shown(stopped), shown(waited)]);
     }
-    let heads = ["move", "took", "written meanwhile and after", "longest time without a write"];
+    let heads =
+        ["move", "took", "written meanwhile and after", "nobody wrote at the switch", "longest wait of a program"];
     out.print(&format!("\n{}", table::columns(&heads, rows)));
     let backup = commands.say(&["v1", "backup", "0"], None)?;
     let records = memory::read(&backup).map_err(|e| RunnerError::internal(format!("Badger's last backup: {e}")))?;

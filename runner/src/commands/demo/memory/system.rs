@@ -92,6 +92,15 @@ impl Commands {
     pub(super) fn written(&self) -> Result<Vec<Entry>> {
         Entry::read(&self.root.join("run/written.jsonl")).map_err(|e| RunnerError::internal(format!("the log: {e}")))
     }
+
+    /// Behind how many of these each program began to write, in turn.
+    pub(super) fn starts(&self) -> Result<Vec<usize>> {
+        let path = self.root.join("run/starts");
+        let text = fs::read_to_string(&path).map_err(|e| RunnerError::io(format!("`{}`", path.display()), e))?;
+        let of = |line: &str| line.split_whitespace().last().and_then(|count| count.parse().ok());
+        let wrong = |line: &str| RunnerError::internal(format!("`{}`: `{line}` is no start", path.display()));
+        text.lines().map(|line| of(line).ok_or_else(|| wrong(line))).collect()
+    }
 }
 
 impl Drop for Commands {

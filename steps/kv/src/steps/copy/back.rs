@@ -9,20 +9,25 @@ use std::path::{Path, PathBuf};
 use cutover_core::{StepError, disk, fault};
 
 use super::programs::Stage;
-use super::{Job, Made};
+use super::{Back, Job, Made};
 use crate::backup::write_backup;
 use crate::copy::Cursor;
+use crate::steps::backup::stamped;
 use crate::store::{Batch, VersionedStore};
 
 const RECORDS_AT_ONCE: usize = 2_000;
 
 /// Removes the copy's records, its cursor with the last of them, and a store that was not there before and is empty then.
-pub(super) fn back(job: &Job<'_>, made: &Made) -> Result<(), StepError> {
+/// `given_up` is run before that, once nothing more is to go into Badger.
+pub(super) fn back(job: &Job<'_>, made: &Made, given_up: &dyn Fn() -> Result<(), StepError>) -> Result<(), StepError> {
     if !job.into.is_there()? {
+        given_up()?;
         return if made.was_there { Ok(()) } else { remove(job, made) };
     }
     let store = job.into.writer()?;
-    if let Some(upto) = extent(job, made, &*store)? {
+    let upto = extent(job, made, &*store)?;
+    given_up()?;
+    if let Some(upto) = upto {
         let mut batch = Batch::default();
         let mut removed = 0;
         for record in store.versions(b"", 0)? {
@@ -73,24 +78,32 @@ fn extent(job: &Job<'_>, made: &Made, store: &dyn VersionedStore) -> Result<Opti
     }
 }
 
-/// Writes all that is in the store as a backup, and has Badger restore it if something was written after the copy.
+/// Writes what is in the store as a backup, and has Badger restore it if something was written after the copy.
 fn give_back(job: &Job<'_>, cursor: &Cursor, store: &dyn VersionedStore) -> Result<(), StepError> {
     let Some(into) = job.config.back_into.as_ref().filter(|_| job.stage().is_ok_and(|stage| stage < Stage::Returned))
     else {
         return Ok(());
     };
-    let path = free(&disk::inside(job.cx.root(), into, false)?, "");
+    let named = stamped(job.cx, into);
+    let path = free(&disk::inside(job.cx.root(), named.as_deref().unwrap_or(into), false)?, "");
     if let Some(above) = path.parent() {
         disk::private_dir(above)?;
     }
     let mut later = 0u64;
-    let records = store.versions(b"", 0)?.inspect(|record| {
-        later += u64::from(record.as_ref().is_ok_and(|record| record.version > cursor.max_version));
+    let since = match job.config.back {
+        Back::All => 0,
+        Back::Later => cursor.max_version.saturating_add(1),
+    };
+    let records = store.versions(b"", 0)?.filter(|record| {
+        let version = record.as_ref().map_or(u64::MAX, |record| record.version);
+        later += u64::from(version > cursor.max_version);
+        version >= since
     });
-    write_backup(&path, 0, records)?;
+    write_backup(&path, since, records)?;
     fault::point(fault::KV_COPY_BACKED);
     let shown = path.strip_prefix(job.cx.root()).unwrap_or(&path).display().to_string();
-    job.cx.note(&format!("{later} records were written after the copy; all are in `{shown}`"));
+    let noun = if later == 1 { "record was" } else { "records were" };
+    job.cx.note(&format!("{later} {noun} written after the copy; the backup is `{shown}`"));
     if let Some(argv) = job.config.restore_command.as_ref().filter(|_| later > 0) {
         job.run("restore-command", argv, ("{backup}", &path.display().to_string()), None)?;
     }

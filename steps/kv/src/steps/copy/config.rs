@@ -19,6 +19,8 @@ pub struct CopyConfig {
     /// one key and version that of the later file counts.
     #[serde(default)]
     pub backups: Vec<String>,
+    /// Instead of backups: the `kv.backup` of this plan whose backup is copied.
+    pub backup_of: Option<String>,
     /// Instead of backups: the target (`badger`, `sled` or `fjall`) whose records are copied. A Badger directory is read by
     /// nobody while a program has it open. With `backup-command`: the Badger directory that the last pass reads.
     pub from: Option<String>,
@@ -52,13 +54,27 @@ pub struct CopyConfig {
     /// After this long a command and all of its children are ended: "500ms", "60s", "5m", "2h".
     #[serde(default = "ten_minutes")]
     pub timeout: String,
-    /// On the way back: a Badger backup of all that is in the store, relative to the root, where something was written into it
-    /// after the copy. Badger restores it, so that the way back loses nothing; the store is emptied then. Without it, what was
-    /// written after the copy stays in the store.
+    /// On the way back: a Badger backup of what is in the store, relative to the root, where something was written into it
+    /// after the copy. Badger restores it, so that the way back loses nothing; the store is emptied then. `{stamp}` in its name
+    /// is the moment, as in `kv.backup`. Without it, what was written after the copy stays in the store.
     pub back_into: Option<String>,
+    /// What is in that backup.
+    #[serde(default)]
+    pub back: Back,
     /// On the way back: brings that backup (`{backup}`, an argument or part of one) into Badger, and succeeds where it is
     /// there already.
     pub restore_command: Option<Vec<String>>,
+}
+
+/// What goes back into Badger.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Back {
+    /// All that is in the store: for a Badger directory that is made anew.
+    #[default]
+    All,
+    /// What was written after the copy: for a Badger that has the rest still.
+    Later,
 }
 
 fn thousand() -> u64 {
@@ -110,9 +126,9 @@ impl CopyConfig {
     pub(super) fn check(&self, cx: &BuildContext<'_>) -> Result<(), BuildError> {
         into::known(cx, &self.into, "into")?;
         match (&self.backup_command, &self.from) {
-            (None, from) => from::known(cx, &self.backups, from.as_deref(), &self.into)?,
-            (Some(_), _) if !self.backups.is_empty() || self.since > 0 => {
-                let message = "`backup-command` takes neither `backups` nor `since`";
+            (None, from) => from::known(cx, &self.backups, self.backup_of.as_deref(), from.as_deref(), &self.into)?,
+            (Some(_), _) if !self.backups.is_empty() || self.backup_of.is_some() || self.since > 0 => {
+                let message = "`backup-command` takes neither `backups` nor `backup-of` nor `since`";
                 return Err(BuildError::at("backup-command", message).with_help("name one source"));
             }
             (Some(_), Some(from)) => drop(cx.known_target(from, Some(BadgerTarget::KIND), "from")?),
@@ -160,6 +176,7 @@ impl CopyConfig {
                 "`start-command` and `undo-start-command` belong together",
             ),
             (self.restore_command.is_some() && self.back_into.is_none(), "restore-command", "there is no `back-into`"),
+            (self.back == Back::Later && self.restore_command.is_none(), "back", "there is no `restore-command`"),
             (!names(&self.restore_command, "{backup}"), "restore-command", "no argument has `{backup}`"),
         ];
         match wants.into_iter().find(|(wrong, ..)| *wrong) {

@@ -11,7 +11,7 @@ use cutover_core::{Standing, StepError, disk, fault};
 use serde::{Deserialize, Serialize};
 
 use super::Job;
-use super::programs::Stage;
+use super::programs::{PASS, Stage};
 use crate::backup::BackupFile;
 use crate::copy::{Copy, Cursor, Flow, Sum};
 use crate::error::{KvError, KvErrorKind, Result};
@@ -159,7 +159,7 @@ impl Job<'_> {
         let begun = Instant::now();
         let Passes { passes, since } = self.passes(store)?;
         let folder = self.cx.scratch_dir();
-        let file = folder.join(format!("pass-{}.bak", passes + 1));
+        let file = folder.join(format!("{PASS}{}.bak", passes + 1));
         let backup = BackupFile::new(&file);
         let source: &dyn RecordSource = match directory {
             Some(from) => from.source(),

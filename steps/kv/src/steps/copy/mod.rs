@@ -21,11 +21,12 @@ use cutover_core::{
 use serde::{Deserialize, Serialize};
 
 pub(crate) use back::{free, remove_folders};
-pub use config::CopyConfig;
+pub use config::{Back, CopyConfig};
 use programs::Stage;
+pub(crate) use programs::asked;
 
 use crate::copy::{Copy, Cursor, Flow, Sum};
-use crate::steps::from::From;
+use crate::steps::from::{self, From};
 use crate::steps::into::{self, Into};
 use crate::store::Batch;
 
@@ -92,10 +93,9 @@ impl MigrationStep for KvCopy {
     fn describe(&self) -> Vec<Change> {
         let Self { config } = self;
         let shown = |argv: &[String]| argv.iter().map(|a| shell_word(a)).collect::<Vec<_>>().join(" ");
-        let from = match (&config.backup_command, &config.from) {
-            (Some(argv), _) => format!("what `{}` writes, again and again", shown(argv)),
-            (None, Some(from)) => format!("target {from}"),
-            (None, None) => config.backups.join(", "),
+        let from = match &config.backup_command {
+            Some(argv) => format!("what `{}` writes, again and again", shown(argv)),
+            None => from::named(&config.backups, config.backup_of.as_deref(), config.from.as_deref()),
         };
         let change = Change::new(Action::Create, format!("records of {}", config.into));
         let mut changes = vec![change.with_detail(format!("copied from {from}"))];
@@ -238,10 +238,11 @@ impl MigrationStep for KvCopy {
             if stage >= Stage::Starting {
                 job.run_of("undo-start-command", &job.config.undo_start_command)?;
             }
-            back::back(job, &made)?;
-            if stage >= Stage::Stopping {
-                job.run_of("undo-stop-command", &job.config.undo_stop_command)?;
-            }
+            // Nobody waits for what is removed here: what was written after the copy is in Badger by then.
+            back::back(job, &made, &|| match stage >= Stage::Stopping {
+                true => job.run_of("undo-stop-command", &job.config.undo_stop_command),
+                false => Ok(()),
+            })?;
             job.forget()
         })
         .await
@@ -265,7 +266,8 @@ impl KvCopy {
         cx: &StepContext,
         work: impl FnOnce(&Job<'_>) -> Result<T, StepError> + Send + 'static,
     ) -> Result<T, StepError> {
-        let (inner, config) = (cx.clone(), self.config.clone());
+        let (inner, mut config) = (cx.clone(), self.config.clone());
+        config.backups = from::backups(cx, &config.backups, config.backup_of.as_deref()).await?;
         let into = into::of(cx, &config.into)?;
         let name = format!("{}/{}", cx.info().plan, cx.info().id);
         cx.blocking(move || work(&Job { cx: &inner, config: &config, into, name })).await
@@ -279,7 +281,7 @@ impl Job<'_> {
 
     /// Whether a backup is yet to be written, by a step before this one say, and nothing is copied.
     fn is_awaited(&self) -> Result<bool, StepError> {
-        let mut awaited = false;
+        let mut awaited = self.config.backup_of.is_some() && self.config.backups.is_empty();
         for name in &self.config.backups {
             awaited |= !disk::inside(self.cx.root(), name, true)?.exists();
         }

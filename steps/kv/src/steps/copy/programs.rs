@@ -4,14 +4,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cutover_core::process::{self, Program};
-use cutover_core::{StepError, disk};
+use cutover_core::{StepContext, StepError, disk};
 use serde::{Deserialize, Serialize};
 
 use super::Job;
 
 const VERSION: u32 = 1;
+/// What the names of files begin with that hold what a pass brought.
+pub(super) const PASS: &str = "pass-";
 /// Lines of output that an error shows.
 const SHOWN: usize = 15;
 
@@ -71,8 +74,14 @@ impl Job<'_> {
         disk::write_atomic(&path, &text, disk::PRIVATE_FILE)
     }
 
-    /// The copy is undone, or was never begun.
+    /// The copy is undone, or was never begun: what was asked for then is no part of the next one.
     pub(super) fn forget(&self) -> Result<(), StepError> {
+        for file in std::fs::read_dir(self.cx.scratch_dir()).into_iter().flatten().flatten() {
+            if file.file_name().to_string_lossy().starts_with(PASS) {
+                disk::remove_file(&file.path())
+                    .map_err(|error| disk::io_error("cannot remove", &file.path(), error))?;
+            }
+        }
         let path = self.document();
         match disk::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -82,33 +91,45 @@ impl Job<'_> {
         }
     }
 
-    /// Runs a command to its end, in the root, with `word` replaced in its arguments; what it writes goes to `output`.
+    /// Runs a command of the copy.
     pub(super) fn run(
         &self,
         field: &str,
         argv: &[String],
-        (word, by): (&str, &str),
+        by: (&str, &str),
         output: Option<&Path>,
     ) -> Result<(), StepError> {
-        let argv: Vec<_> = argv.iter().map(|argument| argument.replace(word, by)).collect();
-        let program = Program {
-            argv: &argv,
-            cwd: self.cx.root().to_owned(),
-            env: &BTreeMap::new(),
-            timeout: self.config.timeout(),
-            log: None,
-            output: output.map(Path::to_owned),
-            running: Some(self.cx.running_file()),
-        };
-        let ran = process::run(&program, &|text| self.cx.mask(text))?;
-        if ran.succeeded() {
-            return Ok(());
-        }
-        let mut message = format!("`{field}`: `{}` {}", self.cx.mask(&argv.join(" ")), ran.how());
-        for line in ran.last_lines(SHOWN) {
-            message.push_str("\n  ");
-            message.push_str(line);
-        }
-        Err(StepError::failed(message).with_help("mend what it says, then run the same command again"))
+        asked(self.cx, field, argv, by, self.config.timeout(), output)
     }
+}
+
+/// Runs a command to its end, in the root, with `word` replaced in its arguments; what it writes goes to `output`.
+pub(crate) fn asked(
+    cx: &StepContext,
+    field: &str,
+    argv: &[String],
+    (word, by): (&str, &str),
+    timeout: Duration,
+    output: Option<&Path>,
+) -> Result<(), StepError> {
+    let argv: Vec<_> = argv.iter().map(|argument| argument.replace(word, by)).collect();
+    let program = Program {
+        argv: &argv,
+        cwd: cx.root().to_owned(),
+        env: &BTreeMap::new(),
+        timeout,
+        log: None,
+        output: output.map(Path::to_owned),
+        running: Some(cx.running_file()),
+    };
+    let ran = process::run(&program, &|text| cx.mask(text))?;
+    if ran.succeeded() {
+        return Ok(());
+    }
+    let mut message = format!("`{field}`: `{}` {}", cx.mask(&argv.join(" ")), ran.how());
+    for line in ran.last_lines(SHOWN) {
+        message.push_str("\n  ");
+        message.push_str(line);
+    }
+    Err(StepError::failed(message).with_help("mend what it says, then run the same command again"))
 }
