@@ -7,6 +7,7 @@ pub mod import;
 pub mod sql;
 pub mod target;
 
+mod archive;
 mod aside;
 mod backfill;
 mod cell;
@@ -22,10 +23,13 @@ mod export;
 mod freeze;
 mod identity;
 mod indexes;
+mod leave;
 mod lint;
+mod maintain;
 #[allow(dead_code, reason = "the steps that read it come one by one")]
 mod mapping;
 mod parity;
+mod retain;
 mod retire;
 mod rows;
 mod script;

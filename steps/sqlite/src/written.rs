@@ -114,6 +114,13 @@ pub(crate) fn digest(row: &Row<'_>, columns: impl Iterator<Item = usize>) -> rus
     Ok(short(&bytes))
 }
 
+/// The same of a row that is no more than its values.
+pub(crate) fn digest_of(row: &[Value]) -> u64 {
+    let mut bytes = Vec::with_capacity(256);
+    row.iter().for_each(|value| push_bytes(&mut bytes, value.into()));
+    short(&bytes)
+}
+
 fn to_hex<S: Serializer>(rows: &[u64], out: S) -> Result<S::Ok, S::Error> {
     let mut text = String::with_capacity(16 * rows.len());
     for row in rows {

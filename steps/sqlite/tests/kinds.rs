@@ -16,6 +16,10 @@ mod contracted;
 mod dropped;
 #[path = "kinds/freeze.rs"]
 mod freeze;
+#[path = "kinds/left.rs"]
+mod left;
+#[path = "kinds/maintained.rs"]
+mod maintained;
 #[path = "kinds/mapped.rs"]
 mod mapped;
 #[path = "kinds/others.rs"]

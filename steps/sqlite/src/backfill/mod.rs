@@ -16,11 +16,11 @@ use serde::Deserialize;
 
 mod kept;
 mod mapped;
-mod pace;
+pub(crate) mod pace;
 mod queried;
 mod query;
 mod state;
-mod throttle;
+pub(crate) mod throttle;
 mod touched;
 mod undo;
 

@@ -33,7 +33,7 @@ const DEAF: Duration = Duration::from_secs(2);
 
 /// Who else there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Others {
+pub(crate) enum Others {
     /// No other process has the database open.
     Absent,
     /// They have it open, or nothing tells.
@@ -44,24 +44,26 @@ pub(super) enum Others {
 
 /// What the next batch may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Batch {
+pub(crate) struct Batch {
     /// Rows at most.
-    pub(super) size: u64,
+    pub(crate) size: u64,
     /// Time after which it is given up.
-    pub(super) limit: Duration,
+    pub(crate) limit: Duration,
     /// Whether nobody else is there.
-    pub(super) alone: bool,
+    pub(crate) alone: bool,
 }
 
 /// The sizes of batches, and the pauses between them.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// Rows of a batch at most.
     most: u64,
     hold: Duration,
     size: u64,
     /// Whether a batch never yet took long: then the next is twice as large.
     starting: bool,
+    /// Whether the first batch is still to come: it reads the schema and fills caches besides, and says little of the next.
+    cold: bool,
     /// For how long others are given way still.
     polite: Duration,
     others: Others,
@@ -70,13 +72,13 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(most: u64, hold: Duration, others: Others) -> Self {
+    pub(crate) fn new(most: u64, hold: Duration, others: Others) -> Self {
         let polite = if others == Others::Absent { Duration::ZERO } else { LOOKING };
-        Self { most, hold, size: FIRST.min(most), starting: true, polite, others, deaf: Duration::ZERO }
+        Self { most, hold, size: FIRST.min(most), starting: true, cold: true, polite, others, deaf: Duration::ZERO }
     }
 
     /// The next batch.
-    pub(super) fn batch(&self, throttle: &Throttle, limit: Duration) -> Batch {
+    pub(crate) fn batch(&self, throttle: &Throttle, limit: Duration) -> Batch {
         Batch { size: self.size(throttle), limit, alone: self.others == Others::Absent && self.polite.is_zero() }
     }
 
@@ -93,11 +95,13 @@ impl Pace {
     /// What the disk takes at each commit does not shrink with the batch: where it takes more than half of the time that
     /// there is, the rows have the other half all the same. A slow disk would lead to the smallest batches else, each of
     /// which waits for it as long.
-    pub(super) fn after(&mut self, rows: u64, held: Held, others: Others, throttle: &Throttle) -> Duration {
+    pub(crate) fn after(&mut self, rows: u64, held: Held, others: Others, throttle: &Throttle) -> Duration {
         let hold = throttle.hold.map_or(self.hold, |hold| hold.min(self.hold));
         let (work, held) = (held.whole.saturating_sub(held.commit), held.whole);
         let left = hold.saturating_sub(held.saturating_sub(work)).max(hold / 2);
-        if work > left {
+        if std::mem::take(&mut self.cold) {
+            // The next tells.
+        } else if work > left {
             self.starting = false;
             self.size = (rows.min(self.size) / 2).max(SMALLEST.min(self.most));
         } else if rows >= self.size {
@@ -130,7 +134,7 @@ impl Pace {
 }
 
 /// Runs `work`, interrupted when it takes longer than `limit`.
-pub(super) fn timed<T>(
+pub(crate) fn timed<T>(
     conn: &Connection,
     limit: Duration,
     work: impl FnOnce() -> Result<T, StepError>,
@@ -179,7 +183,7 @@ mod tests {
         let mut pace = Pace::new(100_000, HOLD, Others::Silent);
         let sizes: Vec<u64> =
             run(&mut pace, 200, 5, Others::Silent, &Throttle::default()).iter().map(|b| b.0).collect();
-        assert_eq!(sizes[..4], [256, 512, 1024, 2048]);
+        assert_eq!(sizes[..5], [256, 256, 512, 1024, 2048]);
         assert!(sizes.iter().all(|s| *s <= 5400), "{sizes:?}");
         assert!(sizes[20..].iter().all(|s| *s >= 2000), "{sizes:?}");
     }
@@ -194,6 +198,15 @@ mod tests {
             run(&mut Pace::new(3, HOLD, Others::Silent), 2, 1_000_000, Others::Silent, &Throttle::default())[1].0,
             3
         );
+    }
+
+    #[test]
+    fn a_first_batch_that_reads_the_schema_besides_keeps_no_later_one_small() {
+        let mut pace = Pace::new(100_000, HOLD, Others::Silent);
+        let slow = Held { whole: HOLD * 2, commit: Duration::ZERO };
+        pace.after(256, slow, Others::Silent, &Throttle::default());
+        let sizes: Vec<u64> = run(&mut pace, 4, 5, Others::Silent, &Throttle::default()).iter().map(|b| b.0).collect();
+        assert_eq!(sizes, [256, 512, 1024, 2048]);
     }
 
     #[test]

@@ -21,20 +21,20 @@ const SLICE: Duration = Duration::from_millis(50);
 
 /// What the file asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Throttle {
+pub(crate) struct Throttle {
     /// Nothing is written until this is taken back.
-    pub(super) pause: bool,
+    pub(crate) pause: bool,
     /// Rows in a second at most.
-    pub(super) rate: Option<u64>,
+    pub(crate) rate: Option<u64>,
     /// Rows of a batch at most.
-    pub(super) batch: Option<u64>,
+    pub(crate) batch: Option<u64>,
     /// How long a batch should hold the database at most.
-    pub(super) hold: Option<Duration>,
+    pub(crate) hold: Option<Duration>,
 }
 
 impl Throttle {
     /// What the file asks for now; an error is a line for people.
-    pub(super) fn read(path: &Path) -> Result<Self, String> {
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
         match std::fs::read_to_string(path) {
             Ok(text) => Self::parse(&text),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
@@ -69,7 +69,7 @@ impl Throttle {
 }
 
 /// Refuses a path that leaves the root.
-pub(super) fn check(path: &str) -> Result<(), BuildError> {
+pub(crate) fn check(path: &str) -> Result<(), BuildError> {
     let plain = Path::new(path).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
     if plain && Path::new(path).file_name().is_some() {
         return Ok(());
@@ -80,7 +80,7 @@ pub(super) fn check(path: &str) -> Result<(), BuildError> {
 
 /// What slows the step down between its batches.
 #[derive(Debug)]
-pub(super) struct Brake {
+pub(crate) struct Brake {
     path: Option<PathBuf>,
     now: Throttle,
     /// What was told of a file that cannot be read.
@@ -89,13 +89,13 @@ pub(super) struct Brake {
 
 impl Brake {
     /// The brake of a step with that file.
-    pub(super) fn new(cx: &StepContext, path: Option<&str>) -> Result<Self, StepError> {
+    pub(crate) fn new(cx: &StepContext, path: Option<&str>) -> Result<Self, StepError> {
         let path = path.map(|path| disk::inside(cx.root(), path, true)).transpose()?;
         Ok(Self { path, now: Throttle::default(), told: None })
     }
 
     /// What the file asks for; returns when it no longer asks for a pause, or the step has to stop.
-    pub(super) async fn look(&mut self, cx: &StepContext) -> Result<Throttle, StepError> {
+    pub(crate) async fn look(&mut self, cx: &StepContext) -> Result<Throttle, StepError> {
         let Some(path) = self.path.clone() else { return Ok(Throttle::default()) };
         let mut paused = false;
         loop {
@@ -122,7 +122,7 @@ impl Brake {
 }
 
 /// Lets others have the database for so long, or until the step has to stop.
-pub(super) async fn rest(cx: &StepContext, pause: Duration) -> Result<(), StepError> {
+pub(crate) async fn rest(cx: &StepContext, pause: Duration) -> Result<(), StepError> {
     let began = Instant::now();
     while let Some(left) = pause.checked_sub(began.elapsed()).filter(|left| !left.is_zero()) {
         if cx.stop_requested() {

@@ -20,6 +20,8 @@ use crate::sql::{quote_ident, sqlite_error};
 mod needed;
 mod theirs;
 
+pub(crate) use needed::ours;
+
 /// Drops tables.
 #[derive(Debug, Clone)]
 pub(crate) struct Drop {

@@ -14,7 +14,7 @@ use crate::target::bookkeeping::{DEFAULT_LEDGER, STATE_TABLE};
 const DOING: &str = "while looking for what needs a table";
 
 /// What to do instead with a table that is Cutover's or SQLite's own.
-pub(super) fn ours(table: &str) -> Option<&'static str> {
+pub(crate) fn ours(table: &str) -> Option<&'static str> {
     if table.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("sqlite_")) {
         Some("SQLite's own tables cannot be dropped: take it out")
     } else if same_name(table, STATE_TABLE) || same_name(table, DEFAULT_LEDGER) {

@@ -6,15 +6,20 @@ use crate::sql;
 
 /// What is wrong with it; none when it is an expression.
 pub(crate) fn mistake(text: &str) -> Option<String> {
+    if sql::tokens(text).iter().any(|t| t.starts_with(['?', ':', '@', '$', '#'])) {
+        return Some("a trigger cannot have parameters".to_owned());
+    }
+    unreadable(text)
+}
+
+/// What is wrong with it where parameters may stand; none when it is an expression.
+pub(crate) fn unreadable(text: &str) -> Option<String> {
     let tokens = sql::tokens(text);
     if tokens.is_empty() {
         return Some("it is empty".to_owned());
     }
     if tokens.contains(&";") {
         return Some("it is more than one expression".to_owned());
-    }
-    if tokens.iter().any(|t| t.starts_with(['?', ':', '@', '$', '#'])) {
-        return Some("a trigger cannot have parameters".to_owned());
     }
     // In lines of its own, so that a comment ends where the expression does.
     let conn = Connection::open_in_memory().ok()?;

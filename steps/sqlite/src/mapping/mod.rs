@@ -32,7 +32,7 @@
 //! set = { consensus_ok = "1" }    # what else a new parent gets
 //! ```
 
-mod expression;
+pub(crate) mod expression;
 pub(crate) mod names;
 pub(crate) mod over;
 mod range;

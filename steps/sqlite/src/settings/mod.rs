@@ -5,6 +5,8 @@
 
 mod pragma;
 
+pub(crate) use pragma::Setting;
+
 use std::collections::BTreeMap;
 
 use cutover_core::{
@@ -20,7 +22,7 @@ use crate::SqliteTarget;
 use crate::done;
 use crate::sql::sqlite_error;
 use crate::target::{plain_tables, rowid_alias};
-use pragma::{Setting, Settings};
+use pragma::Settings;
 
 /// Sets what a database file keeps.
 #[derive(Debug, Clone)]
@@ -129,7 +131,7 @@ impl SettingsStep {
 }
 
 /// A table without a key of its own rowid that a full-text table reads its rows from.
-fn unstable_rowids(conn: &Connection) -> Result<Option<String>, StepError> {
+pub(crate) fn unstable_rowids(conn: &Connection) -> Result<Option<String>, StepError> {
     let virtual_sql: Vec<String> = conn
         .prepare(
             "SELECT sql FROM main.sqlite_master WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL TABLE%content%=%'",

@@ -54,6 +54,7 @@ pub(crate) fn restore(
         bookkeeping::check_epoch(conn, step.epoch)
     })?;
     fault::point(fault::SQLITE_RESTORED);
+    tracing::debug!(name = target, aside = %found.aside.display(), "database restored");
     Ok((Restored { aside: found.aside, lost: found.lost.rows }, found.lost.objects))
 }
 

@@ -139,6 +139,7 @@ impl Session {
         set_foreign_keys(conn, keys)?;
         let waits = |time| conn.busy_timeout(time).map_err(|e| sqlite_error(e, "while configuring the connection"));
         waits(patience)?;
+        let began = Instant::now();
         let result = bracket(conn, "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", |conn| {
             let result = work(conn);
             self.recorder.release(conn)?;
@@ -148,6 +149,7 @@ impl Session {
             Ok(value)
         });
         waits(connect::BUSY_TIMEOUT)?;
+        tracing::debug!(seconds = began.elapsed().as_secs_f64(), kept = result.is_ok(), "transaction ended");
         if result.is_ok() {
             fault::point(fault::SQLITE_COMMITTED);
             connect::checkpoint_on_close(conn)?;
@@ -260,6 +262,7 @@ impl Session {
         fault::point(fault::SQLITE_COMMIT);
         self.unmoved()?;
         run(conn, "COMMIT")?;
+        tracing::debug!("group committed");
         fault::point(fault::SQLITE_COMMITTED);
         self.group.store(false, Ordering::SeqCst);
         // Whether it is in the file that others find is for the caller to ask: it is committed.

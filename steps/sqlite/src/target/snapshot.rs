@@ -46,6 +46,7 @@ pub(crate) fn take(
         .map_err(|e| StepError::internal("a manifest could not be written as JSON").caused_by(e))?;
     disk::write_once(&folder.join(format!("{name}.manifest.json")), &text)?;
     fault::point(fault::SQLITE_COPY_DESCRIBED);
+    tracing::debug!(name = target, file = name, bytes, "database copied");
     Ok(manifest)
 }
 
