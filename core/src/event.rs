@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use crate::journal::Triggered;
 use crate::{Occasion, Verdict};
 
 /// One thing that happened in a run.
@@ -69,6 +70,22 @@ pub enum EventKind {
         step: String,
         /// The line.
         text: String,
+    },
+    /// A gate looked, and what it saw is recorded.
+    StepSampled {
+        /// The step's id.
+        step: String,
+        /// Which slot of its window, from 0.
+        slot: u64,
+        /// In the order of its probes.
+        readings: Vec<Reading>,
+    },
+    /// A trigger of a gate fired, and that is recorded.
+    StepTriggered {
+        /// The step's id.
+        step: String,
+        /// What it watches, why it fired, and what follows.
+        trigger: Triggered,
     },
     /// A step is applied, verified and recorded.
     StepDone {
@@ -160,6 +177,8 @@ pub enum EventKind {
 pub struct StepFigures {
     /// Seconds from start to record.
     pub seconds: f64,
+    /// Those of them that went into verifying.
+    pub verified: f64,
     /// Rows written.
     pub rows: Option<u64>,
     /// Bytes written.
@@ -168,6 +187,19 @@ pub struct StepFigures {
     pub already: bool,
     /// Lines for people.
     pub notes: Vec<String>,
+}
+
+/// What one probe of a gate showed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Reading {
+    /// The probe's name.
+    pub probe: String,
+    /// Its unit; empty for a bare number.
+    pub unit: String,
+    /// The figure; none where the probe gave none.
+    pub figure: Option<f64>,
+    /// Why that is not what it may be.
+    pub broke: Option<String>,
 }
 
 /// How a command ended.

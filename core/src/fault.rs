@@ -1,4 +1,5 @@
-//! Failpoints: places where a test kills this process. Absent from every build without the feature `failpoints`.
+//! Failpoints: places where a test kills this process. A build without the feature `failpoints` cannot be killed there; logs
+//! at the level `trace` say in every build which of them it passes.
 //!
 //! `FAILPOINTS='sqlite.commit=3*off->return'` ends the process by SIGKILL when it passes there for the fourth time.
 //!
@@ -8,12 +9,11 @@
 /// A place where the process may die, by its name.
 #[inline]
 pub fn point(name: &str) {
+    tracing::trace!(point = name, "passed");
     #[cfg(feature = "failpoints")]
     fail::eval(name, |_| {
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     });
-    #[cfg(not(feature = "failpoints"))]
-    let _ = name;
 }
 
 /// Reads `FAILPOINTS` for the life of the process.
@@ -108,6 +108,8 @@ points! {
     SQLITE_BATCH_BEGUN = "sqlite.batch-begun";
     /// The statements of a batch have run and its cursor is set; nothing of it is committed.
     SQLITE_BATCH_MADE = "sqlite.batch-made";
+    /// The rows of a batch are durable in a file, and read back; none of them is deleted.
+    SQLITE_ROWS_KEPT = "sqlite.rows-kept";
     /// All of a transaction is written; COMMIT has not begun.
     SQLITE_COMMIT = "sqlite.commit";
     /// A transaction is committed; the journal does not know it.
@@ -146,6 +148,8 @@ points! {
     SETTINGS_FILE = "sqlite.settings:file";
     /// On the way back the settings that lock the whole file are as they were; the others are not.
     SETTINGS_FILE_BACK = "sqlite.settings:file-back";
+    /// Free pages of a file are given back, where they are to be; nothing says so yet.
+    MAINTAIN_VACUUMED = "sqlite.maintain:vacuumed";
     /// All that a check asks for was looked at; nothing says so yet.
     CHECK_LOOKED = "sqlite.check:looked";
     /// Both sides of a mapping are compared; nothing says so yet.
@@ -297,6 +301,12 @@ points! {
 
     /// A baseline has all of its samples; nothing says so yet.
     BASELINE_SAMPLED = "gate.baseline:sampled";
+    /// What a window looks at is journalled; no sample is taken.
+    SOAK_OPENED = "gate.soak:opened";
+    /// The probes of a window are read; the sample is not journalled.
+    SOAK_READ = "gate.soak:read";
+    /// A sample of a window is journalled; whether a trigger fires is not looked at.
+    SOAK_SAMPLED = "gate.soak:sampled";
     /// The answer of a person is read; nothing follows from it yet.
     APPROVAL_READ = "gate.approval:read";
 

@@ -41,7 +41,7 @@ pub use difference::{Difference, differences};
 pub use digest::{blake3_hex, canonical_json, token_digest};
 pub use docs::{Field, notifier_markdown, step_fields, step_markdown, steps_markdown, target_fields, target_markdown};
 pub use error::{StepError, StepErrorKind};
-pub use event::{Event, EventKind, Outcome, StepFigures};
+pub use event::{Event, EventKind, Outcome, Reading, StepFigures};
 pub use lint::{Finding, Later, Lint, Seen};
 pub use notify::{Notice, Notifier, Occasion};
 pub use registry::{
@@ -51,8 +51,8 @@ pub use registry::{
 pub use seen::TargetSeen;
 pub use shell::shell_word;
 pub use step::{
-    Access, Action, Applied, Change, Checkpoint, Effects, MigrationStep, Receipt, Reference, Reversal, Standing, Use,
-    Verdict, Watched,
+    Access, Action, Applied, Change, Checkpoint, Effects, Leftovers, MigrationStep, Receipt, Reference, Reversal,
+    Standing, Use, Verdict, Watched,
 };
 pub use suggest::closest;
 pub use target::{

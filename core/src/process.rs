@@ -129,6 +129,7 @@ pub fn run(program: &Program<'_>, mask: &dyn Fn(&str) -> String) -> Result<Ran, 
     if let Some(running) = &running {
         running.is(child.id())?;
     }
+    tracing::debug!(program = name.as_str(), pid = child.id(), "program started");
     let (send, receive) = mpsc::channel();
     thread::spawn(move || drain(reader, &send));
     let ended = attend(&mut child, &receive, program.timeout, &mut sink);
@@ -139,8 +140,9 @@ pub fn run(program: &Program<'_>, mask: &dyn Fn(&str) -> String) -> Result<Ran, 
     if let Some(running) = running {
         running.clear()?;
     }
-    let ended = ended?;
-    Ok(Ran { ended, tail: sink.finish()? })
+    let ran = Ran { ended: ended?, tail: sink.finish()? };
+    tracing::debug!(program = name.as_str(), pid = child.id(), how = ran.how(), "program ended");
+    Ok(ran)
 }
 
 fn cannot_start(name: &str, cause: io::Error) -> StepError {

@@ -115,6 +115,12 @@ pub trait MigrationStep: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
+    /// What it would come to on the targets as they are at this moment, in lines for people; `plan` shows them. Read-only.
+    async fn foresee(&self, cx: &StepContext) -> Result<Vec<String>, StepError> {
+        let _ = cx;
+        Ok(Vec::new())
+    }
+
     /// Where the world stands with regard to this step. Read-only.
     async fn inspect(&self, cx: &StepContext) -> Result<Standing, StepError> {
         let _ = cx;
@@ -128,11 +134,10 @@ pub trait MigrationStep: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
-    /// Files and folders that provably earlier applies of the context's step left, each with the epoch of the run that
-    /// left it: `prune` offers those that no rollback needs, oldest epochs first. Read-only.
-    async fn leftovers(&self, cx: &StepContext) -> Result<Vec<(u64, PathBuf)>, StepError> {
+    /// What earlier applies of the context's step left: `prune` offers what of it no rollback needs. Read-only.
+    async fn leftovers(&self, cx: &StepContext) -> Result<Leftovers, StepError> {
         let _ = cx;
-        Ok(Vec::new())
+        Ok(Leftovers::default())
     }
 
     /// Makes the change. Idempotent.
@@ -322,6 +327,17 @@ pub enum Verdict {
     Broken(Vec<String>),
     /// A later step (named) has undone it by design.
     Superseded(String),
+}
+
+/// What earlier applies of a step left, and no rollback needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Leftovers {
+    /// What one of them is: "an earlier set of snapshots".
+    pub what: &'static str,
+    /// How many of them stay, the newest; none: as many as `prune --keep` says.
+    pub keep: Option<usize>,
+    /// Files and folders, each with a number that says which came later. What has the same number stays or goes together.
+    pub found: Vec<(u64, PathBuf)>,
 }
 
 /// What apply made, and only that; what rollback is given.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use cutover_core::journal::{Approval, Observed, PlanState, Record, Window};
-use cutover_core::{EventKind, Host, Progress, Receipt, StepContext, StepError};
+use cutover_core::journal::{Approval, Observed, PlanState, Probed, Record, Window};
+use cutover_core::{EventKind, Host, Progress, Reading, Receipt, StepContext, StepError};
 use jiff::Timestamp;
+use tracing::Span;
 
 use crate::clock;
 use crate::recorder::Recorder;
@@ -80,6 +81,31 @@ pub(crate) struct RunnerHost {
     pub inline: AtomicBool,
 }
 
+impl RunnerHost {
+    /// What reporters hear of what a gate observed.
+    fn told(&self, step: &str, observed: &Observed) -> Option<EventKind> {
+        let step = step.to_owned();
+        match observed {
+            Observed::Opened(_) => None,
+            Observed::Sampled(sample) => {
+                let JournalAccess::Write(recorder) = &self.journal else { return None };
+                let reading = |(probed, figure): (&Probed, &Option<f64>)| Reading {
+                    probe: probed.name.clone(),
+                    unit: probed.unit.clone(),
+                    figure: *figure,
+                    broke: sample.broke.get(&probed.name).cloned(),
+                };
+                let readings = recorder.with_state(|state| {
+                    let window = state.steps.get(&step)?.window.as_ref()?;
+                    Some(window.spec.probes.iter().zip(&sample.readings).map(reading).collect())
+                })?;
+                Some(EventKind::StepSampled { step, slot: sample.slot, readings })
+            }
+            Observed::Triggered(trigger) => Some(EventKind::StepTriggered { step, trigger: trigger.clone() }),
+        }
+    }
+}
+
 #[async_trait]
 impl Host for RunnerHost {
     async fn blocking(&self, work: Box<dyn FnOnce() + Send>) {
@@ -87,7 +113,8 @@ impl Host for RunnerHost {
         if self.inline.load(Ordering::Relaxed) {
             let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
         } else {
-            let _ = tokio::task::spawn_blocking(work).await;
+            let span = Span::current();
+            let _ = tokio::task::spawn_blocking(move || span.in_scope(work)).await;
         }
     }
 
@@ -133,6 +160,7 @@ impl Host for RunnerHost {
         };
         let recorder = Arc::clone(recorder);
         let step = cx.info().id.clone();
+        let told = self.told(&step, &observed);
         let record = match observed {
             Observed::Opened(window) => Record::WindowOpened { step, window },
             Observed::Sampled(sample) => Record::StepSampled { step, sample },
@@ -142,7 +170,9 @@ impl Host for RunnerHost {
             let unwritten = |e| StepError::failed("what a gate observed could not be journalled").caused_by(e);
             recorder.record(vec![record]).map_err(unwritten)
         })
-        .await
+        .await?;
+        told.into_iter().for_each(|kind| self.emitter.emit(kind));
+        Ok(())
     }
 
     async fn window_of(&self, cx: &StepContext) -> Result<Option<Window>, StepError> {

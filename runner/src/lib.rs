@@ -35,6 +35,7 @@ mod secrets;
 mod session;
 mod stored;
 mod style;
+mod telemetry;
 mod warned;
 
 use cutover_core::Registry;

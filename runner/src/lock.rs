@@ -112,6 +112,7 @@ impl Lock {
                 _ => continue,
             }
             write_holder(&mut file, holder).map_err(failed)?;
+            tracing::debug!(path = %path.display(), "lock taken");
             return Ok(Self { _file: file });
         }
     }
@@ -125,6 +126,7 @@ impl Lock {
         file.try_lock().map_err(|e| failed(e.into()))?;
         write_holder(&mut file, holder).map_err(failed)?;
         disk::rename(&fresh, path).map_err(failed)?;
+        tracing::warn!(path = %path.display(), "lock taken over");
         Ok(Self { _file: file })
     }
 }

@@ -1,7 +1,7 @@
 //! What may be deleted, because no rollback and no resumption needs it. Owns the choice and the deletion; whoever asks
 //! shows it first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -48,17 +48,23 @@ pub(crate) async fn leftovers(session: &Session, cx: &StepContext, keep: usize) 
     add(entries(&dir.join("aside"), |n| Some(epoch(n))), keep, "what a rollback set aside");
     let damaged = |n: &str| n.starts_with(DAMAGED).then(|| damaged_number(n).unwrap_or(0));
     add(entries(dir, damaged), keep, "a damaged journal that was set aside");
-    let mut sets = BTreeSet::new();
+    // Steps that say how many stay count their own; the others' count together.
+    let mut sorts: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for (_, step) in session.plan.steps() {
         let info = StepInfo { id: step.id.clone(), kind: step.kind.clone(), ..cx.info().clone() };
-        sets.extend(step.step.leftovers(&cx.for_step(info)).await?);
+        let left = step.step.leftovers(&cx.for_step(info)).await?;
+        let stay = left.keep.map(|stay| (&step.id, stay));
+        sorts.entry((left.what, stay)).or_default().extend(left.found);
     }
-    add(sets, keep, "an earlier set of snapshots");
+    for ((what, stay), found) in sorts {
+        add(found, stay.map_or(keep, |(_, stay)| stay), what);
+    }
     let plan = dir.join("steps").join(&session.plan.name);
     for (_, step) in entries(&plan, |_| Some(0)) {
         add(entries(&step, output), keep, "the output of an earlier run of a command");
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
+    found.dedup_by(|a, b| a.path == b.path);
     Ok(found)
 }
 

@@ -4,6 +4,8 @@
 //! inside of a longer base64 text are looked for from [`LONG`] bytes on, for less would hide what merely resembles it.
 //! A number of a JSON document is masked when it equals a secret of at least [`NUMBER`] bytes.
 
+use std::sync::{PoisonError, RwLock};
+
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use cutover_core::{Receipt, Verdict};
@@ -17,6 +19,23 @@ const UNCHANGED: [&[u8]; 4] = [b"-_.~", b"-_.~/", b"-_.~!'()*", b"-_.*"];
 
 /// From how many bytes on a number of a JSON document is compared with a secret: shorter ones are figures of its own.
 const NUMBER: usize = 4;
+
+/// The secrets of every plan that this process has opened: what is said beside a run is masked by them.
+static KNOWN: RwLock<Vec<(Vec<String>, Secrets)>> = RwLock::new(Vec::new());
+
+/// Takes in the secrets of a plan.
+pub(crate) fn know(plain: &[String]) {
+    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+    if !plain.is_empty() && known.iter().all(|(before, _)| before != plain) {
+        known.push((plain.to_vec(), Secrets::new(plain)));
+    }
+}
+
+/// `text` without any of them.
+pub(crate) fn mask_known(text: &str) -> String {
+    let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
+    known.iter().fold(text.to_owned(), |text, (_, secrets)| secrets.mask(&text))
+}
 
 /// The secrets of one run, in every form that is looked for.
 #[derive(Debug, Clone, Default)]
@@ -99,11 +118,17 @@ impl Secrets {
     }
 }
 
-/// `secret`, and as it stands between the quotes of JSON (with and without ASCII only), a shell and SQL.
+/// `secret`, and as it stands between the quotes of JSON (with and without ASCII only), Rust, a shell and SQL.
 fn escaped(secret: &str) -> Vec<String> {
     let json = Value::from(secret).to_string();
     let json = json.get(1..json.len() - 1).unwrap_or_default().to_owned();
-    let mut forms = vec![secret.to_owned(), secret.replace('\'', r"'\''"), secret.replace('\'', "''")];
+    let debug = format!("{secret:?}");
+    let mut forms = vec![
+        secret.to_owned(),
+        debug.get(1..debug.len() - 1).unwrap_or_default().to_owned(),
+        secret.replace('\'', r"'\''"),
+        secret.replace('\'', "''"),
+    ];
     for text in [ascii(&json, true), ascii(&json, false), json] {
         forms.extend([text.replace('/', r"\/"), text]);
     }

@@ -23,6 +23,7 @@ use crate::exit::Exit;
 use crate::journal::{Journal, JournalError};
 use crate::lock::beside;
 use crate::recorder::{Recorder, journal_error};
+use crate::secrets;
 use placing::make_targets;
 pub(crate) use placing::{real_or_given, real_path};
 pub(crate) use printed::shell_words;
@@ -128,6 +129,7 @@ impl Session {
     fn open_for(place: Place, purpose: Purpose) -> Result<Self> {
         let registry = crate::registry()?;
         let (plan, plan_file, plan_text) = load_plan(&place, &registry, purpose)?;
+        secrets::know(&plan.secrets);
         let folder = plan_file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         let root = place.root.clone().unwrap_or_else(|| folder.to_owned());
         let root = root.canonicalize().map_err(|e| {
@@ -145,6 +147,8 @@ impl Session {
         };
         let targets = make_targets(&plan.targets, &root, &place, &registry, &environment)?;
         let targets = Arc::new(targets);
+        let (steps, digest) = (plan.steps().count(), plan.digest.as_str());
+        tracing::debug!(plan = plan.name, digest, steps, root = %root.display(), "plan opened");
         Ok(Self { plan: Arc::new(plan), plan_file, plan_text, root, state_dir, registry, targets, place })
     }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{
-    Approval, BoundTo, Entry, IllegalTransition, Observed, Record, Resolution, RunCommand, StepState, StoredStep,
-    StoredTarget, TriggerAction, Triggered, Window,
+    Approval, BoundTo, Entry, IllegalTransition, Observed, OpenIncident, Record, Resolution, RunCommand, StepState,
+    StoredStep, StoredTarget, TriggerAction, Triggered, Window,
 };
 use crate::Receipt;
 
@@ -20,6 +20,8 @@ pub struct PlanState {
     pub run: Option<RunState>,
     /// The unwinding that has begun and not come to its end, if there is one. Nothing goes forward before it has.
     pub unwinding: Option<OpenUnwinding>,
+    /// What went wrong and is neither rolled back nor mended.
+    pub incident: Option<OpenIncident>,
     /// BLAKE3 of the object that says what the targets were at the end of the last run that changed any; none
     /// when something began since.
     pub seen: Option<String>,
@@ -153,7 +155,7 @@ impl PlanState {
                 self.unwinding = self.unwinding.take().filter(|u| !ended || u.run != entry.run);
             }
             Record::StructureAccepted { seen, .. } => self.seen = Some(seen.clone()),
-            Record::Notified { .. } => {}
+            Record::Notified { .. } | Record::BudgetMeasured { .. } => {}
             Record::UnwindFinished => self.unwinding = None,
             Record::SkipsForgotten { steps } => self.steps(steps, entry, |s| s.message = None)?,
             Record::GroupStarted { members, .. } => {
@@ -276,6 +278,7 @@ impl PlanState {
         if matches!(record, Record::StepStarted { .. } | Record::GroupStarted { .. } | Record::RollbackStarted { .. }) {
             self.seen = None;
         }
+        self.incident = OpenIncident::after(self.incident.take(), record, entry.at);
         self.last_seq = entry.seq;
         Ok(())
     }

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Sample, Triggered, WindowSpec};
+use super::{Sample, Times, Triggered, WindowSpec};
 use crate::{Occasion, Receipt, Reversal, TargetSpec, Use};
 
 /// One record as stored.
@@ -181,6 +181,15 @@ pub enum Record {
         blocked_by: Option<String>,
         /// Step ids in the order of undoing.
         steps: Vec<String>,
+    },
+    /// How long it took from a failure, or a trigger, to the end of the way back, and how long the plan allowed.
+    BudgetMeasured {
+        /// The step that failed, or whose trigger fired.
+        step: String,
+        /// What it took.
+        took: Times,
+        /// What the plan allowed then.
+        allowed: Times,
     },
     /// The unwinding came to its end and the run goes on: what a failed try of an edited step left is undone.
     UnwindFinished,

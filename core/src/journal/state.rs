@@ -55,6 +55,7 @@ impl StepState {
                 Record::RunStarted { .. }
                 | Record::UnwindStarted { .. }
                 | Record::UnwindFinished
+                | Record::BudgetMeasured { .. }
                 | Record::StructureAccepted { .. }
                 | Record::Notified { .. }
                 | Record::RunFinished { .. },

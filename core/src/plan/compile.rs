@@ -125,6 +125,7 @@ fn passes(input: &CompileInput<'_>, unset: Unset, d: &mut Diagnostics) -> Option
         vars,
         targets: targets.specs,
         notify,
+        budget: draft.budget,
         risks: draft.risks.into_iter().map(RiskDraft::risk).collect::<Option<_>>()?,
         phases,
         warnings: found,

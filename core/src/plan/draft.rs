@@ -7,6 +7,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::budget;
 use super::codes;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::notify::{self, NotifyDraft};
@@ -14,6 +15,7 @@ use super::risks::{self, RiskDraft};
 use super::table::{Table, Text};
 use super::{Condition, OnFailure};
 use crate::Layer;
+use crate::journal::Times;
 
 /// A whole plan file.
 pub(crate) struct Draft<'i> {
@@ -23,6 +25,7 @@ pub(crate) struct Draft<'i> {
     pub(crate) vars: Vec<(Text, Spanned<DeValue<'i>>)>,
     pub(crate) targets: Vec<TargetDraft<'i>>,
     pub(crate) risks: Vec<RiskDraft>,
+    pub(crate) budget: Option<Times>,
     pub(crate) notify: Vec<NotifyDraft<'i>>,
     pub(crate) phases: Vec<PhaseDraft<'i>>,
 }
@@ -87,6 +90,7 @@ pub(crate) fn read<'i>(root: Spanned<DeTable<'i>>, d: &mut Diagnostics) -> Draft
         vars: table.named("vars", d),
         targets: table.named("targets", d).into_iter().filter_map(|(name, value)| target(name, value, d)).collect(),
         risks: risks::read(&mut table, d),
+        budget: budget::read(&mut table, d),
         notify: notify::read(&mut table, d),
         phases: phases(&mut table, d).into_iter().map(|t| phase(t, d)).collect(),
     };

@@ -1,6 +1,7 @@
 //! Plans: the compiled model, the files a plan may read, and the compiler that makes one from the other.
 
 mod beside;
+mod budget;
 mod build;
 mod codes;
 mod compile;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{PlanNotifier, Risk};
+use crate::journal::Times;
 use crate::{Finding, Layer, MigrationStep, TargetSpec};
 
 /// A plan that passed all three passes of the compiler.
@@ -27,6 +28,8 @@ pub struct Plan {
     pub targets: BTreeMap<String, TargetSpec>,
     /// What may go wrong, in the plan's order.
     pub risks: Vec<Risk>,
+    /// How long people and the way back may take when something goes wrong.
+    pub budget: Option<Times>,
     /// Who is told of what.
     pub notify: Vec<PlanNotifier>,
     /// Phases in order.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, ValueEnum};
 
 use super::command::Command;
+use crate::telemetry::LogFormat;
 
 const AFTER_HELP: &str = "Exit codes: 0 done or nothing to do · 2 usage · 3 changes pending (plan --exit-code) · \
     65 invalid plan · 66 target missing or unreadable · 70 internal · 75 locked · 100 failed and rolled back · \
@@ -52,6 +53,15 @@ pub(crate) struct Global {
     /// Colour the output
     #[arg(long, global = true, value_enum, default_value_t = When::Auto)]
     pub(super) color: When,
+    /// Write logs, one line each
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    pub(super) log: Option<LogFormat>,
+    /// Which of them: error, warn, info (default), debug, trace, also by crate (also CUTOVER_LOG)
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(super) log_level: Option<String>,
+    /// Add them to this file (default: standard error)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) log_file: Option<PathBuf>,
 }
 
 /// Output formats. Which of them a command knows is in its help.
@@ -89,6 +99,17 @@ pub(crate) struct Locking {
     /// Take the locks of a runner that is alive but frozen
     #[arg(long)]
     pub(super) take_over: bool,
+}
+
+/// Options of commands that may be watched from outside.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Observing {
+    /// Serve Prometheus metrics at http://ADDR/metrics while the command lasts: 127.0.0.1:9464
+    #[arg(long, value_name = "ADDR")]
+    pub(super) metrics_listen: Option<String>,
+    /// Send a trace of each run to an OpenTelemetry collector (OTLP over HTTP): http://127.0.0.1:4318
+    #[arg(long, value_name = "URL")]
+    pub(super) otlp: Option<String>,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use super::args::Locking;
+use super::args::{Locking, Observing};
 use crate::builtin::import::Tool;
 
 /// What to do.
@@ -56,6 +56,8 @@ pub(super) enum Command {
         require_rehearsal: bool,
         #[command(flatten)]
         locking: Locking,
+        #[command(flatten)]
+        observing: Observing,
     },
     /// Say that steps which ask for it may go on, or that they may not: gates, and steps that cannot be undone
     Approve {
@@ -88,6 +90,8 @@ pub(super) enum Command {
         once: bool,
         #[command(flatten)]
         locking: Locking,
+        #[command(flatten)]
+        observing: Observing,
     },
     /// Run the plan on a copy of the system, there, back and there again, and prove that the way back leads home
     Rehearse {
@@ -102,6 +106,8 @@ pub(super) enum Command {
         /// Make the copy here (default: inside the state folder)
         #[arg(long, value_name = "DIR")]
         scratch: Option<PathBuf>,
+        #[command(flatten)]
+        observing: Observing,
     },
     /// Prove again that every applied step holds. Writes nothing
     Verify {
@@ -120,6 +126,8 @@ pub(super) enum Command {
         accept_loss: bool,
         #[command(flatten)]
         locking: Locking,
+        #[command(flatten)]
+        observing: Observing,
     },
     /// Show where every step stands (text, json)
     Status {
@@ -263,6 +271,19 @@ pub(super) enum Command {
         /// For which shell
         shell: Shell,
     },
+}
+
+impl Command {
+    /// How it is to be watched from outside.
+    pub(super) fn observing(&self) -> Observing {
+        match self {
+            Self::Apply { observing, .. }
+            | Self::Watch { observing, .. }
+            | Self::Rehearse { observing, .. }
+            | Self::Rollback { observing, .. } => observing.clone(),
+            _ => Observing::default(),
+        }
+    }
 }
 
 /// What to write anew.

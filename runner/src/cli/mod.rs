@@ -17,14 +17,15 @@ use crate::commands;
 use crate::error::{Result, RunnerError};
 use crate::executor::RunOptions;
 use crate::exit::Exit;
-use crate::rehearse::Asked;
+use crate::rehearse;
 use crate::saved::SavedPlan;
 use crate::session::{Place, shell_words};
 use crate::style::{Style, plain};
+use crate::telemetry::{Asked, Telemetry};
 
 use crate::commands::resolve::Said;
 pub(crate) use args::{Cli, Format};
-use args::{Locking, When};
+use args::{Global, Locking, Observing, When};
 use command::Command;
 pub(crate) use command::{Claim, New};
 pub(crate) use out::Out;
@@ -46,14 +47,32 @@ pub(crate) fn run() -> ExitCode {
         When::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     };
     let style = Style { color };
-    let out = Out { format: cli.global.format, style, verbose: cli.global.verbose };
-    match dispatch(cli, &out) {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            report_error(&error, &out);
-            error.exit.into()
+    let mut out =
+        Out { format: cli.global.format, style, verbose: cli.global.verbose, telemetry: Telemetry::default() };
+    let Observing { metrics_listen, otlp } = cli.command.observing();
+    let Global { log, log_level, log_file, .. } = &cli.global;
+    let asked = Asked {
+        metrics: metrics_listen,
+        traces: otlp,
+        log: *log,
+        log_level: log_level.clone().or_else(|| std::env::var("CUTOVER_LOG").ok().filter(|level| !level.is_empty())),
+        log_file: log_file.clone(),
+    };
+    let ended = Telemetry::begin(&asked).and_then(|telemetry| {
+        if let Some(address) = telemetry.address() {
+            let _ = writeln!(std::io::stderr(), "metrics: {address}");
         }
+        out.telemetry = telemetry;
+        dispatch(cli, &out)
+    });
+    let exit = ended.unwrap_or_else(|error| {
+        report_error(&error, &out);
+        error.exit
+    });
+    if let Some(warning) = std::mem::take(&mut out.telemetry).end() {
+        let _ = writeln!(std::io::stderr(), "{}: {}", out.style.warn("warning"), plain(&warning));
     }
+    exit.into()
 }
 
 fn report_error(error: &RunnerError, out: &Out) {
@@ -97,7 +116,7 @@ fn dispatch(cli: Cli, out: &Out) -> Result<Exit> {
             let asked = commands::plan::Asked { exit_code, file, exact, deny_warnings };
             block_on(commands::plan::run(place(plan)?, &asked, out))
         }
-        Command::Apply { plan, to, require_rehearsal, locking } => {
+        Command::Apply { plan, to, require_rehearsal, locking, .. } => {
             let options = RunOptions { to, ..options(&locking) };
             let place = place(plan)?;
             block_on_stoppable(|stop| commands::apply::run(place, options, require_rehearsal, stop, out))
@@ -106,17 +125,17 @@ fn dispatch(cli: Cli, out: &Out) -> Result<Exit> {
             let said = commands::approve::Said { steps, by, note, reject };
             commands::approve::run(place(plan)?, &said, &options(&locking), out)
         }
-        Command::Watch { plan, once, locking } => {
+        Command::Watch { plan, once, locking, .. } => {
             let (place, options) = (place(plan)?, options(&locking));
             block_on_stoppable(|stop| commands::watch::run(place, options, once, stop, out))
         }
-        Command::Rehearse { plan, to, keep, scratch } => {
-            let asked = Asked { to, keep, scratch, jobs: global.jobs };
+        Command::Rehearse { plan, to, keep, scratch, .. } => {
+            let asked = rehearse::Asked { to, keep, scratch, jobs: global.jobs };
             let place = place(plan)?;
             block_on_stoppable(|stop| commands::rehearse::run(place, asked, stop, out))
         }
         Command::Verify { plan } => block_on(commands::verify::run(place(plan)?, out)),
-        Command::Rollback { plan, to, accept_loss, locking } => {
+        Command::Rollback { plan, to, accept_loss, locking, .. } => {
             let options = RunOptions { to, accept_loss, ..options(&locking) };
             let place = place(plan)?;
             block_on_stoppable(|stop| commands::rollback::run(place, options, global.yes, stop, out))

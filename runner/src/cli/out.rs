@@ -6,14 +6,17 @@ use clap::ValueEnum;
 
 use super::Format;
 use crate::error::{Result, RunnerError};
-use crate::report::{Emitter, Human, JsonLines};
+use crate::report::{Emitter, Human, JsonLines, Reporter};
 use crate::style::Style;
+use crate::telemetry::Telemetry;
 
 /// What commands print to, and how.
 pub(crate) struct Out {
     pub(crate) format: Format,
     pub(crate) style: Style,
     pub(crate) verbose: bool,
+    /// Who else hears what happens.
+    pub(crate) telemetry: Telemetry,
 }
 
 impl Out {
@@ -33,10 +36,17 @@ impl Out {
     /// A reporter for a run.
     pub(crate) fn emitter(&self) -> Emitter {
         let stdout = std::io::stdout();
-        match self.format {
-            Format::Json => Emitter::new(Box::new(JsonLines(stdout))),
-            _ => Emitter::new(Box::new(Human::new(stdout, self.style, self.show_progress(), self.verbose))),
-        }
+        self.emitter_of(match self.format {
+            Format::Json => Box::new(JsonLines(stdout)),
+            _ => Box::new(Human::new(stdout, self.style, self.show_progress(), self.verbose)),
+        })
+    }
+
+    /// An emitter to `reporter`, and to whoever else listens.
+    pub(crate) fn emitter_of(&self, reporter: Box<dyn Reporter>) -> Emitter {
+        let mut all = vec![reporter];
+        all.extend(self.telemetry.listeners());
+        Emitter::to(all)
     }
 
     /// Whether somebody watches who wants to see how far long work has come.

@@ -6,6 +6,7 @@ use super::status::WORD;
 use super::table::columns;
 use crate::cli::{Format, Out};
 use crate::error::{Result, RunnerError};
+use crate::executor::in_words;
 use crate::exit::Exit;
 use crate::journal::Journal;
 use crate::recorder::journal_error;
@@ -95,6 +96,9 @@ pub(super) fn told(entry: &Entry) -> Vec<(String, String, String)> {
             let why = if *failure { "after a failure" } else { "on request" };
             let end = blocked_by.as_ref().map(|s| format!("; step {s} cannot be undone")).unwrap_or_default();
             vec![row("unwinding", "", format!("{} to {to}, {why}{end}", count(steps.len(), "step")))]
+        }
+        Record::BudgetMeasured { step, took, allowed } => {
+            vec![row("budget measured", step, in_words(*took, *allowed))]
         }
         Record::UnwindFinished => vec![row("unwound", "", "the run goes on".to_owned())],
         Record::RollbackStarted { step } => vec![row("rollback started", step, String::new())],

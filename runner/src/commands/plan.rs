@@ -1,18 +1,19 @@
 //! `plan`: what apply would change, from the plan and a read-only look at the targets. Stable byte for byte.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use cutover_core::journal::StepState;
 use cutover_core::plan::{OnFailure, PlanStep};
-use cutover_core::{Depth, Effects, Reversal, Standing};
+use cutover_core::{Depth, Effects, Reversal, Standing, StepContext};
 use serde_json::json;
 
 use crate::binding::Binding;
 use crate::cli::{Format, Out};
 use crate::commands::check::deny;
 use crate::error::Result;
-use crate::executor::{Look, Preview, drift, estranged, ledger_rows, lints, preview, reader_context, reconciled};
+use crate::executor::{Look, Preview, drift, estranged, info, ledger_rows, lints, preview, reader_context, reconciled};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::recorder::journal_error;
@@ -53,7 +54,8 @@ pub(crate) async fn run(place: Place, asked: &Asked, out: &Out) -> Result<Exit> 
     let warned = Warned::of(&session.plan, &session.plan_file, &session.plan_text, warnings);
     let secrets = Secrets::new(&session.plan.secrets);
     let open = state.unwinding.as_ref().map(|u| u.to.as_str());
-    let text = |style| secrets.mask(&text(&session, &found, &warned, open, style));
+    let foreseen = foreseen(&session, &cx, &found).await?;
+    let text = |style| secrets.mask(&text(&session, &found, &foreseen, &warned, open, style));
     let denied = asked.deny_warnings && !warned.is_empty();
     let saving = asked.file.as_ref().filter(|_| !denied);
     if let Some(file) = saving {
@@ -62,7 +64,7 @@ pub(crate) async fn run(place: Place, asked: &Asked, out: &Out) -> Result<Exit> 
         SavedPlan::new(&session, file, binding, text(Style { color: false }))?.write(file)?;
     }
     match out.format {
-        Format::Json => out.json(&secrets.mask_json(as_json(&session, &found, &warned, open))),
+        Format::Json => out.json(&secrets.mask_json(as_json(&session, &found, &foreseen, &warned, open))),
         Format::Markdown => out.print(&format!("```text\n{}```\n", text(Style { color: false }))),
         _ => out.print(&text(out.style)),
     }
@@ -74,6 +76,22 @@ pub(crate) async fn run(place: Place, asked: &Asked, out: &Out) -> Result<Exit> 
     }
     let pending = found.values().any(|l| matches!(word(l), "to apply" | "in progress" | "conflict"));
     Ok(if asked.exit_code && pending { Exit::Pending } else { Exit::Done })
+}
+
+/// What steps would come to on the targets as they are, by id.
+type Foreseen = BTreeMap<String, Vec<String>>;
+
+/// Asks each step that is to be applied and has nothing in its way.
+async fn foreseen(session: &Session, cx: &StepContext, found: &Preview) -> Result<Foreseen> {
+    let mut foreseen = Foreseen::new();
+    for (_, step) in session.plan.steps() {
+        let Some(look) = found.get(&step.id) else { continue };
+        if matches!(word(look), "to apply" | "in progress") {
+            let lines = step.step.foresee(&cx.for_step(info(session, step))).await?;
+            foreseen.extend((!lines.is_empty()).then(|| (step.id.clone(), lines)));
+        }
+    }
+    Ok(foreseen)
 }
 
 /// One word for where a step stands.
@@ -91,7 +109,14 @@ fn word(look: &Look) -> &'static str {
     }
 }
 
-fn text(session: &Session, found: &Preview, warned: &Warned, open: Option<&str>, style: Style) -> String {
+fn text(
+    session: &Session,
+    found: &Preview,
+    foreseen: &Foreseen,
+    warned: &Warned,
+    open: Option<&str>,
+    style: Style,
+) -> String {
     let plan = &session.plan;
     let mut text = style.bold(&format!("plan {}", plan.name));
     if let Some(summary) = &plan.summary {
@@ -109,7 +134,7 @@ fn text(session: &Session, found: &Preview, warned: &Warned, open: Option<&str>,
         let bound = if session.place.binds.contains_key(&target.name) { " (bound elsewhere)" } else { "" };
         text.push_str(&format!("  {:widest$}  {:7} {}{bound}\n", target.name, target.kind, target.path));
     }
-    let mut counts = std::collections::BTreeMap::new();
+    let mut counts = BTreeMap::new();
     for phase in &plan.phases {
         text.push('\n');
         text.push_str(&style.bold(&format!("phase {} ({})", phase.name, phase.layer)));
@@ -121,6 +146,9 @@ fn text(session: &Session, found: &Preview, warned: &Warned, open: Option<&str>,
             let Some(look) = found.get(&step.id) else { continue };
             *counts.entry(word(look)).or_insert(0usize) += 1;
             step_text(step, look, style, &mut text);
+            for line in foreseen.get(&step.id).into_iter().flatten() {
+                text.push_str(&format!("      = {}\n", plain(line)));
+            }
         }
     }
     risks(session, found, style, &mut text);
@@ -203,7 +231,13 @@ fn policy(policy: OnFailure) -> &'static str {
     }
 }
 
-fn as_json(session: &Session, found: &Preview, warned: &Warned, open: Option<&str>) -> serde_json::Value {
+fn as_json(
+    session: &Session,
+    found: &Preview,
+    foreseen: &Foreseen,
+    warned: &Warned,
+    open: Option<&str>,
+) -> serde_json::Value {
     let plan = &session.plan;
     let phases: Vec<_> = plan
         .phases
@@ -223,6 +257,7 @@ fn as_json(session: &Session, found: &Preview, warned: &Warned, open: Option<&st
                         "skipped": look.and_then(|l| l.skipped.clone()),
                         "standing": look.and_then(|l| l.standing.clone()),
                         "changes": step.step.describe(),
+                        "foreseen": foreseen.get(&step.id).map(Vec::as_slice).unwrap_or_default(),
                         "reversal": step.step.reversal(),
                         "effects": step.step.effects(),
                         "needs": step.needs,

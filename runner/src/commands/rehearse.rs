@@ -2,35 +2,40 @@
 
 use std::sync::Arc;
 
+use cutover_core::journal::StepState;
+use cutover_core::plan::PlanStep;
 use cutover_core::{Event, EventKind};
 use serde_json::json;
 
 use super::table::columns;
 use crate::cli::{Format, Out};
 use crate::error::Result;
+use crate::executor::{Word, asked, wanted_steps, word};
 use crate::exit::Exit;
 use crate::host::Stop;
+use crate::recorder::journal_error;
 use crate::rehearse::{Asked, Rehearsal, rehearse};
-use crate::report::{Bars, Emitter, Reporter};
+use crate::report::{Bars, Reporter};
 use crate::session::{Place, Session};
 use crate::style::{Style, bytes, count, duration};
 
-pub(crate) async fn run(place: Place, asked: Asked, stop: Stop, out: &Out) -> Result<Exit> {
+pub(crate) async fn run(place: Place, wanted: Asked, stop: Stop, out: &Out) -> Result<Exit> {
     out.only(&[Format::Text, Format::Json])?;
     let session = Session::open(place)?;
     let text = out.format == Format::Text;
     if text {
         out.print(&format!("{}\n", out.style.bold(&format!("rehearsal of {}", session.plan.name))));
     }
-    let emitter = Emitter::new(Box::new(Watcher {
+    let emitter = out.emitter_of(Box::new(Watcher {
         shown: text,
         style: out.style,
         bars: out.show_progress().then(Bars::default),
     }));
-    let found = rehearse(&session, Arc::new(emitter), &stop, &asked).await?;
+    let found = rehearse(&session, Arc::new(emitter), &stop, &wanted).await?;
+    let persons = persons(&session, wanted.to.as_deref())?;
     match out.format {
-        Format::Json => out.json(&as_json(&session, &found)),
-        _ => out.print(&as_text(&session, &found, out.style)),
+        Format::Json => out.json(&as_json(&session, &found, &persons)),
+        _ => out.print(&as_text(&session, &found, &persons, out.style)),
     }
     Ok(if found.failures.is_empty() { Exit::Done } else { Exit::Failed })
 }
@@ -74,7 +79,19 @@ impl Reporter for Watcher {
     }
 }
 
-fn as_text(session: &Session, found: &Rehearsal, style: Style) -> String {
+/// The steps at which the real run will wait for a person, and what that one is asked.
+fn persons(session: &Session, to: Option<&str>) -> Result<Vec<(String, String)>> {
+    let (state, _) = session.journalled().map_err(journal_error)?;
+    let wanted = wanted_steps(session, to)?;
+    let open = |step: &PlanStep| {
+        let done = matches!(state.state_of(&step.id), StepState::Applied | StepState::Skipped);
+        wanted.contains(&step.id) && !done && !matches!(word(session, &state, &step.id), Word::Approved(_))
+    };
+    let steps = session.plan.steps().map(|(_, step)| step).filter(|step| open(step));
+    Ok(steps.filter_map(|step| Some((step.id.clone(), asked(step)?))).collect())
+}
+
+fn as_text(session: &Session, found: &Rehearsal, persons: &[(String, String)], style: Style) -> String {
     let figures = &found.figures;
     let mut text = String::from("\n");
     let number = |n: Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
@@ -110,6 +127,10 @@ fn as_text(session: &Session, found: &Rehearsal, style: Style) -> String {
             figures.not_rehearsed.iter().map(|(s, why)| vec![s.clone(), why.clone()]).collect(),
         ));
     }
+    if !persons.is_empty() {
+        text.push_str(&format!("\nwill wait for a person: {}\n", count(persons.len(), "step")));
+        text.push_str(&columns(&[], persons.iter().map(|(step, ask)| vec![step.clone(), ask.clone()]).collect()));
+    }
     if !figures.leading_out.is_empty() {
         let links = count(figures.leading_out.len(), "link");
         text.push_str(&format!("\nlead out of the copy: {links}\n"));
@@ -143,7 +164,7 @@ fn count_of_unknown(steps: usize) -> String {
     format!("{} {what} not rehearsed", count(steps, "step"))
 }
 
-fn as_json(session: &Session, found: &Rehearsal) -> serde_json::Value {
+fn as_json(session: &Session, found: &Rehearsal, persons: &[(String, String)]) -> serde_json::Value {
     json!({
         "version": 1,
         "plan": session.plan.name,
@@ -152,6 +173,7 @@ fn as_json(session: &Session, found: &Rehearsal) -> serde_json::Value {
         "figures": found.figures,
         "kept": found.kept,
         "left": found.left,
+        "persons": persons.iter().map(|(step, ask)| json!({ "step": step, "asks": ask })).collect::<Vec<_>>(),
         "proof": found.proof,
     })
 }

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use cutover_core::StepContext;
-use cutover_core::journal::{PlanState, StepState};
+use cutover_core::journal::{PlanState, StepRecord, StepState};
 use serde_json::json;
 
 use super::table::columns;
 use crate::cli::{Format, Out};
+use crate::clock;
 use crate::error::Result;
-use crate::executor::{LedgerRows, asked, asking, drift, ledger_rows_to_look, reader_context, reconcile, reconciled};
+use crate::executor::{
+    LedgerRows, asked, asking, drift, ledger_rows_to_look, reader_context, reconcile, reconciled, running,
+};
 use crate::exit::Exit;
 use crate::host::Stop;
 use crate::lock::living_holder;
@@ -63,6 +66,7 @@ fn text(session: &Session, state: &PlanState, remarks: &[String], style: Style) 
                     }
                     more.extend(record.unproven.then(|| WORD.to_owned()));
                     more.extend(record.message.as_ref().and_then(|m| m.lines().next()).map(str::to_owned));
+                    more.extend(since(record).filter(|_| standing == StepState::Waiting));
                 }
                 vec![standing.to_string(), step.id.clone(), step.kind.clone(), more.join(", ")]
             })
@@ -74,6 +78,16 @@ fn text(session: &Session, state: &PlanState, remarks: &[String], style: Style) 
         text.push_str(&format!("{line}\n"));
     }
     text
+}
+
+/// What was sampled since a step said why it waits: a watch, which is no run, goes on meanwhile.
+fn since(record: &StepRecord) -> Option<String> {
+    let (window, said) = (record.window.as_ref()?, record.at?);
+    let more = window.rounds.iter().filter(|round| round.at > said).count();
+    let last = window.rounds.last().filter(|_| more > 0)?;
+    let broke = if last.broke.is_empty() { "within bounds" } else { "out of bounds" };
+    let all = count(window.rounds.len(), "sample");
+    Some(format!("{more} more since then, {all} in all, the last at {:.0} {broke}", last.at))
 }
 
 /// What the targets say of themselves. One that cannot be asked now says nothing: a status is asked for then, too.
@@ -101,6 +115,7 @@ fn remarks(session: &Session, state: &PlanState, rows: &LedgerRows, unread: Opti
             "the journal and the ledgers disagree on {steps}; the ledgers are right, and the next apply follows them"
         ));
     }
+    lines.extend(session.plan.budget.and_then(|allowed| running(state, allowed, clock::now())));
     lines.extend(asking(session, state).into_iter().map(|a| format!("{} {}: {}", a.step, a.why, a.command)));
     let Some(run) = &state.run else {
         lines.push("never run here".to_owned());
@@ -157,6 +172,10 @@ fn as_json(session: &Session, state: &PlanState, rows: &LedgerRows, remarks: &[S
         "version": 1,
         "plan": session.plan.name,
         "steps": steps,
+        "budget": session.plan.budget,
+        "incident": state.incident.as_ref().map(|open| json!({
+            "step": open.step, "at": open.at, "assessed": open.assessed, "decided": open.decided,
+        })),
         "run": state.run.as_ref().map(|r| json!({
             "id": r.id, "epoch": r.epoch, "command": r.command, "started": r.started, "outcome": r.outcome,
             "unwinding": state.unwinding.as_ref().map(|u| &u.to),

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use cutover_core::journal::{PlanState, Record, RunCommand};
+use cutover_core::journal::{PlanState, Record, RunCommand, StepState};
 use cutover_core::plan::PlanStep;
 use cutover_core::{
     Action, Applied, EventKind, Outcome, Receipt, StepContext, StepError, StepErrorKind, StepFigures, StepInfo, Verdict,
 };
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use tracing::{Instrument, info_span};
 
 use super::approvals::{held, waits};
 use super::preflight::condition;
@@ -33,11 +34,19 @@ pub(super) enum Ended {
 
 /// How a step ended inside its own transaction or alone.
 pub(super) enum StepEnd {
-    Applied { receipt: Receipt, already: bool },
+    /// `verified`: the seconds that verifying took.
+    Applied {
+        receipt: Receipt,
+        already: bool,
+        verified: f64,
+    },
     Skipped(String),
     Waiting(String),
     Stopped(String),
-    Failed { error: StepError, receipt: Option<Receipt> },
+    Failed {
+        error: StepError,
+        receipt: Option<Receipt>,
+    },
 }
 
 impl Run<'_> {
@@ -58,8 +67,13 @@ impl Run<'_> {
                     return self.failed(&step).await;
                 }
                 Ended::Waiting => {
-                    let next = Some(self.go_on_with(RunCommand::Apply));
-                    return self.finish(Outcome::Waiting, next).await;
+                    // A window is looked at again and again; for all else the same command comes back.
+                    let watched = self.recorder.with_state(|state| {
+                        state.steps.values().any(|s| s.state == StepState::Waiting && s.window.is_some())
+                    });
+                    let next =
+                        if watched { self.session.command_line("watch") } else { self.go_on_with(RunCommand::Apply) };
+                    return self.finish(Outcome::Waiting, Some(next)).await;
                 }
                 Ended::Stopped => {
                     let next = Some(self.go_on_with(RunCommand::Apply));
@@ -92,7 +106,11 @@ impl Run<'_> {
                 grouped = matches!(work, Work::Group(..));
                 busy.extend(members.iter().map(|i| steps[*i].id.clone()));
                 let held = &held;
-                flying.push(async move {
+                let of = match &work {
+                    Work::Single(i) => info_span!("step", id = steps[*i].id, kind = steps[*i].kind),
+                    Work::Group(target, members) => info_span!("group", on = target, steps = members.len()),
+                };
+                let piece = async move {
                     let ended = match work {
                         Work::Single(i) => self.single(index, &steps[i], held.contains(&steps[i].id)).await,
                         Work::Group(target, members) => {
@@ -101,7 +119,8 @@ impl Run<'_> {
                         }
                     };
                     (members, ended.unwrap_or_else(Ended::Broken))
-                });
+                };
+                flying.push(piece.instrument(of));
             }
             // A group by itself is many short pieces of work; anything else may take its time on another thread.
             self.host.inline.store(grouped && flying.len() == 1, Ordering::Relaxed);
@@ -176,9 +195,9 @@ impl Run<'_> {
     /// Applies and verifies; nothing is a success during which a target vanished.
     pub(super) async fn apply_and_verify(&self, step: &PlanStep, cx: &StepContext) -> StepEnd {
         match self.try_step(step, cx).await {
-            StepEnd::Applied { receipt, already } => match self.vanished().await {
+            StepEnd::Applied { receipt, already, verified } => match self.vanished().await {
                 Some(error) => StepEnd::Failed { error, receipt: Some(receipt) },
-                None => StepEnd::Applied { receipt, already },
+                None => StepEnd::Applied { receipt, already, verified },
             },
             other => other,
         }
@@ -205,10 +224,12 @@ impl Run<'_> {
         };
         let receipt = self.host.secrets.mask_notes(receipt);
         self.recorder.set_fresh(&step.id, Some(receipt.clone()));
+        let began = Instant::now();
         let verdict = step.step.verify(cx).await;
+        let verified = began.elapsed().as_secs_f64();
         self.recorder.set_fresh(&step.id, None);
         match verdict {
-            Ok(Verdict::Holds | Verdict::Superseded(_)) => StepEnd::Applied { receipt, already },
+            Ok(Verdict::Holds | Verdict::Superseded(_)) => StepEnd::Applied { receipt, already, verified },
             Ok(Verdict::Broken(lines)) => {
                 let error = StepError::failed(format!("applied, but verify says: {}", lines.join("; ")));
                 StepEnd::Failed { error, receipt: Some(receipt) }
@@ -224,8 +245,8 @@ impl Run<'_> {
     async fn settle(&self, step: &PlanStep, end: StepEnd, seconds: f64) -> Result<Ended> {
         let id = step.id.clone();
         match end {
-            StepEnd::Applied { receipt, already } => {
-                let figures = figures(&receipt, already, seconds);
+            StepEnd::Applied { receipt, already, verified } => {
+                let figures = figures(&receipt, already, seconds, verified);
                 self.record(vec![Record::StepApplied { step: id.clone(), receipt, already, seconds }]).await?;
                 self.emit(EventKind::StepDone { step: id, figures });
                 Ok(Ended::Done)
@@ -297,8 +318,8 @@ pub(super) fn skip(step: &PlanStep, why: &str) -> Record {
     Record::StepSkipped { step: step.id.clone(), why: why.to_owned(), digest: step.digest.clone() }
 }
 
-pub(super) fn figures(receipt: &Receipt, already: bool, seconds: f64) -> StepFigures {
-    StepFigures { seconds, rows: receipt.rows, bytes: receipt.bytes, already, notes: receipt.notes.clone() }
+pub(super) fn figures(receipt: &Receipt, already: bool, seconds: f64, verified: f64) -> StepFigures {
+    StepFigures { seconds, verified, rows: receipt.rows, bytes: receipt.bytes, already, notes: receipt.notes.clone() }
 }
 
 /// Of two endings the one that decides about the run.

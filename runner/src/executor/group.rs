@@ -127,8 +127,8 @@ impl Run<'_> {
         for (i, end, seconds) in done {
             let step = steps[i].id.clone();
             match end {
-                StepEnd::Applied { receipt, already } => {
-                    let figures = figures(&receipt, already, seconds);
+                StepEnd::Applied { receipt, already, verified } => {
+                    let figures = figures(&receipt, already, seconds, verified);
                     records.push(Record::StepApplied { step: step.clone(), receipt, already, seconds });
                     events.push(EventKind::StepDone { step, figures });
                 }

@@ -4,6 +4,7 @@
 //! its outcome becomes a record, and the fold moves on. Nothing here knows a store or a terminal.
 
 mod approvals;
+mod budget;
 mod drift;
 mod forward;
 mod group;
@@ -39,12 +40,13 @@ use crate::secrets::Secrets;
 use crate::session::Session;
 
 pub(crate) use approvals::{Asking, Word, asked, asking, word};
+pub(crate) use budget::{in_words, running};
 use drift::altered;
 pub(crate) use drift::{WayOut, drift, estranged};
 pub(crate) use forward::not_rehearsed;
 pub(crate) use lints::lints;
 pub(crate) use locks::{left_running, refuse_unfenced_take_over};
-pub(crate) use preflight::{Look, Preview, check_targets, preview, target_problems};
+pub(crate) use preflight::{Look, Preview, check_targets, info, preview, target_problems};
 pub(crate) use reconcile::{
     LedgerRows, ledger_rows, ledger_rows_of, ledger_rows_to_look, reconcile, reconciled, unreadable,
 };
@@ -60,6 +62,8 @@ pub(crate) use watch::{WatchEnd, watch};
 pub struct RunOptions {
     /// Apply: up to and including this step or phase. Rollback: what comes after it is undone ("start": all).
     pub to: Option<String>,
+    /// Nobody asked for `to`: a printed command does not repeat it.
+    pub(crate) to_unsaid: bool,
     /// Steps at once.
     pub jobs: usize,
     /// How long to wait for another runner.
@@ -93,6 +97,7 @@ impl Default for RunOptions {
     fn default() -> Self {
         Self {
             to: None,
+            to_unsaid: false,
             jobs: 4,
             lock_timeout: Duration::ZERO,
             take_over: false,

@@ -107,7 +107,7 @@ pub(crate) async fn preview(session: &Session, cx: &StepContext, state: &PlanSta
     Ok(found)
 }
 
-pub(super) fn info(session: &Session, step: &PlanStep) -> StepInfo {
+pub(crate) fn info(session: &Session, step: &PlanStep) -> StepInfo {
     StepInfo {
         plan: session.plan.name.clone(),
         id: step.id.clone(),

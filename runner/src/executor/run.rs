@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use cutover_core::journal::{PlanState, Record, RunCommand, RunState, StoredStep};
 use cutover_core::plan::PlanStep;
 use cutover_core::{EventKind, Outcome, StepContext, StepError, StepErrorKind, StepInfo, TargetSeen};
+use tracing::Span;
 
 use super::notices::Notices;
 use super::{Bound, Report, RunOptions, locks, order, survey_context};
@@ -66,6 +67,7 @@ impl<'a> Run<'a> {
             }
         }
         let epoch = highest + 1;
+        tracing::debug!(journalled, epoch, locks = locks.len(), "run opened");
         let run = format!("{}-{epoch}", clock::now().strftime("%Y%m%dT%H%M%SZ"));
         let opening = vec![Record::RunStarted {
             command,
@@ -150,8 +152,8 @@ impl<'a> Run<'a> {
 
     /// The same, with plan files.
     pub(crate) async fn record_with(&self, records: Vec<Record>, objects: Objects) -> Result<()> {
-        let recorder = Arc::clone(&self.recorder);
-        tokio::task::spawn_blocking(move || recorder.record_with(records, &objects))
+        let (recorder, span) = (Arc::clone(&self.recorder), Span::current());
+        tokio::task::spawn_blocking(move || span.in_scope(|| recorder.record_with(records, &objects)))
             .await
             .map_err(|e| RunnerError::internal(format!("the journal writer ended: {e}")))?
     }
@@ -196,11 +198,13 @@ impl<'a> Run<'a> {
     pub(crate) async fn finish(&self, outcome: Outcome, next: Option<String>) -> Result<Report> {
         let cx = self.context_of(StepInfo::default());
         let mut told = Vec::new();
+        let measured = self.measured(outcome);
         if self.recorder.wrote() {
             self.tell_end(outcome, next.as_ref());
             let mut records = self.give_up(&cx).await;
             told = self.hear_back().await;
             records.extend(told.iter().cloned());
+            records.extend(measured.clone());
             let mut objects = Objects::new();
             let mut seen = None;
             if self.command != RunCommand::Administer {
@@ -216,6 +220,7 @@ impl<'a> Run<'a> {
             target.close(&cx).await?;
         }
         self.warn_of(told);
+        self.tell_budget(measured.as_ref());
         self.emit(EventKind::RunFinished { outcome, next: next.clone() });
         Ok(Report { outcome, next })
     }

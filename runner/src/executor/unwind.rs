@@ -11,6 +11,8 @@ use cutover_core::{
     StepErrorKind, StepInfo,
 };
 
+use tracing::{Instrument, info_span};
+
 use super::selection::{Selection, after_failure};
 use super::{Report, Run};
 use crate::error::{Result, RunnerError};
@@ -115,7 +117,7 @@ impl Run<'_> {
             self.record(vec![Record::RollbackStarted { step: id.clone() }]).await?;
             let undone = match self.recorder.short_of_room() {
                 Some(short) => Err(short),
-                None => self.undo(id).await,
+                None => self.undo(id).instrument(info_span!("rollback", id)).await,
             };
             match undone {
                 Ok(()) => {

@@ -59,7 +59,7 @@ pub(crate) async fn watch(
         let again = match round(session, &emitter, &stop, &options, once).await? {
             Round::Nothing(why) => return Ok(WatchEnd::Nothing(why)),
             Round::Settled(step) => {
-                let options = RunOptions { to: Some(step), lock_timeout: PATIENCE, ..options };
+                let options = RunOptions { to: Some(step), to_unsaid: true, lock_timeout: PATIENCE, ..options };
                 return apply(session, emitter, stop, options).await.map(WatchEnd::Settled);
             }
             Round::Waits(_) if once => return Ok(WatchEnd::Waits),
@@ -92,14 +92,14 @@ async fn round(
         Err(error) if error.exit == Exit::Locked && !once => return Ok(Round::Busy),
         other => other?,
     };
-    let state = visit.recorder.with_state(PlanState::clone);
-    if let Some(open) = &state.unwinding {
-        return Ok(Round::Nothing(format!("an unwinding to {} has not ended", open.to)));
+    if let Some(to) = visit.recorder.with_state(|state| state.unwinding.as_ref().map(|open| open.to.clone())) {
+        return Ok(Round::Nothing(format!("an unwinding to {to} has not ended")));
     }
     let mut again: Option<Timestamp> = None;
     let mut asking = Vec::new();
-    for step in waiting(session, &state) {
-        if state.steps.get(&step.id).is_none_or(|known| known.known_digest() != step.digest) {
+    // Nothing of the fold is held while a step looks: it grows by what that sees, and would be copied for it.
+    for (step, edited) in visit.recorder.with_state(|state| waiting(session, state)) {
+        if edited {
             return Err(RunnerError::new(Exit::Drift, format!("step `{}` waits, and was edited since", step.id))
                 .with_help(format!("undo the edit, or roll back: `{}`", session.command_line("rollback"))));
         }
@@ -133,8 +133,9 @@ async fn close(session: &Session, cx: &cutover_core::StepContext) -> Result<()> 
     Ok(())
 }
 
-/// The steps that wait, in plan order.
-fn waiting<'a>(session: &'a Session, state: &PlanState) -> Vec<&'a PlanStep> {
+/// The steps that wait, in plan order, and whether each was edited since.
+fn waiting<'a>(session: &'a Session, state: &PlanState) -> Vec<(&'a PlanStep, bool)> {
     let waits = |step: &&PlanStep| state.state_of(&step.id) == StepState::Waiting;
-    session.plan.steps().map(|(_, step)| step).filter(waits).collect()
+    let known = |step: &PlanStep| state.steps.get(&step.id).is_some_and(|known| known.known_digest() == step.digest);
+    session.plan.steps().map(|(_, step)| step).filter(waits).map(|step| (step, !known(step))).collect()
 }

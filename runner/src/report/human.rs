@@ -90,7 +90,8 @@ impl<W: Write + Send> Reporter for Human<W> {
                 let mark = self.style.dim("-");
                 self.step_line(&mark, step, &format!("skipped: {why}"));
             }
-            EventKind::StepStarted { .. } => {}
+            // What a gate saw is told by what it says of waiting, and in a report.
+            EventKind::StepStarted { .. } | EventKind::StepSampled { .. } | EventKind::StepTriggered { .. } => {}
             EventKind::StepProgress { step, done, total, unit } => self.progress(step, *done, *total, unit),
             EventKind::StepNote { step, text } => {
                 let text = self.style.dim(&format!("      {step}: {}", plain(text)));

@@ -20,20 +20,26 @@ pub trait Reporter: Send {
     fn event(&mut self, event: &Event);
 }
 
-/// Numbers events and hands them to a reporter.
-pub struct Emitter(Mutex<(u64, Box<dyn Reporter>)>);
+/// Numbers events and hands them to whoever listens.
+pub struct Emitter(Mutex<(u64, Vec<Box<dyn Reporter>>)>);
 
 impl Emitter {
     /// An emitter for one command.
     pub fn new(reporter: Box<dyn Reporter>) -> Self {
-        Self(Mutex::new((0, reporter)))
+        Self::to(vec![reporter])
     }
 
-    /// Tells the reporter.
+    /// The same with several listeners, who hear each event in this order.
+    pub fn to(reporters: Vec<Box<dyn Reporter>>) -> Self {
+        Self(Mutex::new((0, reporters)))
+    }
+
+    /// Tells whoever listens.
     pub fn emit(&self, kind: EventKind) {
         if let Ok(mut guard) = self.0.lock() {
-            let (index, reporter) = &mut *guard;
-            reporter.event(&Event { index: *index, at: now().to_string(), kind });
+            let (index, reporters) = &mut *guard;
+            let event = Event { index: *index, at: now().to_string(), kind };
+            reporters.iter_mut().for_each(|reporter| reporter.event(&event));
             *index += 1;
         }
     }

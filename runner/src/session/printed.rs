@@ -88,7 +88,7 @@ const REQUIRED: &str = " --require-rehearsal";
 
 /// The command with what was asked of the run.
 fn asked(mut line: String, options: &RunOptions) -> String {
-    if let Some(to) = &options.to {
+    if let Some(to) = options.to.as_ref().filter(|_| !options.to_unsaid) {
         line.push_str(&format!(" --to {}", shell_word(to)));
     }
     if options.accept_loss {

@@ -7,13 +7,13 @@ mod cut;
 mod place;
 mod set;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cutover_core::disk::{PRIVATE_FILE, inside, io_error, sync_parent, write_atomic, write_once};
 use cutover_core::room::room;
 use cutover_core::{
-    Action, Applied, BuildContext, BuildError, Change, MigrationStep, Receipt, SnapshotManifest, Standing, StepContext,
-    StepError, StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,
+    Action, Applied, BuildContext, BuildError, Change, Leftovers, MigrationStep, Receipt, SnapshotManifest, Standing,
+    StepContext, StepError, StepKind, Use, Verdict, async_trait, fault, fault::Faults, register_step,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -133,9 +133,13 @@ impl MigrationStep for TargetSnapshot {
         .await
     }
 
-    async fn leftovers(&self, cx: &StepContext) -> Result<Vec<(u64, PathBuf)>, StepError> {
+    async fn leftovers(&self, cx: &StepContext) -> Result<Leftovers, StepError> {
         let (inner, into) = (cx.clone(), self.config.into.clone());
-        cx.blocking(move || Ok(earlier_sets(&inner, &inside(inner.root(), &into, true)?))).await
+        cx.blocking(move || {
+            let found = earlier_sets(&inner, &inside(inner.root(), &into, true)?);
+            Ok(Leftovers { what: "an earlier set of snapshots", keep: None, found })
+        })
+        .await
     }
 
     async fn recover(&self, cx: &StepContext) -> Result<Option<Receipt>, StepError> {

@@ -21,7 +21,7 @@ pub(super) fn in_toml(schema: &mut Value) {
 }
 
 /// Definitions of the plan itself, not of a configuration.
-const PARTS: &[&str] = &["name", "notify", "phase", "risk", "step", "target", "when"];
+const PARTS: &[&str] = &["budget", "name", "notify", "phase", "risk", "step", "target", "when"];
 
 /// TOML has no null: an optional key is left out. Formats of Rust's integers mean nothing to an editor.
 pub(super) fn without_null(schema: &mut Value) {

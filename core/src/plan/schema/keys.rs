@@ -39,6 +39,7 @@ pub(super) fn plan() -> Value {
                 "description": "What may go wrong, what is done about it, and which step watches it.",
                 "items": { "$ref": "#/$defs/risk" },
             },
+            "budget": { "$ref": "#/$defs/budget" },
             "notify": {
                 "type": "array",
                 "description": "Who is told of what. It never fails a run.",
@@ -70,6 +71,21 @@ pub(super) fn risk() -> Value {
                 "description": "Ids of the steps that would notice.",
                 "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }],
             },
+        },
+    })
+}
+
+pub(super) fn budget() -> Value {
+    let time = |text: &str| json!({ "type": "string", "pattern": "^[0-9]+ *(ms|s|m|h|d)$", "description": text });
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "minProperties": 1,
+        "description": "How long it may take, from a failure or a trigger on: measured, and told as kept or exceeded.",
+        "properties": {
+            "assess": time("Until somebody has looked: \"15m\"."),
+            "decide": time("Until the way back is decided upon: \"30m\"."),
+            "execute": time("Until it is rolled back: \"1h\"."),
         },
     })
 }

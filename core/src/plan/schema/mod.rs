@@ -44,6 +44,7 @@ pub fn schema(registry: &Registry) -> Value {
     definitions.insert("when".to_owned(), keys::when());
     definitions.insert("step".to_owned(), keys::step(&names, steps));
     definitions.insert("notify".to_owned(), keys::notify(&tellers, notifiers));
+    definitions.insert("budget".to_owned(), keys::budget());
     definitions.insert("risk".to_owned(), keys::risk());
     definitions.insert("phase".to_owned(), keys::phase());
     definitions.sort_keys();

@@ -60,6 +60,7 @@ impl Journal {
             other => other?,
         }
         fault::point(fault::JOURNAL_APPENDED);
+        tracing::debug!(records = records.len(), last = seq, epoch, "journalled");
         self.begun = true;
         self.last = (seq, hash);
         self.max_epoch = self.max_epoch.max(epoch);

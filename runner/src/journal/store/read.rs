@@ -51,6 +51,16 @@ impl Journal {
 
     /// Every record of `plan`, oldest first.
     pub fn entries(&self, plan: &str) -> Result<Vec<Entry>, JournalError> {
+        let mut entries = Vec::new();
+        self.each(plan, |entry| {
+            entries.push(entry);
+            Ok(())
+        })?;
+        Ok(entries)
+    }
+
+    /// Hands over every record of `plan`, oldest first, one at a time.
+    fn each(&self, plan: &str, mut take: impl FnMut(Entry) -> Result<(), JournalError>) -> Result<(), JournalError> {
         let mut statement = self
             .connection
             .prepare("SELECT seq, at, run, epoch, plan, body FROM events WHERE plan = ?1 ORDER BY seq")
@@ -67,15 +77,14 @@ impl Journal {
                 ))
             })
             .map_err(|e| store(&self.path, e))?;
-        let mut entries = Vec::new();
         for row in rows {
             let (seq, at, run, epoch, plan, body) = row.map_err(|e| store(&self.path, e))?;
             let unreadable = |e: &dyn std::fmt::Display| self.damaged(Damage::Record(seq, e.to_string()));
             let at: Timestamp = at.parse().map_err(|e| unreadable(&e))?;
             let record: Record = serde_json::from_str(&body).map_err(|e| unreadable(&e))?;
-            entries.push(Entry { seq, at, run, epoch, plan, record });
+            take(Entry { seq, at, run, epoch, plan, record })?;
         }
-        Ok(entries)
+        Ok(())
     }
 
     /// The names of all plans that it has records of.
@@ -110,8 +119,11 @@ impl Journal {
 
     /// The fold of `plan`'s records.
     pub fn state(&self, plan: &str) -> Result<PlanState, JournalError> {
-        let entries = self.entries(plan)?;
-        PlanState::fold(&entries).map_err(|(seq, e)| self.damaged(Damage::Transition(seq, e.to_string())))
+        let mut state = PlanState::default();
+        self.each(plan, |entry| {
+            state.push(&entry).map_err(|e| self.damaged(Damage::Transition(entry.seq, e.to_string())))
+        })?;
+        Ok(state)
     }
 
     /// A plan file as it was when a step was applied, by its BLAKE3; checked against it.
