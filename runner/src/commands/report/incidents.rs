@@ -1,6 +1,6 @@
 //! What went wrong, told from the journal: from the step that failed to the end of its run; and how long each way back took.
 
-use cutover_core::journal::{Entry, Record};
+use cutover_core::journal::{Entry, Record, Times};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use crate::commands::history;
 #[serde(rename_all = "kebab-case")]
 pub(super) struct Incident {
     pub run: String,
-    /// When the step began that failed first.
+    /// When the step began that failed first; where it failed for what a window showed, when that was opened.
     pub began: Timestamp,
     /// When the run ended; none: it was killed, or is under way.
     pub ended: Option<Timestamp>,
@@ -56,6 +56,16 @@ pub(super) struct Recovery {
     pub undone: usize,
     /// From its begin to the last step that is undone; none while it has not ended.
     pub seconds: Option<f64>,
+    /// How long it took since the failure, where the plan had a budget for that.
+    pub budget: Option<Budget>,
+}
+
+/// A budget, and what was made of it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Budget {
+    pub took: Times,
+    pub allowed: Times,
 }
 
 /// Every incident, oldest first.
@@ -95,13 +105,26 @@ fn incident(entries: &[Entry], at: usize, failure: Failure) -> Incident {
         _ => false,
     };
     let first = entries[..at].iter().rposition(|e| e.run == *run && begins(e)).unwrap_or(at);
-    let of_run = || entries[first..].iter().take_while(|e| e.run == *run);
+    // Others than this run may have looked at its window: what fired then is why it fails.
+    let failed = failure.step.clone();
+    let window = |entry: &Entry| match &entry.record {
+        Record::WindowOpened { step, .. } => (*step == failed).then_some(true),
+        Record::StepFailed { step, .. } | Record::StepRolledBack { step, .. } => (*step == failed).then_some(false),
+        _ => None,
+    };
+    let opened = (0..at).rev().find_map(|i| window(&entries[i]).map(|opens| opens.then_some(i))).flatten();
+    let first = opened.map_or(first, |opened| opened.min(first));
+    let looked = |entry: &Entry| match &entry.record {
+        Record::WindowOpened { step, .. } | Record::StepTriggered { step, .. } => *step == failed,
+        _ => false,
+    };
+    let of_run = || entries[first..].iter().filter(|e| e.run == *run || looked(e));
     let end = of_run().find_map(|e| match &e.record {
         Record::RunFinished { outcome, .. } => Some((e.at, outcome.clone())),
         _ => None,
     });
     // What a rollback that began came to has a line of its own; only one that was cut short has not. Samples are drawn.
-    let last = of_run().last().map(|e| e.seq);
+    let last = of_run().next_back().map(|e| e.seq);
     let told = of_run().filter(|e| match e.record {
         Record::StepIntent { .. } | Record::StepSampled { .. } => false,
         Record::RollbackStarted { .. } => Some(e.seq) == last,
@@ -135,7 +158,13 @@ pub(super) fn recoveries(entries: &[Entry]) -> Vec<Recovery> {
                 after_failure: *failure,
                 undone: 0,
                 seconds: None,
+                budget: None,
             }),
+            Record::BudgetMeasured { took, allowed, .. } => {
+                if let Some(open) = found.last_mut().filter(|r| r.run == entry.run) {
+                    open.budget = Some(Budget { took: *took, allowed: *allowed });
+                }
+            }
             Record::StepRolledBack { .. } => {
                 if let Some(open) = found.last_mut().filter(|r| r.run == entry.run) {
                     open.undone += 1;

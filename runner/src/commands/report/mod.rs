@@ -51,6 +51,12 @@ const MOST_LESSONS: u64 = 256 * 1024;
 pub(crate) async fn run(place: Place, kind: Kind, lessons: Option<PathBuf>, out: &Out) -> Result<Exit> {
     out.only(&[Format::Text, Format::Markdown, Format::Html, Format::Json])?;
     let lessons = lessons.as_deref().map(read_lessons).transpose()?;
+    out.print(&written(place, kind, lessons, out.format).await?);
+    Ok(Exit::Done)
+}
+
+/// The report as text of that format, secrets masked.
+pub(crate) async fn written(place: Place, kind: Kind, lessons: Option<String>, format: Format) -> Result<String> {
     let session = Session::look(place)?;
     let journal = Journal::open_read(&session.state_dir).map_err(journal_error)?;
     let entries = match &journal {
@@ -64,16 +70,16 @@ pub(crate) async fn run(place: Place, kind: Kind, lessons: Option<PathBuf>, out:
     let seen = session.seen(&state);
     let facts = facts::gather(&session.plan, &entries, &state, &seen, &now, kind, lessons);
     let secrets = crate::secrets::Secrets::new(&session.plan.secrets);
-    match out.format {
+    Ok(match format {
         Format::Json => {
             let document = serde_json::to_value(&facts)
                 .map_err(|e| RunnerError::internal(format!("the report cannot be written as JSON: {e}")))?;
-            out.json(&secrets.mask_json(document));
+            let text = serde_json::to_string_pretty(&secrets.mask_json(document)).unwrap_or_default();
+            format!("{text}\n")
         }
-        Format::Html => out.print(&secrets.mask(&html::write(&page::of(&facts)))),
-        _ => out.print(&secrets.mask(&markdown::write(&page::of(&facts)))),
-    }
-    Ok(Exit::Done)
+        Format::Html => secrets.mask(&html::write(&page::of(&facts))),
+        _ => secrets.mask(&markdown::write(&page::of(&facts))),
+    })
 }
 
 fn read_lessons(path: &Path) -> Result<String> {

@@ -1,5 +1,8 @@
 //! The facts as a page: headings, tables, drawings. What is said, and in which order; not how it is written.
 
+use std::collections::BTreeMap;
+
+use cutover_core::journal::RunCommand;
 use jiff::Timestamp;
 
 use super::Kind;
@@ -109,10 +112,11 @@ fn figures(facts: &Facts) -> Vec<(String, &'static str, Tone)> {
     let (applied, steps) = facts.phases.iter().fold((0, 0), |(a, s), p| (a + p.applied + p.skipped, s + p.steps));
     let tone = |good: bool| if good { Tone::Good } else { Tone::Plain };
     let (outcome, how) = outcome(facts.outcome.as_deref());
+    let back = facts.runs.last().is_some_and(|run| run.command == RunCommand::Rollback);
     let broke: usize = facts.gates.iter().flat_map(|g| &g.series).map(|s| s.broke.len()).sum();
     let longest = facts.recoveries.iter().filter_map(|r| r.seconds).max_by(f64::total_cmp);
     let mut figures = vec![
-        (outcome, "last run", how),
+        (outcome, if back { "last run, a rollback" } else { "last run" }, how),
         (format!("{done} of {all}"), "phases done", tone(done == all)),
         (format!("{applied} of {steps}"), "steps done", tone(applied == steps)),
         (
@@ -143,10 +147,9 @@ fn outcome(word: Option<&str>) -> (String, Tone) {
 fn progress(facts: &Facts, page: &mut Vec<Block<'_>>) {
     page.push(Block::Heading("Progress".to_owned()));
     let row = |phase: &Phase| {
-        let open: Vec<String> = phase.open.iter().map(|(id, state)| format!("{id}: {state}")).collect();
         let state = match () {
             () if phase.is_done() => Cell::Word("done".to_owned(), Tone::Good),
-            () if !open.is_empty() => Cell::Word(open.join(", "), Tone::Warn),
+            () if !phase.open.is_empty() => Cell::Word(open(phase), Tone::Warn),
             () if phase.applied > 0 => Cell::Word("begun".to_owned(), Tone::Plain),
             () => Cell::Word("to come".to_owned(), Tone::Plain),
         };
@@ -164,6 +167,19 @@ fn progress(facts: &Facts, page: &mut Vec<Block<'_>>) {
     page.push(Block::Table(head, facts.phases.iter().map(row).collect()));
 }
 
+/// The steps of a phase that are neither done nor to come, by what they are: each by its name, or how many.
+fn open(phase: &Phase) -> String {
+    let mut by_state: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (id, state) in &phase.open {
+        by_state.entry(state).or_default().push(id);
+    }
+    let told = |(state, steps): (&&str, &Vec<&str>)| match steps.len() {
+        0..=3 => steps.iter().map(|id| format!("{id}: {state}")).collect::<Vec<_>>().join(", "),
+        many => format!("{many} {state}"),
+    };
+    by_state.iter().map(told).collect::<Vec<_>>().join(", ")
+}
+
 fn gates<'a>(facts: &'a Facts, page: &mut Vec<Block<'a>>) {
     if facts.gates.is_empty() {
         return;
@@ -178,7 +194,10 @@ fn gates<'a>(facts: &'a Facts, page: &mut Vec<Block<'a>>) {
         }
         for series in &gate.series {
             page.push(Block::Text(described(series)));
-            page.push(Block::Chart(series));
+            // One sample is no course of anything.
+            if series.samples.len() > 1 {
+                page.push(Block::Chart(series));
+            }
         }
     }
 }
@@ -274,6 +293,25 @@ fn recoveries(facts: &Facts, page: &mut Vec<Block<'_>>) {
     };
     let head = &["began", "to", "because of", "steps undone", "took"];
     page.push(Block::Table(head, facts.recoveries.iter().map(row).collect()));
+    let budgets: Vec<_> = facts.recoveries.iter().filter_map(|r| Some((r, r.budget.as_ref()?))).collect();
+    if budgets.is_empty() {
+        return;
+    }
+    page.push(Block::Heading("Time budgets, from the failure on".to_owned()));
+    let row = |(r, budget): &(&super::incidents::Recovery, &super::incidents::Budget)| {
+        let over = budget.took.exceeds(budget.allowed);
+        let each = budget.took.each().into_iter().zip(budget.allowed.each()).map(|((name, took), (_, most))| {
+            match (took, most) {
+                (Some(took), Some(most)) => {
+                    let tone = if over.contains(&name) { Tone::Bad } else { Tone::Good };
+                    Cell::Word(format!("{} of {}", duration(took), duration(most)), tone)
+                }
+                _ => text(""),
+            }
+        });
+        std::iter::once(moment(r.began)).chain(each).collect()
+    };
+    page.push(Block::Table(&["way back began", "assess", "decide", "execute"], budgets.iter().map(row).collect()));
 }
 
 fn approvals(facts: &Facts, page: &mut Vec<Block<'_>>) {

@@ -81,7 +81,7 @@ impl MigrationStep for GateApproval {
         }
         let told = format!("approved by {by} at {at}: {note}");
         let body = Body { by, note, at: at.to_string(), plan_digest: answer.plan_digest };
-        Ok(Applied::AlreadyApplied(Receipt::of(&body)?.with_note(told)))
+        Ok(Applied::Changed(Receipt::of(&body)?.with_note(told)))
     }
 
     /// What a person said stays said.
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(bench.apply("go").unwrap_err().to_string(), "rejected by bo at 2026-01-01T00:00:00Z: p95 is up");
 
         bench.host().approve("go", true, "ada", "all green", &digest);
-        let Applied::AlreadyApplied(receipt) = bench.apply("go").unwrap() else { panic!("it passes") };
+        let Applied::Changed(receipt) = bench.apply("go").unwrap() else { panic!("it passes") };
         assert_eq!(receipt.notes, ["approved by ada at 2026-01-01T00:00:00Z: all green"]);
     }
 }

@@ -159,7 +159,7 @@ impl MigrationStep for GateBaseline {
             probes.insert(what.clone(), figures);
         }
         let receipt = Receipt::of(&Baseline { probes })?;
-        Ok(Applied::AlreadyApplied(receipt_notes.into_iter().fold(receipt, Receipt::with_note)))
+        Ok(Applied::Changed(receipt_notes.into_iter().fold(receipt, Receipt::with_note)))
     }
 
     /// What it found was true at that moment; it is there to be compared with.
@@ -169,5 +169,53 @@ impl MigrationStep for GateBaseline {
 
     async fn rollback(&self, _cx: &StepContext, _receipt: Option<&Receipt>) -> Result<(), StepError> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cutover_core::Applied;
+    use cutover_tests::{Conformance, Fixture};
+
+    use super::Baseline;
+
+    fn plan(samples: u32) -> String {
+        format!(
+            "name = \"p\"\n[[phase]]\nname = \"look\"\nlayer = \"storage\"\n[[phase.step]]\nid = \"it\"\nuse = \"gate.baseline\"\n\
+             with.samples = {samples}\nwith.every = \"1ms\"\n\
+             with.figures = [{{ what = \"marks\", probe = {{ use = \"command\", run = [\"sh\", \"next.sh\"], unit = \"ms\" }} }}]\n"
+        )
+    }
+
+    /// Prints 1, 2, 3 … from one call to the next.
+    const NEXT: &str = "echo x >> seen; wc -l < seen";
+
+    #[test]
+    fn it_keeps_the_contract() {
+        Conformance::new(plan(2))
+            .root(|root| std::fs::write(root.join("next.sh"), "echo 3").unwrap())
+            .no_sabotage("it makes nothing")
+            .no_foreign("it makes nothing")
+            .check();
+    }
+
+    #[test]
+    fn it_remembers_what_the_samples_were() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("next.sh"), NEXT).unwrap();
+        let bench = Fixture::new(plan(5)).open(root.path());
+        let Applied::Changed(receipt) = bench.apply("it").unwrap() else { panic!("it passes") };
+        assert_eq!(receipt.notes, ["marks: p50 3 ms, p95 5 ms"]);
+        let found = receipt.read::<Baseline>().unwrap();
+        let marks = &found.probes["marks"];
+        assert_eq!((marks.least, marks.greatest, marks.mean, marks.p50), (1.0, 5.0, 3.0, 3.0));
+    }
+
+    #[test]
+    fn a_figure_that_cannot_be_had_is_a_failure_and_nothing_is_remembered() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("next.sh"), "echo x >> seen; [ $(wc -l < seen) -lt 3 ] && echo 1").unwrap();
+        let error = Fixture::new(plan(5)).open(root.path()).apply("it").unwrap_err();
+        assert!(error.to_string().contains("sample 3 of 5 could not be taken"), "{error}");
     }
 }

@@ -191,7 +191,7 @@ impl MigrationStep for GateMetric {
         })?;
         let found = format!("{}: {}, allowed is {}", self.what, shown(figures.by(self.of), unit), allowed.shown(unit));
         let body = Body { samples, figures, baseline, min: allowed.min, max: allowed.max };
-        Ok(Applied::AlreadyApplied(Receipt::of(&body)?.with_note(found)))
+        Ok(Applied::Changed(Receipt::of(&body)?.with_note(found)))
     }
 
     /// What it found was true at that moment, and need not be later.

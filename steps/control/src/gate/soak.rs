@@ -23,13 +23,6 @@ mod standing;
 
 use standing::Standing;
 
-/// What it looks at is journalled; no sample is taken.
-const OPENED: &str = "gate.soak:opened";
-/// Its probes are read; the sample is not journalled.
-const READ: &str = "gate.soak:read";
-/// A sample is journalled; whether a trigger fires is not looked at.
-const SAMPLED: &str = "gate.soak:sampled";
-
 /// Holds figures to their bounds for a time.
 #[derive(Debug, Clone)]
 pub struct GateSoak {
@@ -51,7 +44,8 @@ impl StepKind for GateSoak {
         [[phase.step.with.monitors]]\nwhat = \"tables\"\n\
         probe = { use = \"measure\", target = \"main\", query = \"SELECT count(*) FROM sqlite_master\" }\nmin = 0\n";
     const TUNING: &'static [&'static str] = &["every", "window", "patience"];
-    const FAULTS: Faults = Faults { apply: &[OPENED, READ, SAMPLED], rollback: &[] };
+    const FAULTS: Faults =
+        Faults { apply: &[fault::SOAK_OPENED, fault::SOAK_READ, fault::SOAK_SAMPLED], rollback: &[] };
     type Config = SoakConfig;
 
     fn build(config: SoakConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
@@ -84,7 +78,7 @@ impl GateSoak {
         let (every, length) = (Some(self.every.as_secs_f64()), Some(self.window.as_secs_f64()));
         let spec = WindowSpec { probes, every, length };
         cx.observe(Observed::Opened(spec.clone())).await?;
-        fault::point(OPENED);
+        fault::point(fault::SOAK_OPENED);
         // What the journal has counts, with its time.
         cx.window().await?.ok_or_else(|| StepError::internal("a window that was opened is not in the journal"))
     }
@@ -101,9 +95,11 @@ impl GateSoak {
             let spec = window.spec.probes.clone();
             let broken = |i: usize, figure: f64| spec.get(i).and_then(|probed| Monitor::broken(probed, figure));
             let (sample, _) = round(cx, &probes, &spec, slot, &broken).await;
-            fault::point(READ);
+            fault::point(fault::SOAK_READ);
+            // Whoever holds its rounds makes the journal's fold copy them when it adds one.
+            drop(window);
             cx.observe(Observed::Sampled(sample)).await?;
-            fault::point(SAMPLED);
+            fault::point(fault::SOAK_SAMPLED);
             window = self.open(cx).await?;
             standing = self.standing(&window, cx.now());
         }
@@ -172,12 +168,13 @@ impl MigrationStep for GateSoak {
                         "find out what the figure says of the system; the same command opens a new window",
                     ));
                 }
-                Standing::Over => return Ok(Applied::AlreadyApplied(self.receipt(&window)?)),
+                Standing::Over => return Ok(Applied::Changed(self.receipt(&window)?)),
+                // Also where the next is due already, because looking takes longer than `every`: whoever watches takes it.
+                Standing::Waits { .. } | Standing::Due { .. } if self.window > self.patience => {
+                    return Ok(Applied::Waiting(standing.shown(&window)));
+                }
                 Standing::Waits { again, .. } => {
                     let left = again.duration_since(cx.now()).max(SignedDuration::ZERO).unsigned_abs();
-                    if self.window > self.patience {
-                        return Ok(Applied::Waiting(standing.shown(&window)));
-                    }
                     if pause::pause(cx, left).await? == Pause::Stopped {
                         return Ok(Applied::Stopped(Checkpoint { at: standing.shown(&window) }));
                     }

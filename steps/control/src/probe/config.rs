@@ -88,6 +88,7 @@ impl Asked {
         let unread = || StepError::failed(format!("{} gave no figure", cx.mask(&self.shown())));
         let figure = self.probe.read(cx, self.limit).await.map_err(|e| unread().caused_by(e))?;
         let taken = begun.elapsed();
+        tracing::debug!(probe = self.shown(), figure, seconds = taken.as_secs_f64(), "probe read");
         if taken > self.limit {
             let (taken, limit) = (taken.as_secs_f64(), self.limit.as_secs_f64());
             let late = StepError::failed(format!("it took {taken:.1} s, and may take {limit} s"));

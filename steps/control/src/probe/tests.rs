@@ -37,7 +37,7 @@ fn open(probe: &str, root: &std::path::Path) -> Bench {
 
 fn figure(probe: &str, root: &std::path::Path) -> Result<String, String> {
     match open(probe, root).apply("it") {
-        Ok(Applied::AlreadyApplied(receipt)) => {
+        Ok(Applied::Changed(receipt)) => {
             Ok(receipt.notes[0].trim_start_matches("figure: ").split(',').next().unwrap().to_owned())
         }
         Ok(other) => panic!("{other:?}"),

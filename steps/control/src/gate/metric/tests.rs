@@ -25,7 +25,7 @@ fn open(figures: &str, with: &str) -> Result<Applied, String> {
 
 fn passes(figures: &str, with: &str) -> String {
     match open(figures, with) {
-        Ok(Applied::AlreadyApplied(receipt)) => receipt.notes.join("; "),
+        Ok(Applied::Changed(receipt)) => receipt.notes.join("; "),
         other => panic!("{other:?}"),
     }
 }

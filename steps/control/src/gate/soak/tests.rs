@@ -88,7 +88,7 @@ fn a_week_of_samples_passes_and_a_slot_has_one_sample() {
     }
     scene.later(1);
     assert!(matches!(scene.watch(), Watched::Settled(_)));
-    let Ok(Applied::AlreadyApplied(receipt)) = scene.apply() else { panic!("it passes") };
+    let Ok(Applied::Changed(receipt)) = scene.apply() else { panic!("it passes") };
     assert_eq!(receipt.notes, ["failed: p50 1 %, p95 1 % of 168 samples"]);
 }
 
@@ -177,4 +177,15 @@ fn what_cannot_be_watched_is_refused() {
         assert!(errors.contains(why), "{monitor}: {errors}");
     }
     Fixture::new(week("max = 1, then = \"rollback\", to = \"before\"")).compile();
+}
+
+/// A sample takes 20 ms, and the next is due after 5.
+#[test]
+fn whoever_looks_for_longer_than_samples_are_apart_comes_back_all_the_same() {
+    let with = "with.window = \"3s\"\nwith.every = \"5ms\"\nwith.patience = \"1ms\"\nwith.coverage = 1\n\
+        with.monitors = [{ what = \"failed\", probe = { use = \"command\", run = [\"sh\", \"-c\", \"sleep 0.02; echo 1\"] }, max = 5 }]";
+    let root = tempfile::tempdir().unwrap();
+    let bench = Fixture::new(plan(with)).ticking().open(root.path());
+    assert!(matches!(bench.apply("it").unwrap(), Applied::Waiting(_)));
+    assert_eq!(bench.host().window("it").unwrap().rounds.len(), 1);
 }
