@@ -4,6 +4,7 @@
 mod living;
 mod memory;
 pub(crate) mod programs;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -59,6 +60,9 @@ pub(crate) async fn run(
     if name == living::PLAN && !build_only {
         return living::run(&shape, &folder, jobs, &stop, out).await;
     }
+    if name == watched::PLAN && !build_only && to.is_none() {
+        return watched::run(&shape, &folder, jobs, &stop, out).await;
+    }
     let root = folder.join("system");
     demo::build(&name, &shape, &root)?;
     let plan_file = demo::write_plan(&name, &folder.join("plan"))?;
@@ -108,7 +112,10 @@ fn heading(text: &str, out: &Out) {
     out.print(&format!("\n{}\n", out.style.bold(&format!("── {text} ──"))));
 }
 
-async fn fingerprints(place: &Place, stop: &Stop, out: &Out) -> Result<BTreeMap<String, Fingerprint>> {
+/// The fingerprints of all targets, by name.
+type Prints = BTreeMap<String, Fingerprint>;
+
+async fn fingerprints(place: &Place, stop: &Stop, out: &Out) -> Result<Prints> {
     let session = Session::open(place.clone())?;
     let cx = survey_context(&session, &Arc::new(out.emitter()), stop);
     let mut all = BTreeMap::new();
@@ -119,7 +126,8 @@ async fn fingerprints(place: &Place, stop: &Stop, out: &Out) -> Result<BTreeMap<
     Ok(all)
 }
 
-fn compare(before: &BTreeMap<String, Fingerprint>, after: &BTreeMap<String, Fingerprint>, out: &Out) -> bool {
+/// Whether both are the same, target by target.
+fn compare(before: &Prints, after: &Prints, out: &Out) -> bool {
     let mut equal = true;
     for (name, first) in before {
         let Some(second) = after.get(name) else { continue };

@@ -30,27 +30,34 @@ def verdict(path):
     return None
 
 
+DENIED = [
+    "cortex-brain/tier0/rules.yaml",
+    "cortex-brain/tier1/conversations.db",
+    "cortex-brain/tier2/knowledge_graph.db",
+    "cortex-brain\\tier3\\context.db",
+    "docs/../cortex-brain/tier0/rules.yaml",
+    "Cortex-Brain/TIER1/conversations.db",
+    "cortex.config.json",
+    ".git/config",
+    "../elsewhere.txt",
+    "/etc/passwd",
+    "D:\\PROJECTS\\other.txt",
+]
+ALLOWED = ["docs/guide.md", "src/report/order.py", "cortex-brain/tier10/notes.md", "docs/cortex.config.json.md"]
+
+
+def wrong():
+    """Forbidden paths that are allowed, and free ones that are denied, in words."""
+    found = [f"allowed, but forbidden: {p}" for p in DENIED if verdict(p) is None]
+    return found + [f"denied ({verdict(p)}), but free: {p}" for p in ALLOWED if verdict(p)]
+
+
 def self_test():
-    denied = [
-        "cortex-brain/tier0/rules.yaml",
-        "cortex-brain/tier1/conversations.db",
-        "cortex-brain/tier2/knowledge_graph.db",
-        "cortex-brain\\tier3\\context.db",
-        "docs/../cortex-brain/tier0/rules.yaml",
-        "Cortex-Brain/TIER1/conversations.db",
-        "cortex.config.json",
-        ".git/config",
-        "../elsewhere.txt",
-        "/etc/passwd",
-        "D:\\PROJECTS\\other.txt",
-    ]
-    allowed = ["docs/guide.md", "src/report/order.py", "cortex-brain/tier10/notes.md", "docs/cortex.config.json.md"]
-    wrong = [f"allowed, but forbidden: {p}" for p in denied if verdict(p) is None]
-    wrong += [f"denied ({verdict(p)}), but free: {p}" for p in allowed if verdict(p)]
-    for line in wrong:
+    found = wrong()
+    for line in found:
         print(line, file=sys.stderr)
-    print(f"boundary guard: {len(denied)} forbidden and {len(allowed)} free paths tried, {len(wrong)} wrong")
-    return 1 if wrong else 0
+    print(f"boundary guard: {len(DENIED)} forbidden and {len(ALLOWED)} free paths tried, {len(found)} wrong")
+    return 1 if found else 0
 
 
 def main():

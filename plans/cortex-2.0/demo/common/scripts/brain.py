@@ -21,6 +21,14 @@ def config():
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
+def feature(key):
+    """The value of a dotted key of the configuration; None where it is not there."""
+    found = config()
+    for name in key.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
 def path_of(tier):
     """The file of a tier: `CORTEX_TIER1` and so on, else the 2.0 configuration, else where 1.0 keeps it."""
     declared = config().get("databases", {}).get(tier, {}).get("path", TIERS[tier])

@@ -1,10 +1,18 @@
-"""Plans the maintenance of the three tiers and prints the plan as JSON. Reads only: `--dry-run` is all it can do yet."""
+"""Plans the maintenance of the three tiers, and does it when it may.
+
+    --dry-run   print the plan as JSON, change nothing; works whatever the configuration says
+    --planned   print for how many tiers there is a plan; 0 while `databaseMaintenance.enabled` is off
+    --run       do what the plan says and write a row of maintenance_runs for each tier
+    --withdraw  take the rows of `--run` away again
+
+Exit code 1: it is to run, and `databaseMaintenance.mode` is not "active".
+"""
 
 import argparse
 import json
 import sys
 
-from brain import TIERS, has, path_of, reader, tables
+from brain import TIERS, feature, has, path_of, reader, tables, writer
 
 # How long rows are kept, from the 2.0 document: table, tier, time column, days.
 RETENTION = [
@@ -18,17 +26,20 @@ RETENTION = [
     ("maintenance_runs", "tier3", "started_at", 90),
     ("retention_policy_snapshots", "tier3", "created_at", 90),
 ]
+# Of this share of free pages on, a file is written anew.
+FRAGMENTED = 0.1
+BY = "migration"
+
+
+def pages_of(db):
+    """Pages, how many of them are free, and the size of one."""
+    return (db.execute(f"PRAGMA {p}").fetchone()[0] for p in ("page_count", "freelist_count", "page_size"))
 
 
 def plan_of(tier):
     with reader(tier) as db:
-        pages, free, size = (db.execute(f"PRAGMA {p}").fetchone()[0] for p in ("page_count", "freelist_count", "page_size"))
-        present = tables(db)
+        pages, free, size = pages_of(db)
         fragmentation = free / pages if pages else 0.0
-        operations = ["analyze"] if present else []
-        if fragmentation > 0.1:
-            operations.insert(0, "vacuum")
-        operations += [f"optimize {name}" for name in sorted(present) if name.endswith("_fts")]
         expired = {}
         for table, home, column, days in RETENTION:
             if home == tier and has(db, table, column):
@@ -40,18 +51,73 @@ def plan_of(tier):
         "file": path_of(tier).name,
         "size_mb": round(pages * size / 1e6, 3),
         "fragmentation": round(fragmentation, 4),
-        "operations": operations,
+        "operations": ["vacuum"] if fragmentation > FRAGMENTED else [],
         "rows_past_retention": expired,
     }
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Plans maintenance.")
-    parser.add_argument("--dry-run", action="store_true", required=True, help="print the plan and change nothing")
-    parser.parse_args()
+def dry_run():
     json.dump({"dry_run": True, "tiers": {tier: plan_of(tier) for tier in TIERS}}, sys.stdout, indent=2)
     print()
     return 0
+
+
+def planned():
+    print(len([plan_of(tier) for tier in TIERS]) if feature("databaseMaintenance.enabled") else 0)
+    return 0
+
+
+def run():
+    if not feature("databaseMaintenance.enabled") or feature("databaseMaintenance.mode") != "active":
+        print("maintenance: it may not run, `databaseMaintenance.mode` is not \"active\"", file=sys.stderr)
+        return 1
+    withdraw()
+    for tier in TIERS:
+        before = plan_of(tier)
+        if "vacuum" in before["operations"]:
+            with writer(tier) as db:
+                db.execute("VACUUM")
+        after = plan_of(tier)
+        with writer("tier3") as db:
+            db.execute(
+                "INSERT INTO maintenance_runs (completed_at, tier, operations, fragmentation_before, fragmentation_after,"
+                " size_before_mb, size_after_mb, space_reclaimed_mb, status)"
+                " VALUES (CURRENT_TIMESTAMP, ?, ?, ?, ?, ?, ?, ?, 'success')",
+                (
+                    tier,
+                    json.dumps({"by": BY, "done": before["operations"]}),
+                    before["fragmentation"],
+                    after["fragmentation"],
+                    before["size_mb"],
+                    after["size_mb"],
+                    round(before["size_mb"] - after["size_mb"], 3),
+                ),
+            )
+        print(f"maintenance: {tier}: {', '.join(before['operations']) or 'nothing to do'}")
+    return 0
+
+
+def withdraw():
+    with writer("tier3") as db:
+        if "maintenance_runs" not in tables(db):
+            return 0
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("DELETE FROM maintenance_runs WHERE json_extract(operations, '$.by') = ?", (BY,))
+        # Numbers that are free again, so that nothing is left of it.
+        db.execute(
+            "UPDATE sqlite_sequence SET seq = (SELECT coalesce(max(id), 0) FROM maintenance_runs) WHERE name = 'maintenance_runs'"
+        )
+        db.execute("DELETE FROM sqlite_sequence WHERE name = 'maintenance_runs' AND seq = 0")
+        db.execute("COMMIT")
+    return 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Plans and does maintenance.")
+    modes = parser.add_mutually_exclusive_group(required=True)
+    for mode in (dry_run, planned, run, withdraw):
+        modes.add_argument("--" + mode.__name__.replace("_", "-"), dest="mode", action="store_const", const=mode)
+    return parser.parse_args().mode()
 
 
 if __name__ == "__main__":

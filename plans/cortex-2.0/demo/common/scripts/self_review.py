@@ -4,6 +4,9 @@
     --forget    forget it again
     --record    review, refuse what is worse than before, write one row of health_reports with its issues
     --withdraw  take that row away again; a row that somebody else wrote stays
+    --daily     review and write a row, as the schedule does; nothing while self-reviews are switched off
+    --score     review and print the score, write nothing
+    --lost      print how many points the newest report is below the score of before the migration
 
 Exit code 1: the review found something critical that was not there before, or a score more than 5 % lower.
 """
@@ -15,7 +18,7 @@ import sys
 import time
 
 import boundary_guard
-from brain import CACHE, ROOT, TIERS, has, path_of, reader, tables, writer
+from brain import CACHE, ROOT, TIERS, feature, has, path_of, reader, tables, writer
 
 REMEMBERED = CACHE / "self-review-before.json"
 DASHBOARD = CACHE / "dashboard.json"
@@ -55,7 +58,7 @@ def review():
             performance.append(100 if took < limit else 100 * limit / took)
             if took >= limit:
                 issues.append(("performance", "warning", f"{tier} answers slowly", f"{took:.0f} ms, {limit} ms are allowed"))
-    guarded = boundary_guard.self_test() == 0
+    guarded = not boundary_guard.wrong()
     if not guarded:
         issues.append(("rules", "critical", "the boundary guard lets forbidden paths through", None))
     tested = (ROOT / "tests" / "run_suite.py").exists()
@@ -100,10 +103,31 @@ def forget():
     return 0
 
 
+def remembered():
+    """What `--before` found."""
+    return json.loads(REMEMBERED.read_text(encoding="utf-8")) if REMEMBERED.exists() else {"score": 0, "critical": []}
+
+
+def write(db, scores, issues):
+    """One report with its issues."""
+    total, status = overall(scores)
+    report = db.execute(
+        "INSERT INTO health_reports (overall_status, overall_score, database_score, performance_score,"
+        " rule_compliance_score, test_coverage_score, storage_score, auto_fixable_count, fixed_count)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0)",
+        (status, total, *scores.values()),
+    ).lastrowid
+    db.executemany(
+        "INSERT INTO health_issues (report_id, category, severity, title, description, detected_at)"
+        " VALUES (?, ?, ?, ?, ?, CURRENT_TIMESTAMP)",
+        [(report, *issue) for issue in issues],
+    )
+
+
 def record():
     scores, issues = review()
     total, status = overall(scores)
-    then = json.loads(REMEMBERED.read_text(encoding="utf-8")) if REMEMBERED.exists() else {"score": 0, "critical": []}
+    then = remembered()
     new = [i[2] for i in issues if i[1] == "critical" and i[2] not in then["critical"]]
     if new or total < then["score"] * 0.95:
         print(f"self-review: {total} ({status}), it was {then['score']}; newly critical: {new or 'nothing'}", file=sys.stderr)
@@ -112,17 +136,7 @@ def record():
         db.execute("BEGIN IMMEDIATE")
         found = db.execute("SELECT report_id FROM health_issues WHERE category = ? AND title = ?", MARK).fetchone()
         if found is None:
-            report = db.execute(
-                "INSERT INTO health_reports (overall_status, overall_score, database_score, performance_score,"
-                " rule_compliance_score, test_coverage_score, storage_score, auto_fixable_count, fixed_count)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0)",
-                (status, total, *scores.values()),
-            ).lastrowid
-            db.executemany(
-                "INSERT INTO health_issues (report_id, category, severity, title, description, detected_at)"
-                " VALUES (?, ?, ?, ?, ?, CURRENT_TIMESTAMP)",
-                [(report, *issue) for issue in [*issues, (MARK[0], "info", MARK[1], f"{then['score']} before, {total} now")]],
-            )
+            write(db, scores, [*issues, (MARK[0], "info", MARK[1], f"{then['score']} before, {total} now")])
         db.execute("COMMIT")
     save(DASHBOARD, {"schema": "2.0", "source": "health_reports", "status": status, "score": total})
     print(f"self-review: {total} ({status}), it was {then['score']}; {len(issues)} issues")
@@ -148,10 +162,35 @@ def withdraw():
     return 0
 
 
+def daily():
+    if not feature("plugins.config.self_review_plugin.enabled"):
+        print("self-review: switched off")
+        return 0
+    scores, issues = review()
+    with writer("tier3") as db:
+        db.execute("BEGIN IMMEDIATE")
+        write(db, scores, issues)
+        db.execute("COMMIT")
+    print("self-review: {} ({})".format(*overall(scores)))
+    return 0
+
+
+def score():
+    print(overall(review()[0])[0])
+    return 0
+
+
+def lost():
+    with reader("tier3") as db:
+        newest = db.execute("SELECT overall_score FROM health_reports ORDER BY id DESC LIMIT 1").fetchone()
+    print(round(max(remembered()["score"] - newest[0], 0), 1) if newest else "no report")
+    return 0
+
+
 def main():
     parser = argparse.ArgumentParser(description="Reviews the brain.")
     modes = parser.add_mutually_exclusive_group(required=True)
-    for mode in (before, forget, record, withdraw):
+    for mode in (before, forget, record, withdraw, daily, score, lost):
         modes.add_argument("--" + mode.__name__, dest="mode", action="store_const", const=mode)
     return parser.parse_args().mode()
 

@@ -4,6 +4,7 @@ a copy in memory.
     --stage before    what must hold of a 1.0 brain, before and after the migration and after a rollback
     --stage schema    and: the 2.0 tables and columns are there, and 1.0 statements still work
     --stage backfill  and: what the migration filled in is there and is right
+    --stage cutover   and: every 2.0 feature is on, and what it writes is there
 """
 
 import argparse
@@ -16,9 +17,9 @@ from contextlib import closing
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
-from brain import ROOT, TIERS, active_sessions, columns, has, path_of, reader, tables  # noqa: E402
+from brain import ROOT, TIERS, active_sessions, columns, feature, has, path_of, reader, tables  # noqa: E402
 
-STAGES = ["before", "schema", "backfill"]
+STAGES = ["before", "schema", "backfill", "cutover"]
 COPY_LIMIT = 256 * 1024 * 1024
 V2_TABLES = {
     "tier1": ["conversation_actions", "conversation_state_snapshots", "creation_chunks", "creation_sessions"],
@@ -190,6 +191,28 @@ class Tier3(Brain):
             self.assertGreaterEqual(self.value(db, "SELECT count(*) FROM health_reports"), 1)
             kept = {row[0] for row in db.execute("SELECT tier FROM retention_policy_snapshots")}
             self.assertLessEqual(set(TIERS), kept)
+
+
+class Features(Brain):
+    @since("cutover")
+    def test_every_feature_is_on(self):
+        wanted = {
+            "plugins.config.hook_logging.enabled": True,
+            "plugins.config.self_review_plugin.enabled": True,
+            "databaseMaintenance.enabled": True,
+            "databaseMaintenance.mode": "active",
+            "incrementalCreation.enabled": True,
+            "telemetry.enabled": True,
+        }
+        self.assertEqual({key: feature(key) for key in wanted}, wanted)
+
+    @since("cutover")
+    def test_hooks_are_logged_and_maintenance_is_on_record(self):
+        with reader("tier2") as db:
+            self.assertGreater(self.value(db, "SELECT count(*) FROM plugin_hook_executions WHERE status = 'success'"), 0)
+        with reader("tier3") as db:
+            ran = {row[0] for row in db.execute("SELECT tier FROM maintenance_runs WHERE status = 'success'")}
+            self.assertEqual(ran, set(TIERS))
 
 
 class Schema(Brain):
