@@ -73,6 +73,10 @@ fuzz-kv minutes="10":
 bench-peers *options:
     tests/bench/run {{ options }}
 
+# A week of samples of 20 probes, the clock 1000 times as fast: memory and CPU of `watch`, the journal, a report of it.
+bench-week days="7":
+    tests/bench/week {{ days }}
+
 # Fingerprint, snapshot and rehearsal of a 1 GB database, beside a plain read and cp + fsync + b3sum.
 bench-rehearse *options:
     cargo run --release --manifest-path tests/bench/Cargo.toml -p rehearsal -- {{ options }}
