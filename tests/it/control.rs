@@ -88,6 +88,8 @@ fn a_gate_asks_and_a_rejection_is_a_failure() {
         gate
     );
     let system = System::new("", &plan);
+    let told = system.cutover("rehearse", &[]).expect_code(0).stdout;
+    assert!(told.contains("will wait for a person: 1 step\n  go  the report was looked at\n"), "{told}");
     let asked = system.cutover("apply", &[]).expect_code(103);
     assert_seen("gate-asks", &system, &asked);
     assert_seen("gate-status", &system, &system.cutover("status", &[]).expect_code(0));
@@ -209,6 +211,12 @@ fn a_trigger_pauses_and_nothing_is_undone() {
     // Whether it meets the round that was sampled already depends on how fast it is there.
     paused.stdout = paused.stdout.lines().filter(|l| !l.starts_with("  … ")).map(|l| format!("{l}\n")).collect();
     assert_seen("watch-pauses", &system, &paused);
+    // The incident begins when the window was opened, by an earlier command, and says what fired.
+    let incident = system.cutover("report", &["--kind", "incident"]).expect_code(0).stdout;
+    assert!(
+        incident.contains("window opened") && incident.contains("triggered") && incident.contains("### quiet"),
+        "{incident}"
+    );
     assert_eq!(system.ask("SELECT group_concat(name) FROM sqlite_master WHERE name IN ('b', 'c')"), "b,c");
     // The same command opens a new window, when that is mended.
     system.write_root("failed", "0");
@@ -227,4 +235,55 @@ fn a_trigger_rolls_back_to_the_point_that_the_plan_names() {
     assert_eq!(system.ask("SELECT group_concat(name) FROM sqlite_master WHERE name IN ('b', 'c')"), "b");
     let fired = records(&system, "step-triggered");
     assert_eq!((fired.len(), &fired[0]["record"]["data"]["trigger"]["to"]), (1, &serde_json::json!("add")));
+}
+
+/// A program that fails while the file `well` is not there, under a budget.
+fn budgeted(budget: &str, on_failure: &str) -> System {
+    let work = "use = \"command.run\"\nwith = { apply = [\"test\", \"-e\", \"well\"], verify = [\"true\"], rollback = [\"true\"] }";
+    let plan = format!(
+        "on-failure = \"{on_failure}\"\n{HEAD}[budget]\n{budget}\n{}{}{}",
+        phase("one"),
+        step("add", "use = \"sqlite.tables\"\ntarget = \"app\"\nwith = { create = [\"CREATE TABLE b (x)\"] }"),
+        step("work", &format!("needs = [\"add\"]\n{work}")),
+    );
+    System::new("", &plan)
+}
+
+#[test]
+fn how_long_a_way_back_took_is_measured_against_the_budget() {
+    // The plan decides at once.
+    let system = budgeted("decide = \"30m\"\nexecute = \"1h\"", "rollback-phase");
+    let failed = system.cutover("apply", &[]).expect_code(100).stdout;
+    assert!(failed.contains("budget: decided after ") && failed.contains(" of 60 min 0 s: kept\n"), "{failed}");
+    assert!(!system.cutover("status", &[]).expect_code(0).stdout.contains("budget: work went wrong"));
+
+    // A person decides, and not in time.
+    let system = budgeted("assess = \"1ms\"\ndecide = \"2ms\"\nexecute = \"1h\"", "pause");
+    system.cutover("apply", &[]).expect_code(104);
+    let status = system.cutover("status", &[]).expect_code(0).stdout;
+    let open =
+        "to be assessed within 1 ms (exceeded), to be decided within 2 ms (exceeded), to be rolled back within 60 min";
+    assert!(status.contains("budget: work went wrong ") && status.contains(open), "{status}");
+    let back = system.cutover("rollback", &["--yes"]).expect_code(0).stdout;
+    assert!(
+        back.contains("of 1 ms (exceeded), decided after ") && back.contains(" of 60 min 0 s: exceeded\n"),
+        "{back}"
+    );
+    let history = system.cutover("history", &[]).expect_code(0).stdout;
+    assert!(history.contains("budget measured"), "{history}");
+    let report = system.cutover("report", &["--format", "json"]).expect_code(0).stdout;
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let budget = &report["recoveries"][0]["budget"];
+    assert_eq!((&budget["allowed"]["decide"], budget["took"]["decide"].as_f64() > Some(0.002)), (&0.002.into(), true));
+    let page = system.cutover("report", &["--format", "md"]).expect_code(0).stdout;
+    assert!(page.contains("Time budgets, from the failure on"), "{page}");
+    // It is over.
+    assert!(!system.cutover("status", &[]).expect_code(0).stdout.contains("budget: "));
+    // What was mended instead needs no way back.
+    system.cutover("apply", &[]).expect_code(104);
+    system.write_root("well", "");
+    let mended = system.cutover("apply", &[]).expect_code(0).stdout;
+    assert!(!mended.contains("budget"), "{mended}");
+    let back = system.cutover("rollback", &["--yes"]).expect_code(0).stdout;
+    assert!(!back.contains("budget"), "{back}");
 }

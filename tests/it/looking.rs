@@ -152,3 +152,33 @@ fn looking_needs_no_secret_and_whatever_uses_one_says_which() {
     without("verify", &[], 0);
     assert_eq!(system.ask("SELECT count(*) FROM orders"), "0");
 }
+
+/// A plan that takes rows out and maintains the file, of what there is now.
+#[test]
+fn a_plan_says_what_its_steps_come_to_and_asks_no_clock() {
+    let rules = "with.tables = [{ table = \"orders\", by = \"id\", keep = 2 }, { table = \"orders\", by = \"note\", older-than = \"1d\" }]";
+    let plan = format!(
+        "name = \"few\"\n[targets.app]\nkind = \"sqlite\"\npath = \"app.db\"\n\
+         [[phase]]\nname = \"p\"\nlayer = \"storage\"\n\
+         [[phase.step]]\nid = \"retain\"\nuse = \"sqlite.retain\"\ntarget = \"app\"\n{rules}\n\
+         [[phase.step]]\nid = \"tidy\"\nuse = \"sqlite.maintain\"\ntarget = \"app\"\n"
+    );
+    let system =
+        System::new(&format!("{ORDERS} INSERT INTO orders VALUES (1, 'a'), (2, '2020-01-01'), (3, 'c')"), &plan);
+    let shown = system.cutover("plan", &[]).expect_code(0).stdout;
+    let lines: Vec<&str> = shown.lines().filter_map(|line| line.trim().strip_prefix("= ")).collect();
+    let expected = [
+        "1 of 3 rows of orders go: all but the 2 newest by id",
+        "3 rows in orders; those older than 1d by note when it begins go",
+        "fragmentation 0.0 % of 8.0 KiB: no page is given back",
+    ];
+    assert_eq!(lines, expected, "{shown}");
+    let json = document(&system.cutover("plan", &["--format", "json"]).expect_code(0).stdout);
+    assert_eq!(json["phases"][0]["steps"][0]["foreseen"], serde_json::json!(expected[..2]));
+    system.cutover("apply", &[]).expect_code(0);
+    let applied = system.cutover("plan", &[]).expect_code(0).stdout;
+    assert!(!applied.contains("      = "), "what is applied is not foreseen: {applied}");
+    assert_eq!(system.ask("SELECT group_concat(id) FROM orders"), "3");
+    system.cutover("rollback", &["--yes"]).expect_code(0);
+    assert_eq!(system.ask("SELECT group_concat(id) FROM orders"), "1,2,3");
+}

@@ -18,6 +18,7 @@ mod locking;
 mod looking;
 mod moving;
 mod notices;
+mod observing;
 mod placing;
 mod pruning;
 mod registry;

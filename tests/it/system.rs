@@ -46,7 +46,7 @@ impl System {
     pub(crate) fn of_demo(folder: TempDir, plan: &str, shape: &str) -> Self {
         let system = Self { folder };
         demo::build(plan, shape, &system.root()).unwrap_or_else(|e| panic!("cannot build shape {shape}: {e}"));
-        demo::write_plan(plan, &system.file("")).unwrap_or_else(|e| panic!("cannot write the plan: {e}"));
+        impatient(plan, &system.file(""));
         system
     }
 
@@ -105,6 +105,17 @@ impl System {
 fn write(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
+}
+
+/// Writes a plan that is inside the program into `dir`; its week of watching is as short as a run waits for by itself.
+pub(crate) fn impatient(plan: &str, dir: &Path) -> PathBuf {
+    let file = demo::write_plan(plan, dir).unwrap_or_else(|e| panic!("cannot write the plan: {e}"));
+    let text = fs::read_to_string(&file).unwrap();
+    let short =
+        text.replace("window = \"7d\"", "window = \"400ms\"").replace("interval = \"1h\"", "interval = \"100ms\"");
+    // Its rows are of the autumn of 2025.
+    fs::write(&file, short.replace("as_of = \"now\"", "as_of = \"2025-11-08\"")).unwrap();
+    file
 }
 
 /// A command on any plan and root.

@@ -29,6 +29,7 @@ struct State {
     approving: bool,
     secrets: Vec<String>,
     stop: bool,
+    stop_after: Option<usize>,
     die_after_intent: bool,
 }
 
@@ -47,6 +48,7 @@ impl Default for TestHost {
                 approving: true,
                 secrets: Vec::new(),
                 stop: false,
+                stop_after: None,
                 die_after_intent: false,
             }),
         }
@@ -79,6 +81,11 @@ impl TestHost {
     /// Sets whether a stop is requested.
     pub fn set_stop(&self, stop: bool) {
         self.state().stop = stop;
+    }
+
+    /// A stop is requested once a step has told so many times how far it has come.
+    pub fn stop_after(&self, told: usize) {
+        self.state().stop_after = Some(told);
     }
 
     /// From now on an intent is recorded and then its step gets an error, as if the process had died between the
@@ -166,7 +173,12 @@ impl Host for TestHost {
     }
 
     fn progress(&self, step: &str, progress: Progress) {
-        self.state().progress.push((step.to_owned(), progress));
+        let mut state = self.state();
+        state.progress.push((step.to_owned(), progress));
+        state.stop_after = state.stop_after.map(|left| left.saturating_sub(1));
+        if state.stop_after == Some(0) {
+            (state.stop, state.stop_after) = (true, None);
+        }
     }
 
     fn note(&self, step: &str, text: &str) {

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 use tempfile::TempDir;
 
-use crate::system::on;
+use crate::system::{impatient, on};
 
 /// The plan that these brains are for.
 const PLAN: &str = "cortex-2.0";
@@ -32,7 +32,7 @@ impl Brain {
     pub(super) fn of(shape: &str) -> Self {
         let brain = Self { folder: tempfile::tempdir().unwrap() };
         demo::build(PLAN, shape, &brain.root()).unwrap_or_else(|e| panic!("cannot build shape {shape}: {e}"));
-        demo::write_plan(PLAN, &brain.plan()).unwrap_or_else(|e| panic!("cannot write the plan: {e}"));
+        impatient(PLAN, &brain.plan());
         brain
     }
 

@@ -132,10 +132,26 @@ fn a_search_index_that_was_stale_before_is_reported_and_not_condemned() {
     assert!(said.contains("full-text table pattern_fts: as before"), "{said}");
 }
 
+/// A year later all of it is older than the policy keeps it.
+#[test]
+fn what_the_policy_lets_go_comes_back_with_the_rollback() {
+    let brain = Brain::of("a");
+    there_and_back(&brain, |_| {});
+    let before = brain.content();
+    let said = brain.cutover("apply", &["--var", "as_of=now"]).expect_code(0).stdout;
+    assert!(said.contains("385 rows of conversation_actions went into"), "{said}");
+    assert_eq!(brain.ask(1, "SELECT count(*) FROM conversation_actions"), "0");
+    brain.cutover("verify", &["--var", "as_of=now"]).expect_code(0);
+    brain.cutover("rollback", &["--to", "verify", "--var", "as_of=now"]).expect_code(0);
+    assert_eq!(brain.ask(1, "SELECT count(*) FROM conversation_actions"), "385");
+    brain.cutover("rollback", &["--to", "start", "--var", "as_of=now"]).expect_code(0);
+    assert_eq!(differences(&before, &brain.content()), [""; 0], "after the rollback");
+}
+
 #[test]
 fn every_phase_comes_back_to_where_it_began() {
     let brain = Brain::of("half");
-    let phases = ["assess", "snapshot", "schema", "backfill", "verify"];
+    let phases = ["assess", "snapshot", "schema", "backfill", "verify", "cutover", "monitor", "cleanup", "checklist"];
     let mut before = Vec::new();
     for phase in phases {
         before.push(brain.content());
@@ -154,6 +170,8 @@ fn the_way_back_goes_features_data_caches_baseline_and_keeps_what_the_applicatio
     let said = brain.cutover("rollback", &["--to", "start"]).expect_code(0).stdout;
     let at = |step: &str| said.find(&format!("↶ {step} ")).unwrap_or_else(|| panic!("{step} is not undone:\n{said}"));
     let order = [
+        "telemetry",
+        "hook-logging",
         "configuration",
         "self-review",
         "plugins",

@@ -211,7 +211,7 @@ impl Row {
 
     /// Whether a sled store is written, which a kill may damage (RELIABILITY.md, Known defects).
     pub(super) fn writes_sled(&self) -> bool {
-        matches!(self.name, "sled" | "kv.gc" | "kv.transform" | "kv.copy" | "kv.verify")
+        matches!(self.name, "sled" | "kv.gc" | "kv.transform" | "kv.copy" | "kv.copy+backups" | "kv.verify")
     }
 
     /// What the system needs beside the plan so that a point is passed.
@@ -273,6 +273,9 @@ impl Row {
             "file.archive" => on_all("files = [\"logs/*.jsonl\"], into = \"old\""),
             "target.assess" => on_all("targets = [\"app\", \"more\"], into = \"kept/assess\""),
             "target.snapshot" => on_all("targets = [\"app\", \"more\", \"files\"], into = \"kept/k\""),
+            "sqlite.archive" => on_app(
+                "into = \"kept/k.sql.zst\", batch = 1, tables = [{ table = \"colours\", by = \"id\", keep = 1 }]",
+            ),
             "sqlite.backfill" => on_app(
                 "into = \"copies\", key = \"id\", key-stored = true, batch = 2, rows = \"SELECT id, name FROM colours\"",
             ),
@@ -288,6 +291,8 @@ impl Row {
             "sqlite.freeze" => on_app("lease = \"60s\""),
             "sqlite.indexes" => on_app("create = [\"CREATE INDEX by_name ON colours(name)\"]"),
             "sqlite.parity" => on_app("mapping = \"tints.toml\""),
+            "sqlite.maintain" => on_app("vacuum = \"whole\", above = 0.0"),
+            "sqlite.retain" => on_app("batch = 1, tables = [{ table = \"colours\", by = \"id\", keep = 1 }]"),
             "sqlite.retire" => on_app("mapping = \"tints.toml\""),
             "sqlite.rows" => on_app(
                 "table = \"colours\", key = [\"id\"], rows = [{ id = 8, name = \"x\" }, { id = 9, name = \"y\" }]",

@@ -7,7 +7,7 @@ use cutover_runner::demo;
 use cutover_tests::{Ran, run, sqlite3};
 
 use super::POINTS;
-use crate::system::{System, on, scripts};
+use crate::system::{System, impatient, on, scripts};
 
 /// Runs `command` with a kill at the `n`th passage of `point`; then again without. True when it was killed at all.
 fn killed_then_again(plan: &Path, root: &Path, args: (&str, &[&str]), point: &str, n: usize) -> (bool, Ran) {
@@ -75,7 +75,7 @@ fn the_cortex_plan_survives_a_kill_between_any_two_records() {
 fn the_cortex_plan_with_steps_side_by_side_survives_a_kill() {
     let whole = tempfile::tempdir().unwrap();
     let (plan, root) = brain(whole.path());
-    run(&mut on(&plan, &root, "apply", &[])).expect_code(0);
+    run(&mut on(&plan, &root, "apply", WAIT)).expect_code(0);
     let expected = ledgers(whole.path());
 
     let day = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() / 86_400;
@@ -105,13 +105,13 @@ fn the_cortex_plan_with_steps_side_by_side_survives_a_kill() {
     assert!(kills.into_inner() > 5);
 }
 
-/// A program that the killed runner had started is waited for.
-const WAIT: &[&str] = &["--lock-timeout", "60s"];
+/// A program that the killed runner had started is waited for. The phases up to the move: those after it go one step at a time.
+const WAIT: &[&str] = &["--lock-timeout", "60s", "--to", "verify"];
 
 fn brain(folder: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
     let root = folder.join("brain");
     demo::build("cortex-2.0", "a", &root).unwrap();
-    let plan = demo::write_plan("cortex-2.0", &folder.join("plan")).unwrap();
+    let plan = impatient("cortex-2.0", &folder.join("plan"));
     (plan, root)
 }
 
