@@ -4,19 +4,19 @@
 
 use std::path::{Component, Path};
 
-use cutover_core::{
-    Applied, BuildContext, BuildError, Change, Finding, Layer, MigrationStep, Receipt, Standing, StepContext,
-    StepError, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
-};
+use cutover_core::{BuildContext, BuildError, Layer, StepKind, fault::Faults, register_step};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::leave::{FAULTS, Leave, RuleConfig};
-use crate::retain::{default_batch, default_hold, default_seconds, tuning};
+use crate::backfill::rhythm::Tuning;
+use crate::leave::{FAULTS, Face, Leave, Leaving, RuleConfig};
+use crate::retain::{default_batch, default_hold, default_seconds};
 
 /// Archives rows.
-#[derive(Debug, Clone)]
-pub(crate) struct Archive(Leave);
+#[derive(Debug)]
+pub(crate) struct Archive;
+
+impl Face for Archive {}
 
 /// Configuration of `sqlite.archive`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -49,9 +49,9 @@ pub(crate) struct ArchiveConfig {
     throttle: Option<String>,
 }
 
-register_step!(Archive);
+register_step!(Leaving<Archive>);
 
-impl StepKind for Archive {
+impl StepKind for Leaving<Archive> {
     const KIND: &'static str = "sqlite.archive";
     const SUMMARY: &'static str = "move old rows into a zstd file, read back before anything is deleted";
     const LAYERS: &'static [Layer] = &[Layer::Storage];
@@ -71,47 +71,7 @@ impl StepKind for Archive {
                 .with_help("write it relative to the root and without `..`"));
         }
         let rules = RuleConfig::all(config.tables, config.as_of.as_deref())?;
-        let tuning = tuning(config.batch, config.hold_ms, config.seconds, config.throttle)?;
-        Ok(Self(Leave { target, rules, into: Some(config.into), tuning }))
-    }
-}
-
-#[async_trait]
-impl MigrationStep for Archive {
-    fn describe(&self) -> Vec<Change> {
-        self.0.describe()
-    }
-
-    fn uses(&self) -> Vec<Use> {
-        vec![Use::write(&self.0.target)]
-    }
-
-    fn ledgered(&self) -> Option<&str> {
-        Some(&self.0.target)
-    }
-
-    /// It changes no structure.
-    async fn lint_on(&self, _cx: &StepContext) -> Result<Option<Vec<Finding>>, StepError> {
-        Ok(Some(Vec::new()))
-    }
-
-    async fn foresee(&self, cx: &StepContext) -> Result<Vec<String>, StepError> {
-        self.0.foresee(cx).await
-    }
-
-    async fn inspect(&self, cx: &StepContext) -> Result<Standing, StepError> {
-        self.0.inspect(cx).await
-    }
-
-    async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {
-        self.0.apply(cx).await
-    }
-
-    async fn verify(&self, cx: &StepContext) -> Result<Verdict, StepError> {
-        self.0.verify(cx).await
-    }
-
-    async fn rollback(&self, cx: &StepContext, receipt: Option<&Receipt>) -> Result<(), StepError> {
-        self.0.rollback(cx, receipt).await
+        let tuning = Tuning::of(config.batch, config.hold_ms, config.seconds, config.throttle)?;
+        Ok(Self::new(Leave { target, rules, into: Some(config.into), tuning }))
     }
 }

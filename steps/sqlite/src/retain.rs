@@ -2,20 +2,18 @@
 //!
 //! Owns the step's face; what it does is `leave`'s.
 
-use std::time::Duration;
-
-use cutover_core::{
-    Applied, BuildContext, BuildError, Change, Finding, Layer, MigrationStep, Receipt, Standing, StepContext,
-    StepError, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
-};
+use cutover_core::{BuildContext, BuildError, Layer, StepKind, fault::Faults, register_step};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::leave::{FAULTS, Leave, RuleConfig, Tuning};
+use crate::backfill::rhythm::Tuning;
+use crate::leave::{FAULTS, Face, Leave, Leaving, RuleConfig};
 
 /// Enforces how long rows are kept.
-#[derive(Debug, Clone)]
-pub(crate) struct Retain(Leave);
+#[derive(Debug)]
+pub(crate) struct Retain;
+
+impl Face for Retain {}
 
 /// Configuration of `sqlite.retain`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -57,24 +55,9 @@ pub(crate) fn default_seconds() -> u64 {
     5
 }
 
-/// The tuning of such a step; none of its figures may be 0.
-pub(crate) fn tuning(batch: u64, hold: u64, limit: u64, throttle: Option<String>) -> Result<Tuning, BuildError> {
-    for (field, value) in [("batch", batch), ("hold-ms", hold), ("seconds", limit)] {
-        if value == 0 {
-            return Err(
-                BuildError::at(field, format!("`{field}` is 0")).with_help("give it at least 1, or leave it out")
-            );
-        }
-    }
-    if let Some(path) = &throttle {
-        crate::backfill::throttle::check(path)?;
-    }
-    Ok(Tuning { batch, hold: Duration::from_millis(hold), limit: Duration::from_secs(limit), throttle })
-}
+register_step!(Leaving<Retain>);
 
-register_step!(Retain);
-
-impl StepKind for Retain {
+impl StepKind for Leaving<Retain> {
     const KIND: &'static str = "sqlite.retain";
     const SUMMARY: &'static str = "delete rows that are too old or too many, each kept for a rollback first";
     const LAYERS: &'static [Layer] = &[Layer::Storage];
@@ -88,47 +71,7 @@ impl StepKind for Retain {
     fn build(config: RetainConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
         let target = cx.target_of("sqlite")?;
         let rules = RuleConfig::all(config.tables, config.as_of.as_deref())?;
-        let tuning = tuning(config.batch, config.hold_ms, config.seconds, config.throttle)?;
-        Ok(Self(Leave { target, rules, into: None, tuning }))
-    }
-}
-
-#[async_trait]
-impl MigrationStep for Retain {
-    fn describe(&self) -> Vec<Change> {
-        self.0.describe()
-    }
-
-    fn uses(&self) -> Vec<Use> {
-        vec![Use::write(&self.0.target)]
-    }
-
-    fn ledgered(&self) -> Option<&str> {
-        Some(&self.0.target)
-    }
-
-    /// It changes no structure.
-    async fn lint_on(&self, _cx: &StepContext) -> Result<Option<Vec<Finding>>, StepError> {
-        Ok(Some(Vec::new()))
-    }
-
-    async fn foresee(&self, cx: &StepContext) -> Result<Vec<String>, StepError> {
-        self.0.foresee(cx).await
-    }
-
-    async fn inspect(&self, cx: &StepContext) -> Result<Standing, StepError> {
-        self.0.inspect(cx).await
-    }
-
-    async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {
-        self.0.apply(cx).await
-    }
-
-    async fn verify(&self, cx: &StepContext) -> Result<Verdict, StepError> {
-        self.0.verify(cx).await
-    }
-
-    async fn rollback(&self, cx: &StepContext, receipt: Option<&Receipt>) -> Result<(), StepError> {
-        self.0.rollback(cx, receipt).await
+        let tuning = Tuning::of(config.batch, config.hold_ms, config.seconds, config.throttle)?;
+        Ok(Self::new(Leave { target, rules, into: None, tuning }))
     }
 }

@@ -1,15 +1,14 @@
 //! The step kind `sqlite.backfill`: fills a table from a query in short transactions, and goes on where it stopped.
 //!
 //! Owns the step in its two forms, and what is the same in both: one batch after the other until none is left, a stop
-//! obeyed between them. What a batch does is `queried`'s and `mapped`'s; how large it is and how long others have the
-//! database afterwards is `pace`'s; the file that slows it down is `throttle`'s.
+//! obeyed between them. What a batch does is `queried`'s and `mapped`'s; what happens between two batches is `rhythm`'s, how
+//! large one is and how long others have the database afterwards `pace`'s; the file that slows it down is `throttle`'s.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Checkpoint, Finding, Layer, MigrationStep, Receipt, Standing,
-    StepContext, StepError, StepKind, Target as _, Use, Verdict, async_trait, fault::Faults, register_step,
+    StepContext, StepError, StepKind, Use, Verdict, async_trait, fault::Faults, register_step,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -19,6 +18,7 @@ mod mapped;
 pub(crate) mod pace;
 mod queried;
 mod query;
+pub(crate) mod rhythm;
 mod state;
 pub(crate) mod throttle;
 mod touched;
@@ -27,10 +27,9 @@ mod undo;
 use crate::SqliteTarget;
 use crate::expand::Weave;
 use mapped::Mapped;
-use pace::{Others, Pace};
 use queried::Queried;
 use query::Source;
-use throttle::Brake;
+use rhythm::{Rhythm, Tuning};
 
 /// Fills a table in batches.
 #[derive(Debug, Clone)]
@@ -51,15 +50,6 @@ enum Work {
 enum Ready {
     Columns(Vec<String>),
     Weaves(Arc<Vec<Weave>>),
-}
-
-/// How fast it may go; none of it changes what is written.
-#[derive(Debug, Clone)]
-struct Tuning {
-    batch: u64,
-    hold: Duration,
-    limit: Duration,
-    throttle: Option<String>,
 }
 
 /// Configuration of `sqlite.backfill`.
@@ -135,23 +125,8 @@ impl StepKind for Backfill {
 
     fn build(config: BackfillConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
         let target = cx.target_of("sqlite")?;
-        for (field, value) in [("batch", config.batch), ("hold-ms", config.hold_ms), ("seconds", config.seconds)] {
-            if value == 0 {
-                return Err(
-                    BuildError::at(field, format!("`{field}` is 0")).with_help("give it at least 1, or leave it out")
-                );
-            }
-        }
         let work = config.work(&target, cx)?;
-        if let Some(path) = &config.throttle {
-            throttle::check(path)?;
-        }
-        let tuning = Tuning {
-            batch: config.batch,
-            hold: Duration::from_millis(config.hold_ms),
-            limit: Duration::from_secs(config.seconds),
-            throttle: config.throttle,
-        };
+        let tuning = Tuning::of(config.batch, config.hold_ms, config.seconds, config.throttle)?;
         Ok(Self { target, work, tuning })
     }
 }
@@ -250,17 +225,12 @@ impl MigrationStep for Backfill {
                 (Ready::Weaves(weaves), total, seen)
             }
         };
-        let mut brake = Brake::new(cx, self.tuning.throttle.as_deref())?;
-        let mut counter = target.change_counter(cx).await?;
-        let others = if target.has_company(cx).await? { Others::Silent } else { Others::Absent };
-        let mut pace = Pace::new(self.tuning.batch, self.tuning.hold, others);
+        let mut rhythm = Rhythm::begin(cx, &target, &self.tuning).await?;
         cx.progress(seen, Some(total), "rows");
         loop {
-            let throttle = brake.look(cx).await?;
-            if cx.stop_requested() {
+            let Some(batch) = rhythm.next().await? else {
                 return Ok(Applied::Stopped(Checkpoint { at: format!("{seen} of {total} rows") }));
-            }
-            let batch = pace.batch(&throttle, self.tuning.limit);
+            };
             let (come, held) = match (&self.work, &ready) {
                 (Work::Query(work), Ready::Columns(columns)) => work.step(cx, columns, batch).await?,
                 (Work::Mapping(work), Ready::Weaves(weaves)) => work.step(cx, weaves, batch).await?,
@@ -270,14 +240,7 @@ impl MigrationStep for Backfill {
             let rows = come.saturating_sub(seen);
             seen = come;
             cx.progress(seen, Some(total.max(seen)), "rows");
-            let before = std::mem::replace(&mut counter, target.change_counter(cx).await?);
-            let others = match target.has_company(cx).await? {
-                _ if counter != before => Others::Writing,
-                true => Others::Silent,
-                false => Others::Absent,
-            };
-            let pause = pace.after(rows, held, others, &throttle);
-            throttle::rest(cx, pause).await?;
+            rhythm.rest(rows, held).await?;
         }
         match &self.work {
             Work::Query(work) => work.end(cx).await,

@@ -7,35 +7,34 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use cutover_core::disk::{self, inside};
-use cutover_core::{
-    Applied, Change, Checkpoint, Receipt, Standing, StepContext, StepError, StepErrorKind, Target as _,
-};
+use cutover_core::{Applied, Change, Checkpoint, Receipt, Standing, StepContext, StepError, StepErrorKind};
 use rusqlite::Connection;
-use rusqlite::types::Value;
 use serde::{Deserialize, Serialize};
 
 mod back;
 mod book;
+mod choose;
 mod family;
 mod rule;
 mod scratch;
+mod step;
 mod take;
 mod time;
 
 use crate::SqliteTarget;
-use crate::backfill::pace::{Batch, Others, Pace, timed};
-use crate::backfill::throttle::{self, Brake};
+use crate::backfill::pace::{Batch, timed};
+use crate::backfill::rhythm::{Rhythm, Tuning};
 use crate::done;
-use crate::sql::{bind_vars, quote_ident, sqlite_error};
+use crate::sql::{bind_vars, sqlite_error};
 use crate::target::{Batching, bookkeeping};
-use crate::written::digest;
 use book::{Book, Mark};
+use choose::ROUND;
 use family::{Family, Shape};
 pub(crate) use rule::{Rule, RuleConfig};
-use take::{Chosen, may_go, take};
+pub(crate) use step::{Face, Leaving};
+use take::{Chosen, take};
 
 /// The points of such a step.
 pub(crate) const FAULTS: cutover_core::fault::Faults = cutover_core::fault::Faults {
@@ -52,9 +51,6 @@ pub(crate) const FAULTS: cutover_core::fault::Faults = cutover_core::fault::Faul
     rollback: crate::target::CHANGED.rollback,
 };
 
-/// How many rows are chosen at a time.
-const ROUND: usize = 200_000;
-
 /// Rows that leave a database.
 #[derive(Debug, Clone)]
 pub(crate) struct Leave {
@@ -63,15 +59,6 @@ pub(crate) struct Leave {
     /// The file in the root, packed; none: one in the state folder.
     pub(crate) into: Option<String>,
     pub(crate) tuning: Tuning,
-}
-
-/// How fast it may go; none of it changes what is taken.
-#[derive(Debug, Clone)]
-pub(crate) struct Tuning {
-    pub(crate) batch: u64,
-    pub(crate) hold: Duration,
-    pub(crate) limit: Duration,
-    pub(crate) throttle: Option<String>,
 }
 
 /// How far it has come: in the step's cursor, and in the end in its receipt.
@@ -187,73 +174,12 @@ impl Leave {
         }
     }
 
-    /// How many rows of each table would go, without those that refer to them. It asks no clock: where ages are counted from
-    /// when the step begins, it says how many rows there are.
-    pub(crate) async fn foresee(&self, cx: &StepContext) -> Result<Vec<String>, StepError> {
-        let (rules, vars) = (self.rules.clone(), cx.vars().clone());
-        cx.target::<SqliteTarget>(&self.target)?
-            .read_moment(cx, move |conn| {
-                let mut lines = Vec::new();
-                for rule in &rules {
-                    // An earlier step may make the table, or the column.
-                    let Ok(Some(shape)) = Shape::read(conn, &rule.table) else { continue };
-                    let name = quote_ident(&shape.name);
-                    let failed = |e| sqlite_error(e, &format!("while counting rows of `{}`", shape.name));
-                    let all: i64 = conn
-                        .query_row(&format!("SELECT count(*) FROM {name}"), [], |row| row.get(0))
-                        .map_err(failed)?;
-                    if rule.asks_the_clock() {
-                        lines.push(format!("{all} rows in {}; those {} when it begins go", shape.name, rule.words()));
-                        continue;
-                    }
-                    let query = format!("SELECT count(*) FROM ({})", rule.query(&shape, 0, usize::MAX >> 1));
-                    let Ok(mut statement) = conn.prepare(&query) else { continue };
-                    if bind_vars(&mut statement, &vars).is_err() {
-                        continue;
-                    }
-                    let mut rows = statement.raw_query();
-                    let go: i64 = rows.next().and_then(|row| row.map_or(Ok(0), |row| row.get(0))).map_err(failed)?;
-                    lines.push(format!("{go} of {all} rows of {} go: {}", shape.name, rule.words()));
-                }
-                Ok(lines)
-            })
-            .await
-    }
-
     async fn families(&self, cx: &StepContext) -> Result<Arc<Vec<Family>>, StepError> {
         let rules = self.rules.clone();
         let read = move |conn: &Connection| {
             rules.iter().map(|rule| Family::read(conn, rule)).collect::<Result<Vec<_>, _>>().map(Arc::new)
         };
         cx.target::<SqliteTarget>(&self.target)?.read(cx, read).await
-    }
-
-    /// Rows that a rule wants to go, as they are now.
-    async fn choose(
-        &self,
-        cx: &StepContext,
-        families: &Arc<Vec<Family>>,
-        number: usize,
-        at: i64,
-    ) -> Result<Vec<Chosen>, StepError> {
-        let (families, rule, vars) = (Arc::clone(families), self.rules.get(number).cloned(), cx.vars().clone());
-        cx.target::<SqliteTarget>(&self.target)?
-            .read_moment(cx, move |conn| {
-                let (Some(rule), Some(family)) = (rule, families.get(number)) else { return Ok(Vec::new()) };
-                let shape = &family.head()?.shape;
-                let failed = |e| sqlite_error(e, &format!("while choosing rows of `{}`", shape.name));
-                let mut statement = conn.prepare(&rule.query(shape, at, ROUND)).map_err(failed)?;
-                bind_vars(&mut statement, &vars)?;
-                let (columns, keys) = (shape.list.len(), shape.key.len());
-                let mut rows = statement.raw_query();
-                let mut chosen = Vec::new();
-                while let Some(row) = rows.next().map_err(failed)? {
-                    let key = (columns..columns + keys).map(|i| row.get(i)).collect::<rusqlite::Result<Vec<Value>>>();
-                    chosen.push((key.map_err(failed)?, digest(row, 0..columns).map_err(failed)?));
-                }
-                Ok(chosen)
-            })
-            .await
     }
 
     pub(crate) async fn apply(&self, cx: &StepContext) -> Result<Applied, StepError> {
@@ -266,35 +192,23 @@ impl Leave {
         if run.state.file.is_none() {
             self.look_ahead(cx, &families, run.state.at).await?;
         }
-        let mut brake = Brake::new(cx, self.tuning.throttle.as_deref())?;
-        let mut counter = target.change_counter(cx).await?;
-        let others = if target.has_company(cx).await? { Others::Silent } else { Others::Absent };
-        let mut pace = Pace::new(self.tuning.batch, self.tuning.hold, others);
+        let mut rhythm = Rhythm::begin(cx, &target, &self.tuning).await?;
         for number in 0..self.rules.len() {
             loop {
                 let chosen = self.choose(cx, &families, number, run.state.at).await?;
                 let (before, mut from) = (run.state.rows(), 0);
                 let total = before + chosen.len() as u64;
                 while from < chosen.len() {
-                    let throttle = brake.look(cx).await?;
-                    if cx.stop_requested() {
+                    let Some(batch) = rhythm.next().await? else {
                         return Ok(Applied::Stopped(Checkpoint { at: format!("{} rows", run.state.rows()) }));
-                    }
-                    let batch = pace.batch(&throttle, self.tuning.limit);
+                    };
                     let size = usize::try_from(batch.size).unwrap_or(usize::MAX);
                     let part = chosen[from..chosen.len().min(from.saturating_add(size))].to_vec();
                     from += part.len();
                     let (rows, held);
                     (run, rows, held) = self.batch(cx, &families, number, part, batch, run).await?;
                     cx.progress(run.state.rows(), Some(total.max(run.state.rows())), "rows");
-                    let before = std::mem::replace(&mut counter, target.change_counter(cx).await?);
-                    let others = match target.has_company(cx).await? {
-                        _ if counter != before => Others::Writing,
-                        true => Others::Silent,
-                        false => Others::Absent,
-                    };
-                    let pause = pace.after(rows, held, others, &throttle);
-                    throttle::rest(cx, pause).await?;
+                    rhythm.rest(rows, held).await?;
                 }
                 // All that is left was changed meanwhile, or there is no more.
                 if chosen.len() < ROUND || run.state.rows() == before {
@@ -357,20 +271,6 @@ impl Leave {
             Ok(Run { state, mark, book: Some(book) })
         })
         .await
-    }
-
-    /// Before the first batch: where rows of others refer to one that is to go, nothing goes.
-    async fn look_ahead(&self, cx: &StepContext, families: &Arc<Vec<Family>>, at: i64) -> Result<(), StepError> {
-        for (number, _) in families.iter().enumerate().filter(|(_, family)| family.may_be_referred()) {
-            let chosen = self.choose(cx, families, number, at).await?;
-            let families = Arc::clone(families);
-            cx.target::<SqliteTarget>(&self.target)?
-                .read_moment(cx, move |conn| {
-                    families.get(number).map_or(Ok(()), |family| may_go(conn, family, &chosen))
-                })
-                .await?;
-        }
-        Ok(())
     }
 
     /// Makes the file, before the first batch.

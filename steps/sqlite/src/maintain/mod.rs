@@ -16,8 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::SqliteTarget;
-use crate::backfill::pace::{Others, Pace};
-use crate::backfill::throttle::{self, Throttle};
+use crate::backfill::rhythm::{Rhythm, Tuning};
 use crate::done;
 use crate::settings::unstable_rowids;
 use crate::sql::sqlite_error;
@@ -195,15 +194,10 @@ impl Maintain {
 
     /// Gives free pages back in batches until there is none; false: a stop was asked for.
     async fn in_steps(&self, cx: &StepContext, target: &SqliteTarget, first: &Figures) -> Result<bool, StepError> {
-        let calm = Throttle::default();
-        let (mut counter, mut left) = (target.change_counter(cx).await?, first.free);
-        let others = if target.has_company(cx).await? { Others::Silent } else { Others::Absent };
-        let mut pace = Pace::new(u64::from(u32::MAX), self.hold, others);
+        let mut rhythm = Rhythm::begin(cx, target, &Tuning::of_hold(self.hold)).await?;
+        let mut left = first.free;
         while left > 0 {
-            if cx.stop_requested() {
-                return Ok(false);
-            }
-            let batch = pace.batch(&calm, Duration::MAX);
+            let Some(batch) = rhythm.next().await? else { return Ok(false) };
             let (pages, batching) = (batch.size, Batching { memory: false, alone: batch.alone });
             let (now, held) = target
                 .timed_batch(cx, batching, move |conn, _| {
@@ -221,15 +215,8 @@ impl Maintain {
                 return Ok(true);
             }
             cx.progress(first.free.saturating_sub(now), Some(first.free), "pages");
-            let before = std::mem::replace(&mut counter, target.change_counter(cx).await?);
-            let others = match target.has_company(cx).await? {
-                _ if counter != before => Others::Writing,
-                true => Others::Silent,
-                false => Others::Absent,
-            };
-            let pause = pace.after(left - now, held, others, &calm);
+            rhythm.rest(left - now, held).await?;
             left = now;
-            throttle::rest(cx, pause).await?;
         }
         Ok(true)
     }
