@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use cutover_core::{Applied, Effects, Reversal, Standing, Verdict};
-use cutover_tests::{Conformance, Fixture};
+use cutover_tests::Fixture;
 
 fn plan(with: &str) -> String {
     format!(
@@ -29,36 +29,9 @@ use = "command.run"
     )
 }
 
-const MARK: &str = r#"
-apply = ["sh", "-c", "echo $WORD > mark; echo applied"]
-verify = ["test", "-s", "mark"]
-rollback = ["rm", "-f", "mark"]
-cwd = "app"
-env = { WORD = "done" }
-"#;
-
 fn app(root: &Path) {
     fs::create_dir(root.join("app")).unwrap();
     fs::write(root.join("one.db"), "1").unwrap();
-}
-
-#[test]
-fn it_keeps_the_contract_with_its_own_rollback() {
-    Conformance::new(plan(MARK))
-        .root(app)
-        .sabotage(|root| fs::remove_file(root.join("app/mark")).unwrap())
-        .foreign(
-            |root| fs::write(root.join("app/other"), "x").unwrap(),
-            |root| assert!(root.join("app/other").exists()),
-        )
-        .check();
-}
-
-#[test]
-fn it_keeps_the_contract_when_its_target_is_restored() {
-    let with = r#"apply = ["sh", "-c", "echo 2 > one.db"]
-restore = "one""#;
-    Conformance::new(plan(with)).root(app).no_sabotage("it has no verify command").no_foreign("restored").check();
 }
 
 #[test]

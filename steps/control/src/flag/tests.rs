@@ -1,4 +1,4 @@
-//! A flag keeps the contract in every store, changes nothing but itself, and is put back as it was.
+//! A flag changes nothing but itself, and is put back as it was.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use cutover_core::{Applied, Registry, Standing, StepDescriptor, TargetDescriptor};
 use cutover_steps_files::DirTarget;
 use cutover_steps_sqlite::SqliteTarget;
-use cutover_tests::{Conformance, Fixture, sqlite3};
+use cutover_tests::{Fixture, sqlite3};
 
 use super::FlagSet;
 
@@ -33,50 +33,6 @@ fn database(root: &Path) {
     let sql = "CREATE TABLE flags (name TEXT PRIMARY KEY, enabled INTEGER, said TEXT); \
                INSERT INTO flags VALUES ('review', 0, 'off'), ('plugins', 0, 'off');";
     ask(root, sql);
-}
-
-fn file(name: &'static str, text: &'static str, other: &'static str) {
-    let with = format!("flag = \"features.review\", file = \"{name}\"");
-    Conformance::new(plan("", &with))
-        .registry(registry())
-        .root(move |root| {
-            database(root);
-            fs::write(root.join(name), text).unwrap();
-        })
-        .sabotage(move |root| fs::write(root.join(name), other).unwrap())
-        .foreign(
-            |root| fs::write(root.join("other"), "x").unwrap(),
-            |root| assert_eq!(fs::read_to_string(root.join("other")).unwrap(), "x"),
-        )
-        .check();
-}
-
-#[test]
-fn a_flag_in_json_keeps_the_contract() {
-    file("app.json", "{\n\t\"features\": { \"review\": false, \"n\": 1.50 },\n\t\"z\": [1]\n}", "{}");
-}
-
-#[test]
-fn a_flag_in_toml_keeps_the_contract() {
-    file("app.toml", "z = 1\n[features]\nreview = false\n", "z = 1\n");
-}
-
-#[test]
-fn a_flag_in_yaml_keeps_the_contract() {
-    file("app.yaml", "features:\n  review: false\nz: 1\n", "z: 1\n");
-}
-
-#[test]
-fn a_flag_in_a_table_keeps_the_contract() {
-    Conformance::new(plan("target = \"app\"", ROW))
-        .registry(registry())
-        .root(database)
-        .sabotage(|root| drop(ask(root, "UPDATE flags SET enabled = 0 WHERE name = 'review'")))
-        .foreign(
-            |root| drop(ask(root, "UPDATE flags SET said = 'theirs' WHERE name = 'plugins'")),
-            |root| assert_eq!(ask(root, "SELECT said FROM flags ORDER BY name LIMIT 1"), "theirs"),
-        )
-        .check();
 }
 
 #[test]

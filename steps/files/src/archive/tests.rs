@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use cutover_core::{Applied, Standing};
-use cutover_tests::{Conformance, Fixture, Tree};
+use cutover_tests::{Fixture, Tree};
 
 const PLAN: &str = r#"
 name = "p"
@@ -35,27 +35,6 @@ fn logs(root: &Path) {
         fs::write(full, text).unwrap();
     }
     symlink("keep.db", root.join("brain/link.jsonl")).unwrap();
-}
-
-#[test]
-fn it_keeps_the_contract() {
-    Conformance::new(PLAN)
-        .root(logs)
-        .sabotage(|root| fs::remove_file(root.join("brain/archive/pre-2.0/deep/b.jsonl")).unwrap())
-        .foreign(
-            |root| fs::write(root.join("brain/new.jsonl"), "later").unwrap(),
-            |root| assert_eq!(fs::read_to_string(root.join("brain/new.jsonl")).unwrap(), "later"),
-        )
-        .check();
-}
-
-#[test]
-fn it_keeps_the_contract_without_a_target() {
-    Conformance::new(PLAN.replace("target = \"logs\"\n", "").replace("**/*.jsonl", "brain/*.jsonl"))
-        .root(logs)
-        .sabotage(|root| fs::write(root.join("archive/pre-2.0/brain/a.jsonl"), "changed").unwrap())
-        .no_foreign("shown with a target")
-        .check();
 }
 
 #[test]

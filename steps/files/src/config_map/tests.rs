@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use cutover_core::{Applied, Standing, Verdict};
-use cutover_tests::{Conformance, Fixture};
+use cutover_tests::Fixture;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -64,41 +64,6 @@ fn v1(root: &Path) {
 
 fn fixture(plan: &str) -> Fixture {
     Fixture::new(plan).file("v2.json", SCHEMA)
-}
-
-#[test]
-fn it_keeps_the_contract_in_place() {
-    Conformance::new(PLAN)
-        .file("v2.json", SCHEMA)
-        .root(v1)
-        .sabotage(|root| {
-            let path = root.join("cortex.config.json");
-            let text = fs::read_to_string(&path).unwrap().replace("brainRoot", "brain_root");
-            fs::write(path, text).unwrap();
-        })
-        .foreign(
-            |root| fs::write(root.join("other.json"), "{}").unwrap(),
-            |root| assert_eq!(fs::read_to_string(root.join("other.json")).unwrap(), "{}"),
-        )
-        .check();
-}
-
-#[test]
-fn it_keeps_the_contract_into_another_format_without_a_target() {
-    let plan =
-        PLAN.replace("to = \"cortex.config.json\"", "to = \"conf/deep/v2.yaml\"").replace("target = \"config\"\n", "");
-    Conformance::new(
-        plan.replace(r#""testing", why"#, r#""testing.enabled", why"#)
-            .replace("[\"application\"", "[\"testing\", \"application\""),
-    )
-    .file("v2.json", SCHEMA.replace("integer", "string"))
-    .root(|root| fs::write(root.join("cortex.config.json"), V1.replace("12345678901234567890123", "\"x\"")).unwrap())
-    .sabotage(|root| fs::write(root.join("conf/deep/v2.yaml"), "version: '2.0'\n").unwrap())
-    .foreign(
-        |root| fs::write(root.join("conf/mine.yaml"), "a: 1").unwrap(),
-        |root| assert_eq!(fs::read_to_string(root.join("conf/mine.yaml")).unwrap(), "a: 1"),
-    )
-    .check();
 }
 
 #[test]

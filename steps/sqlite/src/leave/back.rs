@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode, params_from_iter};
 
 use super::scratch::Scratch;
 use super::take::at;
-use super::{Leave, State, shape_of};
+use super::{Leave, State, book, shape_of};
 use crate::SqliteTarget;
 use crate::declared::same_name;
 use crate::done;
@@ -98,7 +98,8 @@ impl Leave {
                 let kept = book.set_aside("rolled-back")?;
                 inner.note(&format!("the archive is kept as `{}`", Self::shown(&inner, &kept)));
             }
-            Ok(())
+            let name = step.into.clone().unwrap_or_else(|| book::free_name(&inner.scratch_dir()));
+            step.book(&inner, &name)?.clean()
         })
         .await
     }

@@ -15,6 +15,7 @@
 //! A batch appends one block (of a packed file: one frame) and makes it durable. What lies behind the length that the
 //! database knows is of a batch that was never committed, and is cut off. A file without its last line loads nothing.
 
+use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Cursor, Read, Seek as _, SeekFrom, Take, Write as _};
 use std::path::{Path, PathBuf};
@@ -48,6 +49,13 @@ impl Mark {
     pub(super) fn digest(&self) -> String {
         self.hasher.finalize().to_hex().to_string()
     }
+
+    /// The mark behind `bytes` more.
+    fn behind(&self, bytes: &[u8], synced: Duration) -> Self {
+        let mut hasher = self.hasher.clone();
+        hasher.update(bytes);
+        Self { bytes: self.bytes + bytes.len() as u64, hasher, synced }
+    }
 }
 
 /// The first line of a file of that step.
@@ -56,14 +64,22 @@ pub(super) fn first_line(step: &StepInfo) -> String {
 }
 
 impl Book {
-    /// Makes the file, whose folder is there. `about` is a line for whoever reads it.
+    /// Makes the file, whose folder is there and which is not: in one move, so that what is there has its first line.
+    /// `about` is a line for whoever reads it.
     pub(super) fn begin(&self, step: &StepInfo, about: &str) -> Result<Mark, StepError> {
-        let file = disk::create_new(&self.path).map_err(|e| self.failed(e))?;
-        drop(file);
-        disk::sync_parent(&self.path)?;
+        if self.path.symlink_metadata().is_ok() {
+            return Err(self.failed(io::ErrorKind::AlreadyExists.into()));
+        }
         let about = about.replace(['\n', '\r'], " ");
         let head = format!("{}-- {about}\nPRAGMA foreign_keys=OFF;\n{BEGIN}", first_line(step));
-        self.append(&Mark::default(), head.as_bytes())
+        let bytes = self.packed(head.as_bytes());
+        disk::write_atomic(&self.path, &bytes, 0o600)?;
+        Ok(Mark::default().behind(&bytes, Duration::ZERO))
+    }
+
+    /// What a failed or killed `begin` left, which the next one would replace, goes.
+    pub(super) fn clean(&self) -> Result<(), StepError> {
+        disk::remove_partial(&self.path)
     }
 
     /// Appends a block of statements behind `known`.
@@ -79,21 +95,23 @@ impl Book {
     }
 
     fn append(&self, known: &Mark, text: &[u8]) -> Result<Mark, StepError> {
-        let packed = self.packed.then(|| compress_to_vec(text, CompressionLevel::Fastest));
-        let bytes = packed.as_deref().unwrap_or(text);
+        let bytes = self.packed(text);
         let write = || {
             let mut file = OpenOptions::new().write(true).open(&self.path)?;
             file.set_len(known.bytes)?;
             file.seek(SeekFrom::Start(known.bytes))?;
-            file.write_all(bytes)?;
+            file.write_all(&bytes)?;
             let began = Instant::now();
             file.sync_all()?;
             Ok(began.elapsed())
         };
         let synced = write().map_err(|e| self.failed(e))?;
-        let mut hasher = known.hasher.clone();
-        hasher.update(bytes);
-        Ok(Mark { bytes: known.bytes + bytes.len() as u64, hasher, synced })
+        Ok(known.behind(&bytes, synced))
+    }
+
+    /// The text as the file has it.
+    fn packed<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
+        if self.packed { compress_to_vec(text, CompressionLevel::Fastest).into() } else { text.into() }
     }
 
     /// The statements of the block that begins at `from` and is the last before `to`, as the file has them.

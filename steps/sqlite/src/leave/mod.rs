@@ -39,6 +39,7 @@ use take::{Chosen, take};
 /// The points of such a step.
 pub(crate) const FAULTS: cutover_core::fault::Faults = cutover_core::fault::Faults {
     apply: &[
+        cutover_core::fault::DISK_PARTIAL,
         cutover_core::fault::SQLITE_BATCH_BEGUN,
         cutover_core::fault::SQLITE_ROWS_KEPT,
         cutover_core::fault::SQLITE_BATCH_MADE,

@@ -4,7 +4,7 @@ use std::fs;
 
 use cutover_core::journal::{TriggerAction, Window};
 use cutover_core::{Applied, Watched};
-use cutover_tests::{Bench, Conformance, Fixture};
+use cutover_tests::{Bench, Fixture};
 use jiff::SignedDuration;
 use pollster::block_on;
 
@@ -59,18 +59,6 @@ impl Scene {
     fn window(&self) -> Window {
         self.bench.host().window("it").unwrap()
     }
-}
-
-#[test]
-fn it_keeps_the_contract() {
-    let with = "with.window = \"30ms\"\nwith.every = \"10ms\"\nwith.coverage = 1\n\
-        with.monitors = [{ what = \"failed\", probe = { use = \"file\", path = \"failed\" }, max = 5 }]";
-    Conformance::new(plan(with))
-        .root(|root| fs::write(root.join("failed"), "1").unwrap())
-        .ticking()
-        .no_sabotage("it makes nothing")
-        .no_foreign("it makes nothing")
-        .check();
 }
 
 #[test]
