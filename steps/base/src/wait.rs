@@ -164,25 +164,18 @@ mod tests {
     use cutover_tests::Fixture;
 
     use super::*;
-
-    fn plan(with: &str) -> String {
-        format!(
-            "name = \"p\"\n[targets.one]\nkind = \"test.file\"\npath = \"one.db\"\n[[phase]]\nname = \"all\"\n\
-             layer = \"storage\"\n[[phase.step]]\nid = \"it\"\nuse = \"target.wait\"\ntarget = \"one\"\n\
-             with = {{ what = \"marks\", measure = \"x\", {with} }}\n"
-        )
-    }
+    use crate::testing::wait;
 
     #[test]
     fn it_goes_on_when_the_figure_is_there_and_ends_as_waiting_when_it_is_not() {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("one.db");
         fs::write(&file, "xxxx").unwrap();
-        let waits = Fixture::new(plan("max = 3, within = \"200ms\"")).open(root.path());
+        let waits = Fixture::new(wait("max = 3, within = \"200ms\"")).open(root.path());
         let applied = waits.apply("it").unwrap();
         assert_eq!(applied, Applied::Waiting("marks: 4, wanted: at most 3".to_owned()));
 
-        let patient = Fixture::new(plan("min = 1, max = 3, within = \"1h\", every = \"1ms\"")).open(root.path());
+        let patient = Fixture::new(wait("min = 1, max = 3, within = \"1h\", every = \"1ms\"")).open(root.path());
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while patient.host().notes("it").is_empty() {
@@ -208,7 +201,7 @@ mod tests {
             ("min = 2, max = 1", "no figure is above `min` and below `max`"),
             ("max = 1, every = \"soon\"", "`soon` is no duration"),
         ] {
-            let errors = Fixture::new(plan(with)).try_compile().unwrap_err().to_string();
+            let errors = Fixture::new(wait(with)).try_compile().unwrap_err().to_string();
             assert!(errors.contains(why), "{with}: {errors}");
         }
     }

@@ -9,6 +9,8 @@ mod config_map;
 mod dir;
 mod globs;
 mod images;
+#[cfg(test)]
+mod testing;
 
 pub use archive::{ArchiveConfig, FileArchive};
 pub use config_map::{ConfigMap, DroppedKey, MapConfig, MovedKey};

@@ -1,55 +1,22 @@
 //! What an assessment finds, writes, refuses and takes back.
 
 use std::fs;
-use std::path::Path;
 
 use cutover_core::{Applied, Standing, Verdict};
 use cutover_tests::Fixture;
+
+use crate::testing::{ARTIFACT, ASSESS, repository};
 use serde_json::{Value, json};
-
-const PLAN: &str = r#"
-name = "p"
-[targets.one]
-kind = "test.file"
-path = "one.db"
-[targets.two]
-kind = "test.file"
-path = "two.db"
-[[phase]]
-name = "assess"
-layer = "storage"
-[[phase.step]]
-id = "look"
-use = "target.assess"
-[phase.step.with]
-targets = ["one", "two"]
-into = "reports"
-free-space = 2
-versions = { shell = ["sh", "-c", "echo v ${env.TOKEN}; echo more"], none = ["no-such-program"] }
-[phase.step.with.counts]
-"pending tasks" = { target = "one", measure = "todo" }
-"conversations" = { target = "one", measure = "x", has = "table:conversations" }
-"#;
-
-fn system(root: &Path) {
-    fs::write(root.join("one.db"), "todo\ntodo\n").unwrap();
-    fs::write(root.join("two.db"), "rows\n").unwrap();
-    fs::create_dir_all(root.join(".git/refs/heads")).unwrap();
-    fs::write(root.join(".git/HEAD"), "ref: refs/heads/main\n").unwrap();
-    fs::write(root.join(".git/refs/heads/main"), "c".repeat(40)).unwrap();
-}
 
 fn fixture(plan: &str) -> Fixture {
     Fixture::new(plan).env("TOKEN", "hunter2")
 }
 
-const ARTIFACT: &str = "reports/migration-plan-2026-01-01.json";
-
 #[test]
 fn the_artifact_says_what_was_found() {
     let dir = tempfile::tempdir().unwrap();
-    system(dir.path());
-    fixture(PLAN).open(dir.path()).apply("look").unwrap();
+    repository(dir.path());
+    fixture(ASSESS).open(dir.path()).apply("look").unwrap();
     let text = fs::read_to_string(dir.path().join(ARTIFACT)).unwrap();
     assert!(!text.contains("hunter2"), "a secret is in the artifact");
     let report: Value = serde_json::from_str(&text).unwrap();
@@ -68,7 +35,7 @@ fn the_artifact_says_what_was_found() {
 #[test]
 fn every_target_that_cannot_be_used_is_named_and_nothing_is_written() {
     let dir = tempfile::tempdir().unwrap();
-    let error = fixture(PLAN).open(dir.path()).apply("look").unwrap_err();
+    let error = fixture(ASSESS).open(dir.path()).apply("look").unwrap_err();
     let text = error.to_string();
     assert!(text.contains("`one` is missing") && text.contains("`two` is missing"), "{text}");
     assert_eq!(error.kind(), cutover_core::StepErrorKind::Unavailable);
@@ -78,8 +45,8 @@ fn every_target_that_cannot_be_used_is_named_and_nothing_is_written() {
 #[test]
 fn too_little_space_is_refused_with_what_is_missing() {
     let dir = tempfile::tempdir().unwrap();
-    system(dir.path());
-    let bench = fixture(&PLAN.replace("free-space = 2", "free-space = 1e17")).open(dir.path());
+    repository(dir.path());
+    let bench = fixture(&ASSESS.replace("free-space = 2", "free-space = 1e17")).open(dir.path());
     let error = bench.apply("look").unwrap_err().to_string();
     assert!(error.contains("not enough free space") && error.contains("missing"), "{error}");
     assert_eq!(bench.inspect("look").unwrap(), Standing::Pending);
@@ -88,10 +55,10 @@ fn too_little_space_is_refused_with_what_is_missing() {
 #[test]
 fn an_artifact_of_others_or_one_that_was_edited_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
-    system(dir.path());
+    repository(dir.path());
     fs::create_dir(dir.path().join("reports")).unwrap();
     fs::write(dir.path().join(ARTIFACT), "theirs").unwrap();
-    let bench = fixture(PLAN).open(dir.path());
+    let bench = fixture(ASSESS).open(dir.path());
     let Applied::Changed(receipt) = bench.apply("look").unwrap() else { panic!("nothing written") };
     assert_eq!(receipt.notes[0], "wrote reports/migration-plan-2026-01-01-2.json");
     assert_eq!(bench.verify("look").unwrap(), Verdict::Holds);
@@ -117,8 +84,8 @@ fn redacted(value: &mut Value) {
 #[test]
 fn every_step_of_the_plan_gets_its_time_or_why_it_has_none() {
     let dir = tempfile::tempdir().unwrap();
-    system(dir.path());
-    let plan = PLAN.replace("targets = [\"one\", \"two\"]", "targets = [\"one\"]")
+    repository(dir.path());
+    let plan = ASSESS.replace("targets = [\"one\", \"two\"]", "targets = [\"one\"]")
         + r#"
 [[phase.step]]
 id = "guarded"

@@ -1,38 +1,11 @@
 //! What a command may do, and how it is undone.
 
 use std::fs;
-use std::path::Path;
 
 use cutover_core::{Applied, Effects, Reversal, Standing, Verdict};
 use cutover_tests::Fixture;
 
-fn plan(with: &str) -> String {
-    format!(
-        r#"
-name = "p"
-[targets.one]
-kind = "test.file"
-path = "one.db"
-[[phase]]
-name = "run"
-layer = "storage"
-[[phase.step]]
-id = "before"
-use = "target.snapshot"
-with = {{ targets = ["one"], into = "kept" }}
-[[phase.step]]
-id = "run"
-use = "command.run"
-[phase.step.with]
-{with}
-"#
-    )
-}
-
-fn app(root: &Path) {
-    fs::create_dir(root.join("app")).unwrap();
-    fs::write(root.join("one.db"), "1").unwrap();
-}
+use crate::testing::{app, command};
 
 #[test]
 fn a_test_suite_changes_nothing_and_its_failure_shows_the_end_of_its_output() {
@@ -41,7 +14,7 @@ fn a_test_suite_changes_nothing_and_its_failure_shows_the_end_of_its_output() {
     let with = r#"apply = ["sh", "-c", "echo one; echo 'token ${env.TOKEN}' >&2; exit 3"]
 changes = false
 reads = ["one"]"#;
-    let bench = Fixture::new(plan(with)).env("TOKEN", "hunter2").open(dir.path());
+    let bench = Fixture::new(command(with)).env("TOKEN", "hunter2").open(dir.path());
     let step = &bench.step("run").step;
     assert_eq!((step.reversal(), step.effects()), (Reversal::Inverse, Effects::Contained));
     let error = bench.apply("run").unwrap_err();
@@ -65,7 +38,7 @@ fn a_crash_after_the_command_is_settled_by_its_verify_and_not_by_running_it_twic
     let with = r#"apply = ["sh", "-c", "echo x >> count"]
 verify = ["test", "-s", "count"]
 rollback = ["rm", "-f", "count"]"#;
-    let fixture = Fixture::new(plan(with));
+    let fixture = Fixture::new(command(with));
     let bench = fixture.open(dir.path());
     bench.apply("run").unwrap();
     // The record of success is lost, as by a crash right after the command.
@@ -87,7 +60,7 @@ fn a_copy_that_a_crash_left_is_removed_and_none_outlives_the_command() {
     let with = r#"apply = ["sh", "-c", "test -f .cutover/steps/p/run/before/one/copy && echo x >> count"]
 verify = ["test", "-s", "count"]
 restore = "one""#;
-    let bench = Fixture::new(plan(with)).open(dir.path());
+    let bench = Fixture::new(command(with)).open(dir.path());
     let copies = dir.path().join(".cutover/steps/p/run/before");
     fs::create_dir_all(copies.join("one")).unwrap();
     fs::write(copies.join("one/old"), "of a try that was killed").unwrap();
@@ -107,7 +80,7 @@ fn a_failed_rollback_says_so_and_may_be_tried_again() {
     app(dir.path());
     let with = r#"apply = ["touch", "mark"]
 rollback = ["rm", "mark"]"#;
-    let bench = Fixture::new(plan(with)).open(dir.path());
+    let bench = Fixture::new(command(with)).open(dir.path());
     let Applied::Changed(receipt) = bench.apply("run").unwrap() else { panic!("not run") };
     fs::rename(dir.path().join("mark"), dir.path().join("hidden")).unwrap();
     assert!(bench.rollback("run", Some(&receipt)).unwrap_err().to_string().contains("`rm mark` ended with status 1"));
@@ -122,12 +95,12 @@ rollback = ["rm", "mark"]"#;
 fn a_missing_program_and_a_folder_outside_are_told_before_anything_runs() {
     let dir = tempfile::tempdir().unwrap();
     app(dir.path());
-    let bench = Fixture::new(plan("apply = [\"no-such-program\"]\nchanges = false")).open(dir.path());
+    let bench = Fixture::new(command("apply = [\"no-such-program\"]\nchanges = false")).open(dir.path());
     assert!(matches!(bench.inspect("run").unwrap(), Standing::Conflict(why) if why.contains("`no-such-program`")));
     assert!(bench.apply("run").unwrap_err().to_string().contains("is not there"));
 
     std::os::unix::fs::symlink("/tmp", dir.path().join("out")).unwrap();
-    let bench = Fixture::new(plan("apply = [\"true\"]\nchanges = false\ncwd = \"out\"")).open(dir.path());
+    let bench = Fixture::new(command("apply = [\"true\"]\nchanges = false\ncwd = \"out\"")).open(dir.path());
     assert!(bench.apply("run").unwrap_err().to_string().contains("leaves the folder"));
 }
 
@@ -142,7 +115,7 @@ fn what_cannot_be_meant_is_refused_at_compile() {
         ("apply = [\"true\"]\nrollback = [\"true\"]\ncwd = \"../x\"", "not inside the root"),
         ("apply = [\"true\"]", "cannot be undone"),
     ] {
-        let errors = Fixture::new(plan(with)).try_compile().unwrap_err().to_string();
+        let errors = Fixture::new(command(with)).try_compile().unwrap_err().to_string();
         assert!(errors.contains(part), "{with}: {errors}");
     }
 }

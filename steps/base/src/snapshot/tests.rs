@@ -1,42 +1,20 @@
 //! One consistent cut, or none.
 
 use std::fs;
-use std::path::Path;
 
 use cutover_core::{Applied, Standing, Verdict};
 use cutover_tests::{Fixture, Tree};
 
 use super::SnapshotSet;
-
-const PLAN: &str = r#"
-name = "p"
-[targets.one]
-kind = "test.file"
-path = "one.db"
-[targets.two]
-kind = "test.file"
-path = "two.db"
-[[phase]]
-name = "snapshot"
-layer = "storage"
-[[phase.step]]
-id = "cut"
-use = "target.snapshot"
-with = { targets = ["one", "two"], into = "backups/pre" }
-"#;
-
-fn system(root: &Path) {
-    fs::write(root.join("one.db"), "1").unwrap();
-    fs::write(root.join("two.db"), "22").unwrap();
-}
+use crate::testing::{SNAPSHOT, two_files};
 
 #[test]
 fn a_write_between_the_first_and_the_last_copy_fails_and_the_next_try_replaces_what_it_left() {
     let dir = tempfile::tempdir().unwrap();
-    system(dir.path());
+    two_files(dir.path());
     // The copy of `two` is followed by a write to `one`, whose copy was taken before.
     fs::write(dir.path().join("writer"), "one.db").unwrap();
-    let bench = Fixture::new(PLAN).open(dir.path());
+    let bench = Fixture::new(SNAPSHOT).open(dir.path());
     let error = bench.apply("cut").unwrap_err();
     assert!(error.to_string().starts_with("`one` changed while"), "{error}");
     assert!(error.help().unwrap().contains("stop the programs"));
@@ -53,8 +31,8 @@ fn a_write_between_the_first_and_the_last_copy_fails_and_the_next_try_replaces_w
 #[test]
 fn an_earlier_complete_set_is_set_aside_whole_and_says_where_it_lies() {
     let dir = tempfile::tempdir().unwrap();
-    system(dir.path());
-    let fixture = Fixture::new(PLAN);
+    two_files(dir.path());
+    let fixture = Fixture::new(SNAPSHOT);
     fixture.open(dir.path()).apply("cut").unwrap();
     let first = Tree::of(&dir.path().join("backups/pre/one"));
     fs::write(dir.path().join("one.db"), "later").unwrap();
@@ -75,10 +53,10 @@ fn an_earlier_complete_set_is_set_aside_whole_and_says_where_it_lies() {
 #[test]
 fn a_folder_with_files_of_others_is_a_conflict() {
     let dir = tempfile::tempdir().unwrap();
-    system(dir.path());
+    two_files(dir.path());
     fs::create_dir_all(dir.path().join("backups/pre")).unwrap();
     fs::write(dir.path().join("backups/pre/mine"), "mine").unwrap();
-    let bench = Fixture::new(PLAN).open(dir.path());
+    let bench = Fixture::new(SNAPSHOT).open(dir.path());
     assert!(matches!(bench.inspect("cut").unwrap(), Standing::Conflict(why) if why.contains("choose another `into`")));
     assert!(bench.apply("cut").is_err());
     assert_eq!(fs::read_dir(dir.path().join("backups/pre")).unwrap().count(), 1);

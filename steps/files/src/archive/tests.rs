@@ -7,42 +7,14 @@ use std::path::Path;
 use cutover_core::{Applied, Standing};
 use cutover_tests::{Fixture, Tree};
 
-const PLAN: &str = r#"
-name = "p"
-[targets.logs]
-kind = "dir"
-path = "brain"
-[[phase]]
-name = "archive"
-layer = "storage"
-[[phase.step]]
-id = "aside"
-use = "file.archive"
-target = "logs"
-with = { files = ["**/*.jsonl", "old"], into = "archive/pre-2.0" }
-"#;
-
-fn logs(root: &Path) {
-    for (path, text) in [
-        ("brain/a.jsonl", "{}\n"),
-        ("brain/deep/b.jsonl", "{\"b\":1}\n"),
-        ("brain/old/x", "x"),
-        ("brain/keep.db", "db"),
-        ("brain/archive/pre-2.0/a.txt", "mine"),
-    ] {
-        let full = root.join(path);
-        fs::create_dir_all(full.parent().unwrap()).unwrap();
-        fs::write(full, text).unwrap();
-    }
-    symlink("keep.db", root.join("brain/link.jsonl")).unwrap();
-}
+use crate::testing::{ARCHIVE, logs};
 
 #[test]
 fn a_link_moves_as_a_link_and_a_stop_between_two_files_loses_none() {
     let dir = tempfile::tempdir().unwrap();
     logs(dir.path());
     let before = Tree::of(&dir.path().join("brain"));
-    let fixture = Fixture::new(PLAN);
+    let fixture = Fixture::new(ARCHIVE);
     let bench = fixture.open(dir.path());
     bench.host().set_stop(true);
     let Applied::Stopped(at) = bench.apply("aside").unwrap() else { panic!("it did not stop") };
@@ -65,7 +37,7 @@ fn nothing_is_overwritten_on_the_way_there_or_back() {
     logs(dir.path());
     let taken = dir.path().join("brain/archive/pre-2.0/a.jsonl");
     fs::write(&taken, "somebody's").unwrap();
-    let bench = Fixture::new(PLAN).open(dir.path());
+    let bench = Fixture::new(ARCHIVE).open(dir.path());
     let Standing::Conflict(why) = bench.inspect("aside").unwrap() else { panic!("no conflict") };
     assert!(why.contains("`archive/pre-2.0/a.jsonl` is there already"), "{why}");
     assert!(bench.apply("aside").is_err());
@@ -88,7 +60,7 @@ fn a_folder_that_is_a_link_is_refused_and_not_taken_for_done() {
     for (to, said) in [("../elsewhere", "a link that leads out of the folder"), ("deep", "a link")] {
         let link = dir.path().join("brain/linked");
         symlink(to, &link).unwrap();
-        let bench = Fixture::new(PLAN.replace("**/*.jsonl", "linked/*.jsonl")).open(dir.path());
+        let bench = Fixture::new(ARCHIVE.replace("**/*.jsonl", "linked/*.jsonl")).open(dir.path());
         let Standing::Conflict(why) = bench.inspect("aside").unwrap() else { panic!("no conflict") };
         assert!(why.contains(&format!("`linked` is {said}")) && why.contains("linked/*.jsonl"), "{why}");
         assert!(bench.apply("aside").is_err());
@@ -101,7 +73,7 @@ fn a_folder_that_is_a_link_is_refused_and_not_taken_for_done() {
 fn that_no_file_matches_is_said() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("brain")).unwrap();
-    let bench = Fixture::new(PLAN).open(dir.path());
+    let bench = Fixture::new(ARCHIVE).open(dir.path());
     let Applied::AlreadyApplied(receipt) = bench.apply("aside").unwrap() else { panic!("something changed") };
     assert_eq!(receipt.notes, ["no file matches: nothing to set aside"]);
 }

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use cutover_core::{Applied, Standing, Verdict};
 use cutover_tests::Fixture;
@@ -12,55 +11,7 @@ use serde_json::{Value, json};
 use super::format::Format;
 use super::keys::KeyPath;
 use super::mapping::Mapping;
-
-/// A version 1 file as it is found: none of the keys that the documents name, paths of two systems, a big number.
-const V1: &str = r#"{
-    "application": { "name": "CORTEX", "rootPath": "C:\\dev\\brain", "id": 12345678901234567890123 },
-    "machines": { "mac.local": { "rootPath": "/Users/x/brain" } },
-    "brain": { "path": "old-brain" },
-    "testing": { "enabled": true, "ratio": 1.10 },
-    "governance": null
-}
-"#;
-
-const PLAN: &str = r#"
-name = "p"
-[targets.config]
-kind = "dir"
-path = "."
-with = { include = ["cortex.config.json"] }
-[[phase]]
-name = "config"
-layer = "storage"
-[[phase.step]]
-id = "map"
-use = "config.map"
-target = "config"
-[phase.step.with]
-from = "cortex.config.json"
-to = "cortex.config.json"
-map = [{ from = "brain.path", to = "paths.brainRoot" }, { from = "docs.path", to = "paths.docsRoot" }]
-set = { version = "2.0" }
-defaults = { "paths.docsRoot" = "docs", "plugins.enabled" = ["a"] }
-keep = ["application", "machines"]
-drop = [{ key = "testing", why = "it moved to the test suite" }, { key = "governance", why = "unused" }]
-schema = "v2.json"
-"#;
-
-const SCHEMA: &str = r#"{
-  "type": "object",
-  "required": ["version", "paths", "plugins"],
-  "properties": {
-    "version": { "const": "2.0" },
-    "paths": { "type": "object", "required": ["brainRoot", "docsRoot"] },
-    "application": { "properties": { "id": { "type": "integer" }, "name": { "type": "string" } } }
-  }
-}"#;
-
-fn v1(root: &Path) {
-    fs::write(root.join("cortex.config.json"), V1).unwrap();
-    fs::set_permissions(root.join("cortex.config.json"), fs::Permissions::from_mode(0o640)).unwrap();
-}
+use crate::testing::{MAP, SCHEMA, V1, v1};
 
 fn fixture(plan: &str) -> Fixture {
     Fixture::new(plan).file("v2.json", SCHEMA)
@@ -70,7 +21,7 @@ fn fixture(plan: &str) -> Fixture {
 fn every_key_is_told_of_and_the_way_back_is_byte_identical() {
     let dir = tempfile::tempdir().unwrap();
     v1(dir.path());
-    let bench = fixture(PLAN).open(dir.path());
+    let bench = fixture(MAP).open(dir.path());
     let Applied::Changed(receipt) = bench.apply("map").unwrap() else { panic!("nothing changed") };
     insta::assert_snapshot!(receipt.notes.join("\n"), @r#"
     dropped testing (it moved to the test suite)
@@ -117,11 +68,11 @@ fn every_key_is_told_of_and_the_way_back_is_byte_identical() {
 fn undecided_keys_and_broken_schemas_are_a_conflict_that_names_all_of_them() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("cortex.config.json"), r#"{"brain":{"path":"x","old":1},"a":{"b":2}}"#).unwrap();
-    let Standing::Conflict(why) = fixture(PLAN).open(dir.path()).inspect("map").unwrap() else { panic!("no conflict") };
+    let Standing::Conflict(why) = fixture(MAP).open(dir.path()).inspect("map").unwrap() else { panic!("no conflict") };
     assert!(why.contains("`brain.old` is neither") && why.contains("`a` is neither"), "{why}");
 
     fs::write(dir.path().join("cortex.config.json"), r#"{"application":{"id":"secret","name":7}}"#).unwrap();
-    let bench = fixture(PLAN).open(dir.path());
+    let bench = fixture(MAP).open(dir.path());
     let Standing::Conflict(why) = bench.inspect("map").unwrap() else { panic!("no conflict") };
     for part in ["/paths: ", "/application/id: ", "/application/name: "] {
         assert!(why.contains(part), "{part} is not in: {why}");
@@ -135,7 +86,7 @@ fn undecided_keys_and_broken_schemas_are_a_conflict_that_names_all_of_them() {
 fn an_edit_by_others_is_never_rolled_over() {
     let dir = tempfile::tempdir().unwrap();
     v1(dir.path());
-    let bench = fixture(PLAN).open(dir.path());
+    let bench = fixture(MAP).open(dir.path());
     let Applied::Changed(receipt) = bench.apply("map").unwrap() else { panic!("nothing changed") };
     let path = dir.path().join("cortex.config.json");
     let edited = fs::read_to_string(&path).unwrap().replace("\"docs\"", "\"documents\"");
@@ -155,7 +106,7 @@ fn an_edit_by_others_is_never_rolled_over() {
 fn a_crash_between_the_write_and_its_record_takes_the_image_from_the_intent() {
     let dir = tempfile::tempdir().unwrap();
     v1(dir.path());
-    let bench = fixture(PLAN).open(dir.path());
+    let bench = fixture(MAP).open(dir.path());
     let Applied::Changed(first) = bench.apply("map").unwrap() else { panic!("nothing changed") };
     let Applied::AlreadyApplied(again) = bench.apply("map").unwrap() else { panic!("applied twice") };
     assert_eq!(again, first);

@@ -1,4 +1,4 @@
-"""Where the brain's files are and how its programs open them. Reads only; knows every shape of the tiers."""
+"""Where the brain's files are and how its programs open them. Knows every shape of the tiers."""
 
 import json
 import os
@@ -60,6 +60,19 @@ def columns(connection, table):
 def has(connection, table, *wanted):
     """Whether the table is there with all of these columns."""
     return table in tables(connection) and set(wanted) <= set(columns(connection, table))
+
+
+def withdraw(connection, table, where, args=(), cascade=()):
+    """Deletes rows and frees their numbers, also of the tables whose rows go with them, so that nothing is left. How many."""
+    connection.execute("BEGIN IMMEDIATE")
+    gone = connection.execute(f'DELETE FROM "{table}" WHERE {where}', args).rowcount
+    for name in (table, *cascade) if gone else ():
+        connection.execute(
+            f'UPDATE sqlite_sequence SET seq = (SELECT coalesce(max(id), 0) FROM "{name}") WHERE name = ?', (name,)
+        )
+        connection.execute("DELETE FROM sqlite_sequence WHERE name = ? AND seq = 0", (name,))
+    connection.execute("COMMIT")
+    return gone
 
 
 def active_sessions(connection):

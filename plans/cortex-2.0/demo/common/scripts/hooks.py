@@ -14,6 +14,7 @@ import json
 import sys
 import time
 
+import brain
 import self_review
 from brain import feature, has, reader, tables, writer
 
@@ -74,17 +75,8 @@ def exercise():
 
 def withdraw():
     with writer("tier2") as db:
-        if "plugin_hook_executions" not in tables(db):
-            return 0
-        db.execute("BEGIN IMMEDIATE")
-        db.execute("DELETE FROM plugin_hook_executions WHERE context_json = ?", (CONTEXT,))
-        # Numbers that are free again, so that nothing is left of it.
-        db.execute(
-            "UPDATE sqlite_sequence SET seq = (SELECT coalesce(max(id), 0) FROM plugin_hook_executions)"
-            " WHERE name = 'plugin_hook_executions'"
-        )
-        db.execute("DELETE FROM sqlite_sequence WHERE name = 'plugin_hook_executions' AND seq = 0")
-        db.execute("COMMIT")
+        if "plugin_hook_executions" in tables(db):
+            brain.withdraw(db, "plugin_hook_executions", "context_json = ?", (CONTEXT,))
     return 0
 
 

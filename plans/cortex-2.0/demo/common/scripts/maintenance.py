@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 
+import brain
 from brain import TIERS, feature, has, path_of, reader, tables, writer
 
 # How long rows are kept, from the 2.0 document: table, tier, time column, days.
@@ -99,16 +100,8 @@ def run():
 
 def withdraw():
     with writer("tier3") as db:
-        if "maintenance_runs" not in tables(db):
-            return 0
-        db.execute("BEGIN IMMEDIATE")
-        db.execute("DELETE FROM maintenance_runs WHERE json_extract(operations, '$.by') = ?", (BY,))
-        # Numbers that are free again, so that nothing is left of it.
-        db.execute(
-            "UPDATE sqlite_sequence SET seq = (SELECT coalesce(max(id), 0) FROM maintenance_runs) WHERE name = 'maintenance_runs'"
-        )
-        db.execute("DELETE FROM sqlite_sequence WHERE name = 'maintenance_runs' AND seq = 0")
-        db.execute("COMMIT")
+        if "maintenance_runs" in tables(db):
+            brain.withdraw(db, "maintenance_runs", "json_extract(operations, '$.by') = ?", (BY,))
     return 0
 
 

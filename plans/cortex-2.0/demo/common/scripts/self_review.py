@@ -18,6 +18,7 @@ import sys
 import time
 
 import boundary_guard
+import brain
 from brain import CACHE, ROOT, TIERS, feature, has, path_of, reader, tables, writer
 
 REMEMBERED = CACHE / "self-review-before.json"
@@ -149,15 +150,8 @@ def withdraw():
     with writer("tier3") as db:
         if not {"health_reports", "health_issues"} <= tables(db):
             return 0
-        db.execute("BEGIN IMMEDIATE")
-        gone = db.execute(
-            "DELETE FROM health_reports WHERE id IN (SELECT report_id FROM health_issues WHERE category = ? AND title = ?)", MARK
-        ).rowcount
-        # Numbers that are free again, so that nothing is left of the report.
-        for table in ("health_reports", "health_issues") if gone else ():
-            db.execute(f"UPDATE sqlite_sequence SET seq = (SELECT coalesce(max(id), 0) FROM {table}) WHERE name = ?", (table,))
-            db.execute("DELETE FROM sqlite_sequence WHERE name = ? AND seq = 0", (table,))
-        db.execute("COMMIT")
+        marked = "id IN (SELECT report_id FROM health_issues WHERE category = ? AND title = ?)"
+        gone = brain.withdraw(db, "health_reports", marked, MARK, cascade=["health_issues"])
     print(f"self-review: {gone} report withdrawn")
     return 0
 

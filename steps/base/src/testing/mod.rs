@@ -1,5 +1,9 @@
 //! A target for this crate's tests: a folder whose files somebody may write while it is being copied.
 
+mod systems;
+
+pub(crate) use systems::{ARTIFACT, ASSESS, SNAPSHOT, app, command, repository, two_files, wait};
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
