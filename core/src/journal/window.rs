@@ -103,10 +103,18 @@ pub struct Round {
     pub slot: u64,
     /// When.
     pub at: Timestamp,
-    /// In the order of the probes.
-    pub readings: Vec<Option<f64>>,
+    /// In the order of the probes; not a number where there is none. A week has ten thousand rounds: an `Option` each would
+    /// take twice the room.
+    readings: Box<[f64]>,
     /// The probes that broke it, by name, and why.
     pub broke: BTreeMap<String, String>,
+}
+
+impl Round {
+    /// The figure of that probe of the window, if it gave one.
+    pub fn reading(&self, probe: usize) -> Option<f64> {
+        self.readings.get(probe).copied().filter(|figure| !figure.is_nan())
+    }
 }
 
 /// A gate's window as the journal has it.
@@ -136,7 +144,8 @@ impl Window {
                 if self.last_slot().is_some_and(|last| sample.slot <= last) {
                     return false;
                 }
-                let Sample { slot, readings, broke, .. } = sample.clone();
+                let readings = sample.readings.iter().map(|figure| figure.unwrap_or(f64::NAN)).collect();
+                let (slot, broke) = (sample.slot, sample.broke.clone());
                 Arc::make_mut(&mut self.rounds).push(Round { slot, at, readings, broke });
             }
             Observed::Triggered(fired) => {
@@ -187,6 +196,7 @@ mod tests {
             [true, false, true, false, false, true]
         );
         assert_eq!(window.rounds.iter().map(|round| round.slot).collect::<Vec<_>>(), [0, 3, 4]);
+        assert_eq!([0, 1, 2].map(|probe| window.rounds[0].reading(probe)), [Some(1.0), None, None]);
     }
 
     #[test]

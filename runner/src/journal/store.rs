@@ -70,6 +70,7 @@ impl Journal {
             Err(JournalError::NoRoom { .. }) => without_shared_memory(&path).map_err(|e| store(&path, e))?,
             other => other?,
         };
+        walked_through(&connection).map_err(|e| store(&path, e))?;
         if is_new { Ok(None) } else { Self::checked(connection, path).map(Some) }
     }
 
@@ -89,6 +90,7 @@ impl Journal {
         let connection = Connection::open_with_flags(&path, flags).map_err(|e| store(&path, e))?;
         connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(|e| store(&path, e))?;
         let is_new = is_new(&connection).map_err(|e| store(&path, e))?;
+        walked_through(&connection).map_err(|e| store(&path, e))?;
         if !is_new {
             sound(&connection, &path)?;
         }
@@ -165,6 +167,11 @@ fn is_new(connection: &Connection) -> rusqlite::Result<bool> {
     let tables: u32 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0))?;
     let pages: u32 = connection.pragma_query_value(None, "page_count", |r| r.get(0))?;
     Ok(tables == 0 && pages <= 1)
+}
+
+/// A journal is read from its beginning to its end: what was read once is not looked at again, and need not stay (in KiB).
+fn walked_through(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "cache_size", -256)
 }
 
 /// Refuses pages that SQLite finds damaged, and plan files that are not what they were; records have their chain.

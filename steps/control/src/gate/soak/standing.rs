@@ -140,7 +140,7 @@ impl Summary {
 
 pub(super) fn summary(window: &Window) -> Summary {
     let watched = |(i, name): (usize, &String)| {
-        let readings: Vec<f64> = window.rounds.iter().filter_map(|round| *round.readings.get(i)?).collect();
+        let readings: Vec<f64> = window.rounds.iter().filter_map(|round| round.reading(i)).collect();
         let broke = window.rounds.iter().filter(|round| round.broke.contains_key(name)).count();
         (name.clone(), Watched { figures: Figures::of(&readings), broke })
     };
