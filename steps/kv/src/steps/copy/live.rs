@@ -125,6 +125,7 @@ impl Job<'_> {
         batch.note(&Cursor::note(&self.name), json(store, &cursor)?);
         self.notes_under_way().iter().for_each(|note| batch.forget(note));
         store.write(batch.durable())?;
+        store.rest()?;
         Ok(Some(cursor))
     }
 

@@ -364,6 +364,7 @@ impl Job<'_> {
             fault::point(fault::KV_COPY_BATCH);
             if self.cx.stop_requested() { Flow::Stop } else { Flow::On }
         });
+        let copied = copied.and_then(|copied| store.rest().map(|()| copied));
         drop(store);
         let shut = self.into.shut();
         // Only sorting needed it.
