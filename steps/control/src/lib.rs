@@ -12,7 +12,7 @@ pub mod probe;
 
 pub use flag::{FlagConfig, FlagSet};
 pub use gate::{
-    ApprovalConfig, BaselineConfig, FigureConfig, GateApproval, GateBaseline, GateMetric, GateSoak, MetricConfig,
-    MonitorConfig, SoakConfig, Statistic, Then,
+    ApprovalConfig, BaselineConfig, Beside, BesideConfig, FigureConfig, GateApproval, GateBaseline, GateMetric,
+    GateSoak, HeldConfig, MetricConfig, MonitorConfig, SoakConfig, Statistic, Then,
 };
 pub use notify::{FileConfig, NotifyFile, NotifySmtp, NotifyWebhook, SmtpConfig, Tls, WebhookConfig};

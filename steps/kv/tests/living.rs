@@ -170,6 +170,31 @@ fn a_command_that_fails_or_never_ends_is_told_and_the_same_step_goes_on() {
 }
 
 #[test]
+fn a_figure_that_is_not_what_it_may_be_ends_the_copy_while_the_program_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let record = |version: u64| Record { key: version.to_be_bytes().to_vec(), version, ..Record::default() };
+    for (name, versions) in [("0.bak", 1..=3_000), ("3000.bak", 3_000..=3_010), ("3010.bak", 3_010..=3_010)] {
+        cutover_steps_kv::backup::write_backup(&root.join(name), 0, versions.map(|n| Ok(record(n)))).unwrap();
+    }
+    // The second pass is too much for it.
+    let with = "backup-command = [\"sh\", \"-c\", \"echo x >> asked; cat {since}.bak\"], \
+         stop-command = [\"touch\", \"stopped\"], undo-stop-command = [\"touch\", \"stopped-undone\"], \
+         beside.figures = [{ what = \"answers a second\", max = 1, \
+         probe = { use = \"command\", run = [\"sh\", \"-c\", \"echo x >> figures; cat figures | wc -l\"] } }]";
+    let bench = open(plan("fjall", with), root);
+    let told = bench.apply("copy").unwrap_err().to_string();
+    assert!(told.contains("answers a second: the sample of ") && told.contains("is 2, allowed is at most 1"), "{told}");
+    assert_eq!(fs::read_to_string(root.join("asked")).unwrap().lines().count(), 2, "each pass has a sample beside it");
+    assert!(!root.join("stopped").exists());
+
+    // It is over: the passes that were whole are not asked for again.
+    fs::write(root.join("figures"), "").unwrap();
+    let receipt = changed(&bench);
+    assert_eq!((receipt.rows, root.join("stopped").exists()), (Some(3_010), true));
+}
+
+#[test]
 fn what_was_written_after_the_move_goes_back_into_badger() {
     let Some(peer) = BadgerPeer::find() else { return };
     let cli = Command::new("unshare").args(["-n", "badger", "--help"]).output().is_ok_and(|out| out.status.success());

@@ -50,7 +50,7 @@ impl Memory {
     pub(super) fn command(&self, command: &str, more: &[&str]) -> Command {
         let mut command = on(&self.folder.path().join("plan/plan.toml"), &self.root(), command, more);
         // Whoever tests beside it takes from its pace, too.
-        command.args(["--yes", "--var", "slower=90%"]);
+        command.args(["--yes", "--var", "slower=90%", "--var", "slower_meanwhile=99%"]);
         command
     }
 

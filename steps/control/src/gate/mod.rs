@@ -2,6 +2,7 @@
 
 mod approval;
 mod baseline;
+mod beside;
 mod bounds;
 mod figures;
 mod metric;
@@ -12,6 +13,7 @@ mod soak;
 
 pub use approval::{ApprovalConfig, GateApproval};
 pub use baseline::{BaselineConfig, FigureConfig, GateBaseline};
+pub use beside::{Beside, BesideConfig, HeldConfig};
 pub use figures::Statistic;
 pub use metric::{GateMetric, MetricConfig};
 pub use soak::{GateSoak, MonitorConfig, SoakConfig, Then};

@@ -53,6 +53,9 @@ pub trait Engine: Sized + fmt::Debug + Send + Sync + 'static {
     /// Makes durable what was written.
     fn flush(&self) -> Result<()>;
 
+    /// Puts what was written where the next one who opens it need not read a log for it, as far as that can be done now.
+    fn rest(&self) {}
+
     /// Bytes on disk.
     fn size(&self) -> Result<u64>;
 }

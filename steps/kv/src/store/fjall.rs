@@ -4,6 +4,8 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use fjall::{Database, Error, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode, Readable as _, Slice, Snapshot};
 
@@ -13,6 +15,8 @@ use crate::holder::{self, Closing};
 
 const CACHE: u64 = 64 << 20;
 const KEYSPACE: &str = "cutover";
+/// Between two looks at whether its worker is done.
+const LOOK: Duration = Duration::from_millis(1);
 /// fjall keeps the length of a key in 16 bits, and panics on more.
 const LONGEST_KEY: usize = u16::MAX as usize;
 
@@ -115,6 +119,15 @@ impl Engine for Fjall {
         self.database.persist(PersistMode::SyncAll).map_err(|error| self.wrong(error))
     }
 
+    /// What fjall has in its log alone it reads and sorts anew, one record after the other, whenever it is opened.
+    fn rest(&self) {
+        let Ok(true) = self.keyspace.rotate_memtable() else { return };
+        // Where its worker could not write it, the log keeps it, and fjall takes nothing more.
+        while self.keyspace.sealed_memtable_count() > 0 && self.database.persist(PersistMode::Buffer).is_ok() {
+            thread::sleep(LOOK);
+        }
+    }
+
     fn size(&self) -> Result<u64> {
         self.database.disk_space().map_err(|error| self.wrong(error))
     }
@@ -129,5 +142,32 @@ fn kind(error: Error) -> KvErrorKind {
             KvErrorKind::Unsupported(format!("its format version is {found}, and fjall 3 reads version 3"))
         }
         other => KvErrorKind::Store(format!("fjall: {other:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Record;
+    use crate::store::{Batch, FjallStore, VersionedStore as _};
+
+    #[test]
+    fn what_is_at_rest_is_in_tables_and_not_in_the_log_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let record = Record { key: b"a".to_vec(), version: 1, value: b"b".to_vec(), ..Record::default() };
+        let store = FjallStore::open_or_create(&folder.path().join("store")).unwrap();
+        let mut batch = Batch::default();
+        batch.put(record.clone());
+        store.write(batch.durable()).unwrap();
+        assert_eq!(store.engine.keyspace.table_count(), 0);
+        // The second time there is nothing to do.
+        for _ in 0..2 {
+            store.rest().unwrap();
+            assert_eq!(store.engine.keyspace.table_count(), 1);
+        }
+        drop(store);
+        let store = FjallStore::open(&folder.path().join("store")).unwrap();
+        let found: Vec<_> = store.versions(b"", 0).unwrap().map(Result::unwrap).collect();
+        assert_eq!(found, [record]);
     }
 }

@@ -273,6 +273,12 @@ impl<E: Engine> VersionedStore for Keyed<E> {
         self.engine.flush()
     }
 
+    fn rest(&self) -> Result<()> {
+        self.flush()?;
+        self.engine.rest();
+        Ok(())
+    }
+
     fn max_version(&self) -> Result<u64> {
         Ok(self.highest.get())
     }

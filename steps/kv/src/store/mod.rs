@@ -74,6 +74,11 @@ pub trait VersionedStore: fmt::Debug + Send + Sync {
     /// Makes durable what was written.
     fn flush(&self) -> Result<()>;
 
+    /// The same before the store is given up, so that the next one who opens it has little to do.
+    fn rest(&self) -> Result<()> {
+        self.flush()
+    }
+
     /// What a reader as of version `at` finds under a key: the newest version up to there, if it is live.
     fn get(&self, key: &[u8], at: u64, now: u64) -> Result<Option<Record>> {
         Ok(self.newest(key, at)?.filter(|record| record.is_live(now)))

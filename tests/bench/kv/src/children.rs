@@ -38,6 +38,7 @@ fn import(store: &dyn VersionedStore, file: &Path, folder: &Path) -> Result<()> 
     let scratch = folder.with_extension("sort");
     let copy = Copy { name: "bench/import", identity: "the backup", since: 0, scratch: &scratch };
     copy.run(&BackupFile::new(file), store, &mut |_| Flow::On)?;
+    store.rest()?;
     std::fs::remove_dir(scratch)?;
     Ok(())
 }

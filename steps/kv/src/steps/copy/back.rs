@@ -5,15 +5,18 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cutover_core::{StepError, disk, fault};
 
 use super::programs::Stage;
 use super::{Back, Job, Made};
-use crate::backup::write_backup;
+use crate::backup::write_backup_parts;
 use crate::copy::Cursor;
+use crate::error::Result as KvResult;
+use crate::record::Record;
 use crate::steps::backup::stamped;
-use crate::store::{Batch, VersionedStore};
+use crate::store::{Batch, Part, VersionedStore};
 
 const RECORDS_AT_ONCE: usize = 2_000;
 
@@ -89,17 +92,19 @@ fn give_back(job: &Job<'_>, cursor: &Cursor, store: &dyn VersionedStore) -> Resu
     if let Some(above) = path.parent() {
         disk::private_dir(above)?;
     }
-    let mut later = 0u64;
     let since = match job.config.back {
         Back::All => 0,
         Back::Later => cursor.max_version.saturating_add(1),
     };
-    let records = store.versions(b"", 0)?.filter(|record| {
-        let version = record.as_ref().map_or(u64::MAX, |record| record.version);
-        later += u64::from(version > cursor.max_version);
-        version >= since
-    });
-    write_backup(&path, since, records)?;
+    let (copied, later) = (cursor.max_version, &AtomicU64::new(0));
+    let count = move |found: &KvResult<Record>| {
+        let is_later = found.as_ref().is_ok_and(|record| record.version > copied);
+        later.fetch_add(is_later.into(), Ordering::Relaxed);
+    };
+    let parts = store.parts(since)?.into_iter();
+    let parts = parts.map(|part| -> Part<'_> { Box::new(move || Ok(Box::new(part()?.inspect(count)))) });
+    write_backup_parts(&path, since, parts.collect())?;
+    let later = later.load(Ordering::Relaxed);
     fault::point(fault::KV_COPY_BACKED);
     let shown = path.strip_prefix(job.cx.root()).unwrap_or(&path).display().to_string();
     let noun = if later == 1 { "record was" } else { "records were" };

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use cutover_core::{BuildContext, BuildError, TargetKind, duration};
+use cutover_steps_control::BesideConfig;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -51,6 +52,9 @@ pub struct CopyConfig {
     /// After so many passes that brought more the step fails.
     #[serde(default = "hundred")]
     pub passes: u32,
+    /// Figures that are looked at beside each pass that the program lives through: one that is not what it may be fails the step
+    /// before `stop-command`.
+    pub beside: Option<BesideConfig>,
     /// After this long a command and all of its children are ended: "500ms", "60s", "5m", "2h".
     #[serde(default = "ten_minutes")]
     pub timeout: String,
@@ -165,6 +169,7 @@ impl CopyConfig {
             (live && self.stop_command.is_none(), "backup-command", "there is no `stop-command`"),
             (!live && self.stop_command.is_some(), "stop-command", "there is no `backup-command`"),
             (!live && self.start_command.is_some(), "start-command", "there is no `backup-command`"),
+            (!live && self.beside.is_some(), "beside", "there is no `backup-command`"),
             (
                 self.stop_command.is_some() != self.undo_stop_command.is_some(),
                 "stop-command",

@@ -1,6 +1,6 @@
 //! Copies a Badger database that a program has open and writes to.
 //!
-//! Owns the passes: each asks for what came since the highest version of the one before, that version included, since what is
+//! Owns a pass and the end, after which nobody else writes; `passes` owns how one follows the other. Each pass asks for what came since the highest version of the one before, that version included, since what is
 //! written to a store twice is there once, and what is left out is lost. What a pass brought and which one it was is in the
 //! store; which command was begun is in the step's folder (`programs`).
 
@@ -32,12 +32,12 @@ struct Passes {
 }
 
 /// What a pass brought.
-struct Brought {
+pub(super) struct Brought {
     /// Records above the version that it began with.
-    fresh: u64,
+    pub(super) fresh: u64,
     /// The highest version.
     max: u64,
-    took: Duration,
+    pub(super) took: Duration,
 }
 
 impl Job<'_> {
@@ -85,28 +85,11 @@ impl Job<'_> {
         })
     }
 
-    /// Copies until the lag is small, ends the program that writes, copies the rest, and counts what is there; or says where
-    /// a stop was asked for.
-    pub(super) fn copy_live(&self) -> Result<Result<Cursor, String>, StepError> {
-        if let Some(cursor) = self.cursor()?.filter(|cursor| cursor.done) {
-            self.into.shut()?;
-            return Ok(Ok(cursor));
-        }
-        let store = self.into.writer()?;
-        let done = self.all_passes(&*store);
-        drop(store);
-        let shut = self.into.shut();
-        let done = done?;
-        shut?;
-        Ok(done.ok_or_else(|| "a pass".to_owned()))
-    }
-
-    fn all_passes(&self, store: &dyn VersionedStore) -> Result<Option<Cursor>, StepError> {
+    /// Ends the program that writes, copies the rest, and counts what is there.
+    pub(super) fn take_over(&self) -> Result<Cursor, StepError> {
+        let store = &*self.into.writer()?;
         let mut stage = self.stage()?;
         if stage < Stage::Stopping {
-            if !self.catch_up(store)? {
-                return Ok(None);
-            }
             self.reached(Stage::Stopping)?;
             fault::point(fault::KV_COPY_STOPPING);
             stage = Stage::Stopping;
@@ -125,29 +108,13 @@ impl Job<'_> {
         batch.note(&Cursor::note(&self.name), json(store, &cursor)?);
         self.notes_under_way().iter().for_each(|note| batch.forget(note));
         store.write(batch.durable())?;
-        Ok(Some(cursor))
+        store.rest()?;
+        Ok(cursor)
     }
 
-    /// False: a stop was asked for.
-    fn catch_up(&self, store: &dyn VersionedStore) -> Result<bool, StepError> {
-        let bound = (self.config.lag_records, self.config.lag());
-        let mut last = None;
-        for _ in 0..self.config.passes {
-            let brought = self.pass(store, None)?;
-            if brought.fresh <= bound.0 && brought.took <= bound.1 {
-                return Ok(true);
-            }
-            if self.cx.stop_requested() {
-                return Ok(false);
-            }
-            last = Some(brought);
-        }
-        let last = last.map_or_else(String::new, |brought| {
-            format!(": the last brought {} records in {:.1} s", brought.fresh, brought.took.as_secs_f64())
-        });
-        let text = format!("the lag does not fall under its bound in {} passes{last}", self.config.passes);
-        Err(StepError::failed(text)
-            .with_help("let the program write less, or raise `lag-records`, `lag` or `passes`; what is copied stays"))
+    /// One pass while the program writes.
+    pub(super) fn pass_beside(&self) -> Result<Brought, StepError> {
+        self.pass(&*self.into.writer()?, None)
     }
 
     fn pass_name(&self) -> String {

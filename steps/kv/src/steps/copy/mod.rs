@@ -6,18 +6,20 @@
 mod back;
 mod config;
 mod live;
+mod passes;
 mod programs;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cutover_core::{
-    Action, Applied, BuildContext, BuildError, Change, Checkpoint, Effects, MigrationStep, Receipt, Standing,
-    StepContext, StepError, StepErrorKind, StepKind, Use, Verdict, async_trait, disk, fault, fault::Faults, process,
-    register_step, shell_word,
+    Action, Applied, BuildContext, BuildError, Change, Checkpoint, Effects, MigrationStep, Receipt, Reference,
+    Standing, StepContext, StepError, StepErrorKind, StepKind, Use, Verdict, async_trait, disk, fault, fault::Faults,
+    process, register_step, shell_word,
 };
+use cutover_steps_control::Beside;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use back::{free, remove_folders};
@@ -34,6 +36,7 @@ use crate::store::Batch;
 #[derive(Debug)]
 pub struct KvCopy {
     config: CopyConfig,
+    beside: Option<Beside>,
 }
 
 /// What apply made.
@@ -84,14 +87,15 @@ with = { backups = ["data/backups/phl-memory-backup-20251201_020000.bak"], into 
 
     fn build(config: CopyConfig, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
         config.check(cx)?;
-        Ok(Self { config })
+        let beside = config.beside.as_ref().map(|beside| Beside::build(beside, "beside", cx)).transpose()?;
+        Ok(Self { config, beside })
     }
 }
 
 #[async_trait]
 impl MigrationStep for KvCopy {
     fn describe(&self) -> Vec<Change> {
-        let Self { config } = self;
+        let config = &self.config;
         let shown = |argv: &[String]| argv.iter().map(|a| shell_word(a)).collect::<Vec<_>>().join(" ");
         let from = match &config.backup_command {
             Some(argv) => format!("what `{}` writes, again and again", shown(argv)),
@@ -99,6 +103,7 @@ impl MigrationStep for KvCopy {
         };
         let change = Change::new(Action::Create, format!("records of {}", config.into));
         let mut changes = vec![change.with_detail(format!("copied from {from}"))];
+        changes.extend(self.beside.iter().flat_map(Beside::describe));
         let told = |field: &str| ["stop-command", "start-command"].contains(&field);
         for (field, argv) in config.commands().filter(|(field, _)| told(field)) {
             changes.push(Change::new(Action::Run, format!("command {}", shown(argv))).with_detail(field));
@@ -119,8 +124,13 @@ impl MigrationStep for KvCopy {
     }
 
     fn uses(&self) -> Vec<Use> {
-        let from = self.config.from.iter().map(Use::read);
-        from.chain([Use::write(&self.config.into)]).collect()
+        let looked = self.beside.iter().flat_map(Beside::targets).filter(|target| *target != self.config.into);
+        let read: BTreeSet<String> = self.config.from.iter().cloned().chain(looked).collect();
+        read.into_iter().map(Use::read).chain([Use::write(&self.config.into)]).collect()
+    }
+
+    fn refers(&self) -> Vec<Reference> {
+        self.beside.iter().flat_map(Beside::refers).collect()
     }
 
     async fn inspect(&self, cx: &StepContext) -> Result<Standing, StepError> {
@@ -153,12 +163,11 @@ impl MigrationStep for KvCopy {
         cx.intend(&Receipt::of(&made)?).await?;
         fault::point(fault::KV_COPY_INTENDED);
         let noted = made.clone();
-        let copied = self
-            .on(cx, move |job| {
-                job.note(&noted)?;
-                if job.config.is_live() { job.copy_live() } else { job.copy() }
-            })
-            .await?;
+        self.on(cx, move |job| job.note(&noted)).await?;
+        let copied = match self.config.is_live() {
+            true => self.copy_living(cx).await?,
+            false => self.on(cx, |job| job.copy()).await?,
+        };
         let cursor = match copied {
             Ok(cursor) => cursor,
             Err(at) => return Ok(Applied::Stopped(Checkpoint { at })),
@@ -364,6 +373,7 @@ impl Job<'_> {
             fault::point(fault::KV_COPY_BATCH);
             if self.cx.stop_requested() { Flow::Stop } else { Flow::On }
         });
+        let copied = copied.and_then(|copied| store.rest().map(|()| copied));
         drop(store);
         let shut = self.into.shut();
         // Only sorting needed it.
