@@ -51,6 +51,8 @@ pub(crate) struct Batch {
     pub(crate) limit: Duration,
     /// Whether nobody else is there.
     pub(crate) alone: bool,
+    /// Whether it is the first of this run.
+    pub(crate) cold: bool,
 }
 
 /// The sizes of batches, and the pauses between them.
@@ -79,7 +81,8 @@ impl Pace {
 
     /// The next batch.
     pub(crate) fn batch(&self, throttle: &Throttle, limit: Duration) -> Batch {
-        Batch { size: self.size(throttle), limit, alone: self.others == Others::Absent && self.polite.is_zero() }
+        let alone = self.others == Others::Absent && self.polite.is_zero();
+        Batch { size: self.size(throttle), limit, alone, cold: self.cold }
     }
 
     /// Rows of the next batch.

@@ -56,7 +56,7 @@ impl Queried {
         &self,
         cx: &StepContext,
         columns: &[String],
-        Batch { size, limit, alone }: Batch,
+        Batch { size, limit, alone, .. }: Batch,
     ) -> Result<(Option<u64>, Held), StepError> {
         let target = cx.target::<SqliteTarget>(&self.target)?;
         let (source, vars, info) = (self.source.clone(), cx.vars().clone(), cx.info().clone());

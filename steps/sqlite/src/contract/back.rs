@@ -10,6 +10,7 @@ use cutover_core::{StepContext, StepError};
 use rusqlite::Connection;
 
 use super::held;
+use super::portion::Portion;
 use super::raw::Raw;
 use super::rebuild::{self, Rebuilt, Unfit};
 use super::schema::{OldTable, run};
@@ -44,6 +45,8 @@ impl Contract {
                 None => break,
             }
         }
+        let step = self.clone();
+        target.read_moment(cx, move |conn| step.counted(conn)).await?;
         let (step, inner) = (self.clone(), cx.clone());
         let tables: Vec<String> = gone.taken.tables.iter().map(|table| table.name.clone()).collect();
         target.reverse(cx, move |conn| step.end(conn, &inner, &gone, made, began)).await?;
@@ -96,26 +99,39 @@ impl Contract {
                 };
                 (above, made) = target.aside(cx, batch).await?;
             }
-            let mut range: Option<Range> = None;
+            let (mut range, mut portion): (Option<Range>, _) = (None, Portion::default());
             loop {
-                let (pair, at, so_far) = (pair.clone(), range.take(), made);
+                let (pair, at, so_far, rows) = (pair.clone(), range.take(), made, portion.rows());
                 let batch = move |conn: &Connection| {
+                    let began = Instant::now();
                     let (sides, raw) = of(conn, &pair)?;
-                    let at = at.map_or_else(|| Range::first(conn, &sides), Ok)?;
+                    let at = at.map_or_else(|| Range::first(conn, &sides, rows), Ok)?;
                     let mut made = so_far;
                     let part = at.part(&sides);
                     guarded(conn, || rebuild::fill(conn, &pair, &sides, &raw, (&part, Unfit::Again), &mut made))?;
                     let (last, _) = log::last(conn, &pair)?;
                     same(conn, &pair, &sides, &part.without(&log::part(&pair, &sides, last)))?;
-                    Ok((at.next(conn, &sides)?, made))
+                    Ok((at.next(conn, &sides, rows)?, made, began.elapsed()))
                 };
-                (range, made) = target.aside(cx, batch).await?;
+                let worked;
+                (range, made, worked) = target.aside(cx, batch).await?;
+                portion.after(worked);
                 if range.is_none() {
                     break;
                 }
             }
         }
         Ok(made)
+    }
+
+    /// Refuses unless the old tables have every row that they are to have, but for those that are looked at again at the
+    /// end: those are in the logs.
+    fn counted(&self, conn: &Connection) -> Result<(), StepError> {
+        self.mapping.pairs.iter().try_for_each(|pair| {
+            let (sides, raw) = of(conn, pair)?;
+            let logged = log::part(pair, &sides, log::last(conn, pair)?.0);
+            rebuild::counted(conn, pair, &sides, &raw, &Part::default().without(&logged))
+        })
     }
 
     fn logged_parts(&self, conn: &Connection, upto: &[i64]) -> Result<Vec<Part>, StepError> {
@@ -162,10 +178,13 @@ impl Contract {
         }
         for pair in &self.mapping.pairs {
             let (sides, raw) = of(conn, pair)?;
-            guarded(conn, || held::settle(conn, pair, &sides, &raw, &mut made))?;
+            let held = guarded(conn, || held::settle(conn, pair, &sides, &raw, &mut made))?;
             rebuild::orphans(conn, pair, &Sides::of(conn, pair)?, &mut made)?;
-            let (sides, raw) = of(conn, pair)?;
-            rebuild::counted(conn, pair, &sides, &raw)?;
+            // All others were counted before, and those in the logs compared just now.
+            if held {
+                let (sides, raw) = of(conn, pair)?;
+                rebuild::counted(conn, pair, &sides, &raw, &Part::default())?;
+            }
         }
         log::close(conn, &self.mapping)?;
         for table in &gone.taken.tables {

@@ -8,6 +8,7 @@ use std::time::Instant;
 use cutover_core::{Applied, Checkpoint, Receipt, StepContext, StepError};
 use rusqlite::Connection;
 
+use super::portion::Portion;
 use super::raw::Raw;
 use super::schema::{self, Taken};
 use super::{Contract, Gone, time_back};
@@ -52,23 +53,26 @@ impl Contract {
     /// left. False: a stop was asked for.
     async fn keep(&self, cx: &StepContext, target: &SqliteTarget) -> Result<bool, StepError> {
         for pair in &self.mapping.pairs {
-            let mut range: Option<Range> = None;
+            let (mut range, mut portion): (Option<Range>, _) = (None, Portion::default());
             loop {
-                let (pair, at) = (pair.clone(), range.take());
+                let (pair, at, rows) = (pair.clone(), range.take(), portion.rows());
                 let batch = move |conn: &Connection| {
+                    let began = Instant::now();
                     let sides = Sides::of(conn, &pair)?;
                     let raw = Raw::of(conn, &pair, &sides)?;
                     let at = match at {
                         Some(at) => at,
                         None => {
                             raw.make(conn)?;
-                            Range::first(conn, &sides)?
+                            Range::first(conn, &sides, rows)?
                         }
                     };
                     raw.keep(conn, &sides, &at.part(&sides))?;
-                    at.next(conn, &sides)
+                    Ok((at.next(conn, &sides, rows)?, began.elapsed()))
                 };
-                range = target.aside(cx, batch).await?;
+                let (next, worked) = target.aside(cx, batch).await?;
+                portion.after(worked);
+                range = next;
                 if range.is_none() {
                     break;
                 }

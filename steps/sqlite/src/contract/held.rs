@@ -18,26 +18,29 @@ use crate::sql::{message, read_literals};
 /// Why a new row is in quarantine whose key an old row has that is there itself.
 const TAKEN: &str = "its key belongs to another row there";
 
-/// Decides each of them, in the transaction that brings the old table back.
+/// Decides each of them, in the transaction that brings the old table back. Whether there were any.
 pub(super) fn settle(
     conn: &Connection,
     pair: &Pair,
     sides: &Sides,
     raw: &Raw,
     made: &mut Rebuilt,
-) -> Result<(), StepError> {
+) -> Result<bool, StepError> {
+    let new = entries(conn, pair, "new")?;
     let held = Held::new(conn, pair, sides, raw)?;
-    for entry in entries(conn, pair, "new")? {
-        held.decide(&entry, made)?;
+    for entry in &new {
+        held.decide(entry, made)?;
     }
     // New rows that were inserted since with the key of an old row that is in quarantine itself.
-    for entry in entries(conn, pair, "old")? {
+    let old = entries(conn, pair, "old")?;
+    let any = !new.is_empty() || !old.is_empty();
+    for entry in old {
         let Some(key) = key(pair, &entry) else { continue };
         if held.now(&key)?.is_some() {
             made.quarantined += held.set_aside(&key, TAKEN)?;
         }
     }
-    Ok(())
+    Ok(any)
 }
 
 /// A key as the old table has it, and as the new one does.

@@ -19,6 +19,7 @@ mod back;
 mod copy;
 mod forth;
 mod held;
+mod portion;
 pub(crate) mod raw;
 mod rebuild;
 mod schema;

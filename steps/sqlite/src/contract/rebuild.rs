@@ -90,13 +90,15 @@ pub(super) fn fill(
     Ok(())
 }
 
-/// Refuses unless the old table has a row for each that the new one shows, and for each that was kept whole.
-pub(super) fn counted(conn: &Connection, pair: &Pair, sides: &Sides, raw: &Raw) -> Result<(), StepError> {
-    let count = |sql: &str| conn.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0));
+/// Refuses unless in that part the old table has a row for each that the new one shows, and for each that was kept whole.
+pub(super) fn counted(conn: &Connection, pair: &Pair, sides: &Sides, raw: &Raw, part: &Part) -> Result<(), StepError> {
+    let count =
+        |sql: &str| conn.prepare_cached(sql)?.query_row(params_from_iter(&part.values), |row| row.get::<_, i64>(0));
     let counts = || -> rusqlite::Result<(i64, i64)> {
-        let old = count(&format!("SELECT count(*) FROM {}", quote_ident(&pair.old)))?;
-        let shown = count(&format!("SELECT count(*) {}", sides.new_from()))?;
-        Ok((old, shown + count(&format!("SELECT count(*) FROM {} WHERE whole = {ALONE}", raw.table))?))
+        let old = count(&format!("SELECT count(*) FROM {} AS old WHERE 1{}", quote_ident(&pair.old), part.old))?;
+        let shown = count(&format!("SELECT count(*) {}{}", sides.new_from(), part.new))?;
+        let alone = format!("SELECT count(*) FROM {} WHERE whole = {ALONE}{}", raw.table, part.key);
+        Ok((old, shown + count(&alone)?))
     };
     let (old, wanted) = counts().map_err(failed)?;
     if old == wanted {

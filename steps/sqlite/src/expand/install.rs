@@ -29,8 +29,40 @@ pub(crate) struct Installed {
     pub(crate) indexes: Vec<String>,
 }
 
+/// A pair with its tables, and what is made for it.
+pub(crate) type Woven = (Weave, Vec<Part>);
+
+/// What was tried before anybody was kept out: the pairs with their tables, and what is made for each of them.
+pub(crate) struct Tried {
+    /// Which schema it was tried on.
+    version: i64,
+    woven: Vec<Woven>,
+}
+
+impl Tried {
+    /// The same for the schema as it is now, if that is the one.
+    pub(crate) fn of_now(self, conn: &Connection) -> Result<Option<Vec<Woven>>, StepError> {
+        Ok((schema_version(conn)? == self.version).then_some(self.woven))
+    }
+}
+
+/// A number that each change of the schema raises.
+fn schema_version(conn: &Connection) -> Result<i64, StepError> {
+    conn.pragma_query_value(None, "schema_version", |row| row.get(0))
+        .map_err(|e| sqlite_error(e, "while reading the schema"))
+}
+
+/// The pairs, each with all that is made for it.
+pub(crate) fn woven(weaves: Vec<Weave>) -> Vec<Woven> {
+    let with_parts = |weave: Weave| {
+        let parts = triggers::of(&weave);
+        (weave, parts)
+    };
+    weaves.into_iter().map(with_parts).collect()
+}
+
 /// Everything that the mapping needs, in the caller's transaction.
-pub(crate) fn install(conn: &Connection, weaves: &[Weave]) -> Result<Installed, StepError> {
+pub(crate) fn install(conn: &Connection, woven: &[Woven]) -> Result<Installed, StepError> {
     let mut made = Installed::default();
     let run =
         |sql: &str, name: &str| conn.execute_batch(sql).map_err(|e| sqlite_error(e, &format!("while making `{name}`")));
@@ -39,7 +71,7 @@ pub(crate) fn install(conn: &Connection, weaves: &[Weave]) -> Result<Installed, 
             run(&sql, name)?;
         }
     }
-    for weave in weaves {
+    for (weave, parts) in woven {
         conn.execute(&format!("INSERT OR REPLACE INTO {GUARD} (pair, origin) VALUES (?1, NULL)"), [&weave.pair.name])
             .map_err(|e| sqlite_error(e, "while making the guard"))?;
         let gone = helpers::gone(&weave.pair);
@@ -47,35 +79,35 @@ pub(crate) fn install(conn: &Connection, weaves: &[Weave]) -> Result<Installed, 
         made.tables.push(gone);
         made.indexes.extend(index_children(conn, weave)?);
         seed(conn, weave)?;
-        for part in triggers::of(weave) {
+        for part in parts {
             run(&part.sql, &part.name)?;
             let made = if part.kind == "view" { &mut made.views } else { &mut made.triggers };
-            made.push(part.name);
+            made.push(part.name.clone());
         }
     }
     Ok(made)
 }
 
 /// Makes all of it on a copy of the structure, and compiles it there: that takes many times as long as making it, and
-/// here nobody waits. False: the copy is not whole, and says nothing.
+/// here nobody waits. None: the copy is not whole, and says nothing.
 pub(crate) fn tried(
     conn: &Connection,
     ledger: &str,
     make: impl FnOnce(&Connection) -> Result<Vec<Weave>, StepError>,
-) -> Result<bool, StepError> {
+) -> Result<Option<Tried>, StepError> {
     let copy = Sketch::of(conn, ledger)?;
     if !copy.is_sure() {
-        return Ok(false);
+        return Ok(None);
     }
-    let weaves = make(&copy.conn)?;
-    install(&copy.conn, &weaves)?;
-    compiled(&copy.conn, &weaves)?;
-    Ok(true)
+    let woven = woven(make(&copy.conn)?);
+    install(&copy.conn, &woven)?;
+    compiled(&copy.conn, &woven)?;
+    Ok(Some(Tried { version: schema_version(conn)?, woven }))
 }
 
 /// SQLite looks into a trigger only when it fires: each is compiled once, so that a wrong expression is told now.
-pub(crate) fn compiled(conn: &Connection, weaves: &[Weave]) -> Result<(), StepError> {
-    weaves.iter().try_for_each(|weave| compile(conn, weave))
+pub(crate) fn compiled(conn: &Connection, woven: &[Woven]) -> Result<(), StepError> {
+    woven.iter().try_for_each(|(weave, _)| compile(conn, weave))
 }
 
 /// Children are looked for by their parent.

@@ -43,7 +43,7 @@ use crate::mapping::stage::{self, Stage};
 use crate::tables;
 pub(crate) use check::weaves;
 pub(crate) use helpers::gone;
-use install::Installed;
+use install::{Installed, Tried};
 pub(crate) use shape::{Shape, Unique};
 pub(crate) use triggers::{Part, of as parts};
 pub(crate) use weave::{ROW, Side, Weave};
@@ -134,9 +134,9 @@ impl MigrationStep for Expand {
     async fn lint_on(&self, cx: &StepContext) -> Result<Option<Vec<Finding>>, StepError> {
         let this = self.clone();
         let made = move |conn: &Connection| {
-            let weaves = this.new_tables(conn)?;
-            install::install(conn, &weaves)?;
-            install::compiled(conn, &weaves)
+            let woven = install::woven(this.new_tables(conn)?);
+            install::install(conn, &woven)?;
+            install::compiled(conn, &woven)
         };
         cx.target::<SqliteTarget>(&self.target)?.tried(cx, made).await
     }
@@ -192,17 +192,22 @@ impl Expand {
         check::weaves(copy, &self.mapping)
     }
 
-    fn make(&self, conn: &Connection, cx: &StepContext, tried: bool) -> Result<Receipt, StepError> {
+    fn make(&self, conn: &Connection, cx: &StepContext, tried: Option<Tried>) -> Result<Receipt, StepError> {
         let mut made = Made::default();
+        let compiled = tried.is_some();
+        let tried = tried.map(|tried| tried.of_now(conn)).transpose()?.flatten();
         let mut notes = Vec::new();
         if let Some(declared) = &self.tables {
             (made.tables, notes) = tables::make(conn, declared)?;
         }
-        let weaves = check::weaves(conn, &self.mapping)?;
-        weaves.iter().try_for_each(|weave| check::empty(conn, weave))?;
-        made.installed = install::install(conn, &weaves)?;
-        if !tried {
-            install::compiled(conn, &weaves)?;
+        let woven = match tried {
+            Some(woven) => woven,
+            None => install::woven(check::weaves(conn, &self.mapping)?),
+        };
+        woven.iter().try_for_each(|(weave, _)| check::empty(conn, weave))?;
+        made.installed = install::install(conn, &woven)?;
+        if !compiled {
+            install::compiled(conn, &woven)?;
         }
         stage::set(conn, &self.mapping.name, Stage::DualWrite, cx.info(), cx.now())?;
         Ok(Receipt { notes, ..Receipt::of(&made)? })

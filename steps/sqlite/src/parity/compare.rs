@@ -99,7 +99,7 @@ pub(crate) fn compare(
 ) -> Result<Differing, StepError> {
     let mut found = Differing::default();
     let mut compared = 0;
-    let mut range = Some(Range::first(conn, sides)?);
+    let mut range = Some(Range::first(conn, sides, ROWS)?);
     while let Some(at) = range {
         let part = at.part(sides);
         if !quick || unlike(conn, sides, &part)? {
@@ -110,7 +110,7 @@ pub(crate) fn compare(
         }
         compared += ROWS;
         each(compared);
-        range = at.next(conn, sides)?;
+        range = at.next(conn, sides, ROWS)?;
     }
     Ok(found)
 }

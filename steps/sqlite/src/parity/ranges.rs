@@ -21,20 +21,20 @@ pub(crate) struct Range {
 }
 
 impl Range {
-    /// The first range.
-    pub(crate) fn first(conn: &Connection, sides: &Sides) -> Result<Self, StepError> {
-        Self::above(conn, sides, None)
+    /// The first range, of so many rows.
+    pub(crate) fn first(conn: &Connection, sides: &Sides, rows: u64) -> Result<Self, StepError> {
+        Self::above(conn, sides, None, rows)
     }
 
-    /// The range behind this one; none when this is the last.
-    pub(crate) fn next(&self, conn: &Connection, sides: &Sides) -> Result<Option<Self>, StepError> {
+    /// The range of so many rows behind this one; none when this is the last.
+    pub(crate) fn next(&self, conn: &Connection, sides: &Sides, rows: u64) -> Result<Option<Self>, StepError> {
         match &self.to {
-            Some(to) => Self::above(conn, sides, Some(to.clone())).map(Some),
+            Some(to) => Self::above(conn, sides, Some(to.clone()), rows).map(Some),
             None => Ok(None),
         }
     }
 
-    fn above(conn: &Connection, sides: &Sides, above: Option<Vec<Value>>) -> Result<Self, StepError> {
+    fn above(conn: &Connection, sides: &Sides, above: Option<Vec<Value>>, rows: u64) -> Result<Self, StepError> {
         let open = Self { above, to: None };
         let side = |from: &str, (key, columns): (&Ordered, Vec<String>)| {
             let columns: Vec<String> = columns.iter().enumerate().map(|(i, k)| format!("{k} AS k{i}")).collect();
@@ -45,7 +45,7 @@ impl Range {
                 columns.join(", "),
                 open.condition(key),
                 order.join(", "),
-                ROWS - 1
+                rows.saturating_sub(1)
             )
         };
         let [old, new] = sides.ordered();

@@ -179,13 +179,13 @@ fn a_range_ends_by_the_rows_that_are_visited() {
     let (conn, mapping) = words();
     let sides = super::Sides::of(&conn, &mapping.pairs[0]).unwrap();
     let mut rows = Vec::new();
-    let mut range = Some(super::Range::first(&conn, &sides).unwrap());
+    let mut range = Some(super::Range::first(&conn, &sides, 1000).unwrap());
     while let Some(at) = range {
         let part = at.part(&sides);
         let sql = format!("SELECT count(*) FROM words AS old WHERE 1{}", part.old);
         let count: i64 = conn.query_row(&sql, rusqlite::params_from_iter(&part.values), |row| row.get(0)).unwrap();
         rows.push(count);
-        range = at.next(&conn, &sides).unwrap();
+        range = at.next(&conn, &sides, 1000).unwrap();
     }
     assert_eq!(rows.iter().sum::<i64>(), 5000);
     assert!(rows.iter().all(|rows| *rows <= 1000) && rows.len() >= 5, "{rows:?}");
@@ -195,7 +195,7 @@ fn a_range_ends_by_the_rows_that_are_visited() {
 fn a_key_is_walked_by_its_own_collation_and_compared_byte_by_byte() {
     let (conn, mapping) = words();
     let sides = super::Sides::of(&conn, &mapping.pairs[0]).unwrap();
-    let second = super::Range::first(&conn, &sides).unwrap().next(&conn, &sides).unwrap().unwrap();
+    let second = super::Range::first(&conn, &sides, 1000).unwrap().next(&conn, &sides, 1000).unwrap().unwrap();
     let part = second.part(&sides);
     for (side, from) in [(&part.old, "words AS old"), (&part.new, "terms AS new")] {
         let plan: String = conn

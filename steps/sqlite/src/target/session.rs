@@ -139,6 +139,7 @@ impl Session {
         set_foreign_keys(conn, keys)?;
         let waits = |time| conn.busy_timeout(time).map_err(|e| sqlite_error(e, "while configuring the connection"));
         waits(patience)?;
+        self.commits.defer(conn)?;
         let began = Instant::now();
         let result = bracket(conn, "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", |conn| {
             let result = work(conn);
@@ -148,9 +149,12 @@ impl Session {
             self.unmoved()?;
             Ok(value)
         });
+        // What went wrong first is what matters.
+        let settled = self.commits.settle(conn, &self.path, result.is_ok());
         waits(connect::BUSY_TIMEOUT)?;
         tracing::debug!(seconds = began.elapsed().as_secs_f64(), kept = result.is_ok(), "transaction ended");
         if result.is_ok() {
+            settled?;
             fault::point(fault::SQLITE_COMMITTED);
             connect::checkpoint_on_close(conn)?;
             self.unmoved()?;
@@ -159,17 +163,28 @@ impl Session {
     }
 
     /// Runs `work` in a transaction that may be lost when the power fails, together with all that was committed since
-    /// the last other transaction; never without them. Returns when it gave the database back, too.
+    /// the last other transaction; never without them. Before, while everybody may write, `ready` gets the connection as it
+    /// will be then. Returns when it gave the database back, too.
     pub(crate) fn batch<T>(
         &self,
         batching: Batching,
+        ready: impl FnOnce(&Connection) -> Result<(), StepError>,
         work: impl FnOnce(&Connection) -> Result<T, StepError>,
     ) -> Result<(T, Instant), StepError> {
         let grouped = self.in_group();
         if !grouped {
             let mut slot = self.lock_writer();
             let another = || self.file.open(&self.path, connect::writer);
-            self.commits.relax(self.open_writer(&mut slot)?, batching, another)?;
+            let conn = self.open_writer(&mut slot)?;
+            let ready = self
+                .commits
+                .relax(conn, batching, another)
+                .and_then(|()| set_foreign_keys(conn, ForeignKeys::On))
+                .and_then(|()| ready(conn));
+            if let Err(e) = ready {
+                self.commits.tighten(conn)?;
+                return Err(e);
+            }
         }
         let result = self.transaction(ForeignKeys::On, connect::BUSY_TIMEOUT, work);
         let ended = self.commits.last();

@@ -172,13 +172,30 @@ impl SqliteTarget {
         T: Send + 'static,
         F: FnOnce(&Connection, &Recorder) -> Result<T, StepError> + Send + 'static,
     {
+        self.readied_batch(cx, batching, |_| Ok(()), work).await
+    }
+
+    /// The same. Before others are kept out, `ready` does on the same connection what can be done by then: what it prepares
+    /// and leaves in the connection's cache, `work` finds compiled.
+    pub(crate) async fn readied_batch<T, R, F>(
+        &self,
+        cx: &StepContext,
+        batching: Batching,
+        ready: R,
+        work: F,
+    ) -> Result<(T, Held), StepError>
+    where
+        T: Send + 'static,
+        R: FnOnce(&Connection) -> Result<(), StepError> + Send + 'static,
+        F: FnOnce(&Connection, &Recorder) -> Result<T, StepError> + Send + 'static,
+    {
         let recorder = self.recorder(cx);
         let session = self.session();
         let at = At { ledger: session.ledger.clone(), step: cx.info().clone(), now: cx.now() };
         let inner = cx.clone();
         cx.blocking(move || {
             let grouped = session.in_group();
-            let (((value, begun, worked), left), ended) = session.batch(batching, |conn| {
+            let (((value, begun, worked), left), ended) = session.batch(batching, ready, |conn| {
                 let begun = Instant::now();
                 at.within(&session, conn, grouped, true, || {
                     fault::point(fault::SQLITE_BATCH_BEGUN);

@@ -139,6 +139,17 @@ impl Mapped {
         weaves.iter().map(count).sum::<rusqlite::Result<u64>>().map_err(|e| sqlite_error(e, "counting the old rows"))
     }
 
+    /// Compiles what the next batch runs, while others may write still: with the triggers that an insertion fires, that
+    /// takes longer than the rows do. Later batches find it compiled.
+    fn ready(conn: &Connection, step: &StepInfo, weaves: &[Weave], cold: bool) -> Result<(), StepError> {
+        let come = come(conn, step)?.unwrap_or_default();
+        let (pairs, last) = if come.undoing { (0, &[][..]) } else { (come.pairs, &come.last[..]) };
+        match weaves.get(pairs).filter(|_| cold || last.is_empty() || come.batches < 2) {
+            Some(weave) => Range::compile(conn, weave, last).map_err(|e| sqlite_error(e, "compiling a batch")),
+            None => Ok(()),
+        }
+    }
+
     /// Works on the next `size` rows. None: there are none left.
     fn batch(
         &self,

@@ -65,16 +65,13 @@ impl Range {
     ) -> rusqlite::Result<(Inserted, u64, u64)> {
         let all = self.over(weave);
         let some = self.some_there(conn, weave, &all)?;
-        let condition = if some { format!("{all} AND {}", weave.absent(ROW)) } else { all };
-        let statements = weave.put_all(&condition, some);
+        let statements = Self::statements(weave, &all, some);
         let [parents @ .., insert, aside] = &statements[..] else { return Err(rusqlite::Error::InvalidQuery) };
-        // Two rows of one batch may be in each other's way; the second is set aside then.
-        let insert = insert.replacen("INSERT INTO", "INSERT OR IGNORE INTO", 1);
         guard(conn, &weave.pair, Some("backfill"))?;
         let parent = weave.pair.parent.as_ref().map_or("", |p| p.new.as_str());
         let ((), made) =
             recorder.inserted(&[parent], || parents.iter().try_for_each(|sql| self.run(conn, sql).map(|_| ())))?;
-        let (rows, filled) = recorder.inserted(&[&weave.new.name], || self.run(conn, &insert))?;
+        let (rows, filled) = recorder.inserted(&[&weave.new.name], || self.run(conn, insert))?;
         // Where every row got its image there is nothing to set aside: most batches need not look again.
         let mut set_aside = 0;
         if rows < self.mapped {
@@ -83,6 +80,25 @@ impl Range {
         guard(conn, &weave.pair, None)?;
         let first = |ranges: Vec<Ranges>| ranges.into_iter().next().unwrap_or_default().settled();
         Ok((Inserted { pair: weave.pair.name.clone(), rows: first(filled), parents: first(made) }, rows, set_aside))
+    }
+
+    /// The statements that put the rows that meet `all` on the new side, where `some` of them are there already.
+    fn statements(weave: &Weave, all: &str, some: bool) -> Vec<String> {
+        let absent = if some { format!(" AND {}", weave.absent(ROW)) } else { String::new() };
+        let mut statements = weave.put_all(&format!("{all}{absent}"), some);
+        // Two rows of one batch may be in each other's way; the second is set aside then.
+        if let [.., insert, _] = &mut statements[..] {
+            *insert = insert.replacen("INSERT INTO", "INSERT OR IGNORE INTO", 1);
+        }
+        statements
+    }
+
+    /// Compiles the statements of the next batch.
+    pub(super) fn compile(conn: &Connection, weave: &Weave, after: &[Exact]) -> rusqlite::Result<()> {
+        let keys: Vec<String> = weave.keys(Side::Old).iter().map(|k| format!("{ROW}.{k}")).collect();
+        let all = Self::condition(&keys, !after.is_empty(), true);
+        let variants = [false, true].map(|some| Self::statements(weave, &all, some));
+        variants.iter().flatten().try_for_each(|sql| conn.prepare_cached(sql).map(drop))
     }
 
     /// Whether somebody has shown any of the rows already, or put it into the quarantine. Mostly not.

@@ -45,14 +45,16 @@ impl Mapped {
         &self,
         cx: &StepContext,
         weaves: &Arc<Vec<Weave>>,
-        Batch { size, limit, alone }: Batch,
+        Batch { size, limit, alone, cold }: Batch,
     ) -> Result<(Option<u64>, Held), StepError> {
         let (this, info, weaves) = (self.clone(), cx.info().clone(), Arc::clone(weaves));
+        let (step, pairs) = (info.clone(), Arc::clone(&weaves));
+        let ready = move |conn: &Connection| Self::ready(conn, &step, &pairs, cold);
         let work = move |conn: &Connection, recorder: &crate::target::Recorder| {
             let come = timed(conn, limit, || this.batch(conn, recorder, &info, &weaves, size))?;
             Ok(come.map(|come| come.seen))
         };
-        cx.target::<SqliteTarget>(&self.target)?.timed_batch(cx, Batching { memory: true, alone }, work).await
+        cx.target::<SqliteTarget>(&self.target)?.readied_batch(cx, Batching { memory: true, alone }, ready, work).await
     }
 
     /// Says in the ledger that all is filled.

@@ -31,8 +31,9 @@ impl World {
     /// A database that is there, expanded by this mapping.
     pub(super) fn over(conn: Connection, mapping: &str) -> Self {
         let mapping = read_text("m.toml", mapping).unwrap_or_else(|e| panic!("{e}"));
-        let weaves = check::weaves(&conn, &mapping).unwrap_or_else(|e| panic!("{e}"));
-        install::install(&conn, &weaves).unwrap_or_else(|e| panic!("{}", e.chain()));
+        let woven = install::woven(check::weaves(&conn, &mapping).unwrap_or_else(|e| panic!("{e}")));
+        install::install(&conn, &woven).unwrap_or_else(|e| panic!("{}", e.chain()));
+        let weaves = woven.into_iter().map(|(weave, _)| weave).collect();
         let sides = mapping.pairs.iter().map(|pair| (pair.name.clone(), Sides::of(&conn, pair).unwrap())).collect();
         Self { conn, mapping, weaves, sides }
     }
