@@ -103,8 +103,8 @@ pub struct Round {
     pub slot: u64,
     /// When.
     pub at: Timestamp,
-    /// In the order of the probes; not a number where there is none. A week has ten thousand rounds: an `Option` each would
-    /// take twice the room.
+    /// In the order of the probes; not a number where there is none. A week has ten thousand rounds: an `Option` each
+    /// would take twice the room.
     readings: Box<[f64]>,
     /// The probes that broke it, by name, and why.
     pub broke: BTreeMap<String, String>,

@@ -169,7 +169,8 @@ fn is_new(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(tables == 0 && pages <= 1)
 }
 
-/// A journal is read from its beginning to its end: what was read once is not looked at again, and need not stay (in KiB).
+/// A journal is read from its beginning to its end: what was read once is not looked at again, and need not stay
+/// (in KiB).
 fn walked_through(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "cache_size", -256)
 }

@@ -6,8 +6,6 @@ mod support;
 
 #[path = "target/copies.rs"]
 mod copies;
-#[path = "target/durable.rs"]
-mod durable;
 #[path = "target/export.rs"]
 mod export;
 #[path = "target/fingerprint.rs"]

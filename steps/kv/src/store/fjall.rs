@@ -17,6 +17,8 @@ const CACHE: u64 = 64 << 20;
 const KEYSPACE: &str = "cutover";
 /// Between two looks at whether its worker is done.
 const LOOK: Duration = Duration::from_millis(1);
+/// How long it may take to write the tables; what is not written then stays in the log.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// fjall keeps the length of a key in 16 bits, and panics on more.
 const LONGEST_KEY: usize = u16::MAX as usize;
 
@@ -123,8 +125,13 @@ impl Engine for Fjall {
     fn rest(&self) {
         let Ok(true) = self.keyspace.rotate_memtable() else { return };
         // Where its worker could not write it, the log keeps it, and fjall takes nothing more.
-        while self.keyspace.sealed_memtable_count() > 0 && self.database.persist(PersistMode::Buffer).is_ok() {
+        let mut left = PATIENCE.as_millis() / LOOK.as_millis();
+        while left > 0
+            && self.keyspace.sealed_memtable_count() > 0
+            && self.database.persist(PersistMode::Buffer).is_ok()
+        {
             thread::sleep(LOOK);
+            left -= 1;
         }
     }
 

@@ -1,7 +1,8 @@
 //! How many rows a batch of a contract, or of its way back, takes.
 //!
-//! Owns that number. What a row costs depends on its mapping: where both ways are short expressions a thousand rows take
-//! less time than a hundred whose mapping looks into other tables. Writers wait for a batch, so the first ones are small.
+//! Owns that number. What a row costs depends on its mapping and its size: where both ways are short expressions a
+//! thousand rows take less time than a hundred whose mapping looks into other tables. Writers wait for a batch, so the
+//! first ones are small.
 
 use std::time::Duration;
 
@@ -10,8 +11,11 @@ use crate::parity::ROWS;
 /// So long a batch may keep writers out.
 const HOLD: Duration = Duration::from_millis(20);
 
+/// The first batch: what a row costs is not known yet.
+const FIRST: u64 = 100;
+
 /// Smaller batches would do little but look at the schema.
-const SMALLEST: u64 = 100;
+const SMALLEST: u64 = 10;
 
 /// The number of rows of the next batch.
 #[derive(Debug)]
@@ -19,7 +23,7 @@ pub(super) struct Portion(u64);
 
 impl Default for Portion {
     fn default() -> Self {
-        Self(SMALLEST)
+        Self(FIRST)
     }
 }
 

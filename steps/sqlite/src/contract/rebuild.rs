@@ -90,7 +90,8 @@ pub(super) fn fill(
     Ok(())
 }
 
-/// Refuses unless in that part the old table has a row for each that the new one shows, and for each that was kept whole.
+/// Refuses unless in that part the old table has a row for each that the new one shows, and for each that was kept
+/// whole.
 pub(super) fn counted(conn: &Connection, pair: &Pair, sides: &Sides, raw: &Raw, part: &Part) -> Result<(), StepError> {
     let count =
         |sql: &str| conn.prepare_cached(sql)?.query_row(params_from_iter(&part.values), |row| row.get::<_, i64>(0));

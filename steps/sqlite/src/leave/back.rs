@@ -99,7 +99,8 @@ impl Leave {
                 inner.note(&format!("the archive is kept as `{}`", Self::shown(&inner, &kept)));
             }
             let name = step.into.clone().unwrap_or_else(|| book::free_name(&inner.scratch_dir()));
-            step.book(&inner, &name)?.clean()
+            // Where its place cannot be told any more, nothing was prepared there.
+            step.book(&inner, &name).map_or(Ok(()), |book| book.clean())
         })
         .await
     }

@@ -73,7 +73,7 @@ impl Book {
         let about = about.replace(['\n', '\r'], " ");
         let head = format!("{}-- {about}\nPRAGMA foreign_keys=OFF;\n{BEGIN}", first_line(step));
         let bytes = self.packed(head.as_bytes());
-        disk::write_atomic(&self.path, &bytes, 0o600)?;
+        disk::write_atomic(&self.path, &bytes, disk::PRIVATE_FILE)?;
         Ok(Mark::default().behind(&bytes, Duration::ZERO))
     }
 

@@ -1,4 +1,5 @@
-//! Which rows leave: those that a rule wants to go, counted before a run, chosen in it, and looked at before the first goes.
+//! Which rows leave: those that a rule wants to go, counted before a run, chosen in it, and looked at before the first
+//! goes.
 //!
 //! Owns the questions to the database; `rule` owns their text.
 

@@ -1,23 +1,17 @@
 //! The commits of a writing connection: when each gave the database back, and how durable each must be.
 //!
 //! Owns the write-ahead log's hook, which does what SQLite does by itself (a checkpoint of a long log), after it has
-//! noted the time: a checkpoint keeps no writer waiting. Owns `synchronous`, so that nobody waits for our disk either
-//! where a log makes that possible, and the page cache of batches.
+//! noted the time: a checkpoint keeps no writer waiting. Owns `synchronous`, and the page cache of batches.
 
-use std::fs::File;
-use std::io::ErrorKind;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use cutover_core::StepError;
-use cutover_core::disk::io_error;
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 
 use super::folding::Folding;
-use super::still::sibling;
 use crate::sql::sqlite_error;
 
 /// Pages of a log that is checkpointed: SQLite's own number.
@@ -46,10 +40,6 @@ pub(crate) struct Commits(Arc<Known>);
 struct Known {
     last: Mutex<Option<Instant>>,
     alone: AtomicBool,
-    /// Batches are written: nobody waits for the disk.
-    relaxed: AtomicBool,
-    /// Whoever committed waits for the disk behind the commit.
-    deferred: AtomicBool,
     folding: Mutex<Option<Folding>>,
 }
 
@@ -121,7 +111,6 @@ impl Commits {
             }
             Ok(mode == "wal")
         };
-        self.0.relaxed.store(true, Ordering::Relaxed);
         let log = relax().map_err(|e| sqlite_error(e, "while configuring the connection"))?;
         if log && batching.alone && self.folding().is_none() {
             let folding = Folding::by(another()?)?;
@@ -131,48 +120,31 @@ impl Commits {
         Ok(())
     }
 
-    /// The next transaction is to be durable, and others need not wait for that: with a write-ahead log its commit does
-    /// not, and [`settle`](Self::settle) waits for the disk when they have the database back. What they read meanwhile, a
-    /// power failure may take back with all that was written behind it, never without.
-    pub(crate) fn defer(&self, conn: &Connection) -> Result<(), StepError> {
-        if self.0.relaxed.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let defer = || -> rusqlite::Result<bool> {
-            // Nobody can give the file another journal while we have it open with a log.
-            let mode: String = conn.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
-            if mode == "wal" {
-                conn.pragma_update(None, "synchronous", "NORMAL")?;
-            }
-            Ok(mode == "wal")
+    /// Runs `work`, whose commit need not wait for the disk: with a write-ahead log a power failure may take it back,
+    /// together with all that was committed behind it, never without. The next durable commit waits for both.
+    pub(crate) fn lightly<T>(
+        &self,
+        conn: &Connection,
+        work: impl FnOnce() -> Result<T, StepError>,
+    ) -> Result<T, StepError> {
+        let set = |level| {
+            conn.pragma_update(None, "synchronous", level)
+                .map_err(|e| sqlite_error(e, "while configuring the connection"))
         };
-        let log = defer().map_err(|e| sqlite_error(e, "while configuring the connection"))?;
-        self.0.deferred.store(log, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// The transaction has ended: makes it durable, if it was `committed`.
-    pub(crate) fn settle(&self, conn: &Connection, path: &Path, committed: bool) -> Result<(), StepError> {
-        if !self.0.deferred.swap(false, Ordering::Relaxed) {
-            return Ok(());
-        }
-        conn.pragma_update(None, "synchronous", "FULL")
+        let mode: String = conn
+            .pragma_query_value(None, "journal_mode", |row| row.get(0))
             .map_err(|e| sqlite_error(e, "while configuring the connection"))?;
-        if !committed {
-            return Ok(());
+        if mode != "wal" {
+            return work();
         }
-        // It has no locks that closing it would drop. What was folded away since is in the main file, and durable; where
-        // there is no log any more, somebody took the database away, which others tell.
-        let log = sibling(path, "-wal");
-        match File::open(&log).and_then(|log| log.sync_data()) {
-            Err(e) if e.kind() != ErrorKind::NotFound => Err(io_error("cannot make durable", &log, e)),
-            _ => Ok(()),
-        }
+        set("NORMAL")?;
+        let result = work();
+        set("FULL")?;
+        result
     }
 
     /// From now on a commit waits for the disk.
     pub(crate) fn tighten(&self, conn: &Connection) -> Result<(), StepError> {
-        self.0.relaxed.store(false, Ordering::Relaxed);
         self.0.alone.store(false, Ordering::Relaxed);
         let tighten = || {
             conn.pragma_update(None, "temp_store", "DEFAULT")?;

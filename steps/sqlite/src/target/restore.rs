@@ -49,7 +49,7 @@ pub(crate) fn restore(
         prove_restored(conn, session, from)?;
         Ok(found)
     })?;
-    session.transaction(ForeignKeys::On, connect::BUSY_TIMEOUT, |conn| {
+    session.transaction((ForeignKeys::On, connect::BUSY_TIMEOUT, false), |conn| {
         bookkeeping::create(conn, &session.ledger)?;
         bookkeeping::check_epoch(conn, step.epoch)
     })?;

@@ -120,10 +120,10 @@ impl Session {
     }
 
     /// Runs `work` in a transaction: a savepoint inside an open group. `patience`: how long it waits for others' locks.
+    /// `lightly`: its commit alone need not be durable.
     pub(crate) fn transaction<T>(
         &self,
-        keys: ForeignKeys,
-        patience: Duration,
+        (keys, patience, lightly): (ForeignKeys, Duration, bool),
         work: impl FnOnce(&Connection) -> Result<T, StepError>,
     ) -> Result<T, StepError> {
         let mut slot = self.lock_writer();
@@ -139,22 +139,21 @@ impl Session {
         set_foreign_keys(conn, keys)?;
         let waits = |time| conn.busy_timeout(time).map_err(|e| sqlite_error(e, "while configuring the connection"));
         waits(patience)?;
-        self.commits.defer(conn)?;
         let began = Instant::now();
-        let result = bracket(conn, "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", |conn| {
-            let result = work(conn);
-            self.recorder.release(conn)?;
-            let value = result?;
-            fault::point(fault::SQLITE_COMMIT);
-            self.unmoved()?;
-            Ok(value)
-        });
-        // What went wrong first is what matters.
-        let settled = self.commits.settle(conn, &self.path, result.is_ok());
+        let all = || {
+            bracket(conn, "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", |conn| {
+                let result = work(conn);
+                self.recorder.release(conn)?;
+                let value = result?;
+                fault::point(fault::SQLITE_COMMIT);
+                self.unmoved()?;
+                Ok(value)
+            })
+        };
+        let result = if lightly { self.commits.lightly(conn, all) } else { all() };
         waits(connect::BUSY_TIMEOUT)?;
         tracing::debug!(seconds = began.elapsed().as_secs_f64(), kept = result.is_ok(), "transaction ended");
         if result.is_ok() {
-            settled?;
             fault::point(fault::SQLITE_COMMITTED);
             connect::checkpoint_on_close(conn)?;
             self.unmoved()?;
@@ -186,7 +185,7 @@ impl Session {
                 return Err(e);
             }
         }
-        let result = self.transaction(ForeignKeys::On, connect::BUSY_TIMEOUT, work);
+        let result = self.transaction((ForeignKeys::On, connect::BUSY_TIMEOUT, false), work);
         let ended = self.commits.last();
         if !grouped && let Some(conn) = self.lock_writer().as_ref() {
             self.commits.tighten(conn)?;

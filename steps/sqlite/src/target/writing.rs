@@ -23,15 +23,20 @@ pub(super) struct How {
     patience: Duration,
     /// Whether it is refused where others changed the schema under a freeze.
     strict: bool,
+    /// Whether its commit alone need not be durable: whatever rests on it is committed behind it.
+    lightly: bool,
 }
 
 impl How {
     /// A change.
-    pub(super) const CHANGES: Self = Self { keys: ForeignKeys::On, patience: connect::BUSY_TIMEOUT, strict: true };
+    pub(super) const CHANGES: Self =
+        Self { keys: ForeignKeys::On, patience: connect::BUSY_TIMEOUT, strict: true, lightly: false };
     /// Only bookkeeping.
     pub(super) const RECORDS: Self = Self { strict: false, ..Self::CHANGES };
     /// The way back.
     pub(super) const REVERSES: Self = Self { keys: ForeignKeys::Off, ..Self::RECORDS };
+    /// Helpers of ours, before the change or the reversal that they are for.
+    pub(super) const ASIDE: Self = Self { lightly: true, ..Self::REVERSES };
 }
 
 /// What a transaction knows of the step it is for.
@@ -222,7 +227,8 @@ impl SqliteTarget {
     }
 
     /// A transaction about helpers of ours beside the user's tables: neither ledger row nor cursor, foreign keys off. Who
-    /// calls it sees to what a killed run leaves of them. Afterwards the writers that it kept out have their turn.
+    /// calls it sees to what a killed run leaves of them, or a power failure, which may take it back where a change or a
+    /// reversal behind it would make it durable. Afterwards the writers that it kept out have their turn.
     pub(crate) async fn aside<T, F>(&self, cx: &StepContext, work: F) -> Result<T, StepError>
     where
         T: Send + 'static,
@@ -232,7 +238,7 @@ impl SqliteTarget {
             let begun = Instant::now();
             Ok((work(conn)?, begun))
         };
-        let (value, begun) = self.transaction(cx, How::REVERSES, work).await?;
+        let (value, begun) = self.transaction(cx, How::ASIDE, work).await?;
         let gap = turn(begun.elapsed());
         cx.blocking(move || {
             std::thread::sleep(gap);
@@ -267,7 +273,7 @@ impl SqliteTarget {
         let inner = cx.clone();
         cx.blocking(move || {
             let grouped = session.in_group();
-            let (value, left) = session.transaction(how.keys, how.patience, |conn| {
+            let (value, left) = session.transaction((how.keys, how.patience, how.lightly), |conn| {
                 at.within(&session, conn, grouped, how.strict, || unless_insisted(&inner, || work(conn, &at)))
             })?;
             if !grouped {

@@ -173,7 +173,7 @@ fn a_measure_is_one_number_and_cannot_write() {
 }
 
 #[test]
-fn a_batch_need_not_reach_the_disk_where_a_log_keeps_it_whole() {
+fn a_batch_need_not_reach_the_disk_where_a_log_keeps_it_whole_and_a_change_must() {
     for (journal, batch) in [("wal", 1), ("delete", 2)] {
         let world = World::new(&format!("PRAGMA journal_mode = {journal}; CREATE TABLE t (a)"));
         let opened = world.open(1);
@@ -181,5 +181,10 @@ fn a_batch_need_not_reach_the_disk_where_a_log_keeps_it_whole() {
             |conn: &rusqlite::Connection| conn.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
         let seen: i64 = block_on(opened.target.batch(&opened.step("long"), move |conn| Ok(level(conn)))).unwrap();
         assert_eq!(seen, batch, "{journal}");
+        block_on(opened.target.change(&opened.step("one"), move |conn| {
+            assert_eq!(level(conn), 2);
+            Ok(cutover_core::Receipt::nothing())
+        }))
+        .unwrap();
     }
 }

@@ -52,8 +52,8 @@ pub struct CopyConfig {
     /// After so many passes that brought more the step fails.
     #[serde(default = "hundred")]
     pub passes: u32,
-    /// Figures that are looked at beside each pass that the program lives through: one that is not what it may be fails the step
-    /// before `stop-command`.
+    /// Figures that are looked at beside each pass that the program lives through: one that is not what it may be fails the
+    /// step behind that pass, before `stop-command`.
     pub beside: Option<BesideConfig>,
     /// After this long a command and all of its children are ended: "500ms", "60s", "5m", "2h".
     #[serde(default = "ten_minutes")]

@@ -1,8 +1,9 @@
 //! Copies a Badger database that a program has open and writes to.
 //!
-//! Owns a pass and the end, after which nobody else writes; `passes` owns how one follows the other. Each pass asks for what came since the highest version of the one before, that version included, since what is
-//! written to a store twice is there once, and what is left out is lost. What a pass brought and which one it was is in the
-//! store; which command was begun is in the step's folder (`programs`).
+//! Owns a pass and the end, after which nobody else writes; `passes` owns how one follows the other. Each pass asks for what
+//! came since the highest version of the one before, that version included, since what is written to a store twice is there
+//! once, and what is left out is lost. What a pass brought and which one it was is in the store; which command was begun is
+//! in the step's folder (`programs`).
 
 use std::path::Path;
 use std::time::{Duration, Instant};

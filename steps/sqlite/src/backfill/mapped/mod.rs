@@ -144,10 +144,17 @@ impl Mapped {
     fn ready(conn: &Connection, step: &StepInfo, weaves: &[Weave], cold: bool) -> Result<(), StepError> {
         let come = come(conn, step)?.unwrap_or_default();
         let (pairs, last) = if come.undoing { (0, &[][..]) } else { (come.pairs, &come.last[..]) };
-        match weaves.get(pairs).filter(|_| cold || last.is_empty() || come.batches < 2) {
-            Some(weave) => Range::compile(conn, weave, last).map_err(|e| sqlite_error(e, "compiling a batch")),
-            None => Ok(()),
+        if !cold && come.batches >= 2 {
+            return Ok(());
         }
+        // One batch may go from a pair to the next, which is behind nothing yet.
+        let behind = std::iter::once(last).chain(std::iter::repeat(&[][..]));
+        weaves
+            .iter()
+            .skip(pairs)
+            .zip(behind)
+            .try_for_each(|(weave, after)| Range::compile(conn, weave, after))
+            .map_err(|e| sqlite_error(e, "compiling a batch"))
     }
 
     /// Works on the next `size` rows. None: there are none left.
