@@ -35,8 +35,10 @@ impl How {
     pub(super) const RECORDS: Self = Self { strict: false, ..Self::CHANGES };
     /// The way back.
     pub(super) const REVERSES: Self = Self { keys: ForeignKeys::Off, ..Self::RECORDS };
-    /// Helpers of ours, before the change or the reversal that they are for.
-    pub(super) const ASIDE: Self = Self { lightly: true, ..Self::REVERSES };
+    /// Helpers of ours, before the change or the reversal that they are for. There are many, and each may come to a program
+    /// that hardly ever lets go.
+    pub(super) const ASIDE: Self =
+        Self { patience: connect::BUSY_TIMEOUT.saturating_mul(6), lightly: true, ..Self::REVERSES };
 }
 
 /// What a transaction knows of the step it is for.
