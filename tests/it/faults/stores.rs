@@ -5,10 +5,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use cutover_steps_kv::backup::write_backup;
 use cutover_steps_kv::store::{Batch, FjallStore, SledStore, VersionedStore};
-use cutover_steps_kv::{Meta, Record};
+use cutover_steps_kv::{KvError, KvErrorKind, Meta, Record};
 use cutover_tests::copy_folder;
 
 use crate::system::folder_in_memory;
@@ -102,13 +104,24 @@ impl Memory {
     }
 }
 
+/// Opens a store that nobody else uses. Its lock is a file's: a child that another thread of this process has just forked
+/// holds it too, until that child becomes another program.
 fn open(kind: &str, folder: &Path, made: bool) -> Box<dyn VersionedStore> {
-    match (kind, made) {
-        ("sled", true) => Box::new(SledStore::open_or_create(folder).unwrap()),
-        ("sled", false) => Box::new(SledStore::open(folder).unwrap()),
-        (_, true) => Box::new(FjallStore::open_or_create(folder).unwrap()),
-        (_, false) => Box::new(FjallStore::open(folder).unwrap()),
+    let once = || -> Result<Box<dyn VersionedStore>, KvError> {
+        Ok(match (kind, made) {
+            ("sled", true) => Box::new(SledStore::open_or_create(folder)?),
+            ("sled", false) => Box::new(SledStore::open(folder)?),
+            (_, true) => Box::new(FjallStore::open_or_create(folder)?),
+            (_, false) => Box::new(FjallStore::open(folder)?),
+        })
+    };
+    for _ in 0..100 {
+        match once() {
+            Err(e) if matches!(e.kind, KvErrorKind::InUse(_)) => thread::sleep(Duration::from_millis(20)),
+            opened => return opened.unwrap(),
+        }
     }
+    once().unwrap()
 }
 
 /// Sorted; `other` ones have other values under the same versions, and some keys of their own.
