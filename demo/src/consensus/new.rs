@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cutover_dual::{Counters, Counts, DualReader, DualWriter};
+use cutover_dual::{Counters, Counts, DualReader, DualWriter, Statements};
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::old::{self, query_artifacts, query_latest_synthesis};
@@ -13,6 +13,15 @@ use super::{Artifact, NewArtifact, NewSynthesis, Synthesis};
 
 /// The mapping's name in the plan.
 const MAPPING: &str = "consensus";
+
+const INSERT_RUN: &str = "INSERT INTO consensus_runs (spec_id, stage, run_timestamp, consensus_ok, degraded) \
+                          VALUES (?1, ?2, ?3, 1, 0) ON CONFLICT (spec_id, stage, run_timestamp) DO NOTHING";
+const INSERT_OUTPUT: &str = "INSERT INTO agent_outputs (run_id, agent_name, content, output_timestamp) \
+     SELECT id, ?4, ?5, ?3 FROM consensus_runs WHERE spec_id = ?1 AND stage = ?2 AND run_timestamp = ?3";
+const INSERT_WHOLE_RUN: &str = "INSERT INTO consensus_runs (spec_id, stage, run_timestamp, consensus_ok, degraded, synthesis_json) \
+     SELECT ?1, ?2, max(?3, COALESCE(1 + (SELECT max(run_timestamp) FROM consensus_runs \
+     WHERE spec_id = ?1 AND stage = ?2), 0)), 1, ?4, json_object('output_markdown', ?5, 'output_path', ?6, \
+     'status', ?7, 'artifacts_count', ?8, 'agreements', ?9, 'conflicts', ?10)";
 
 /// A program's connection to both schemas.
 #[derive(Debug)]
@@ -31,13 +40,16 @@ impl NewStore {
         conn.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -32000;")?;
         let counters = Arc::new(Counters::default());
         let reader = DualReader::new(MAPPING, counters.clone()).compare_every(64);
+        conn.set_prepared_statement_cache_capacity(32);
         let writer = DualWriter::new(MAPPING, counters.clone());
         Ok(Self { conn, counters, reader, writer })
     }
 
     /// Writes an artifact and returns its id.
     pub fn store_artifact(&self, artifact: &NewArtifact<'_>) -> Result<i64> {
-        self.writer.write(&self.conn, |conn| store_output(conn, artifact), |conn| old::store_artifact(conn, artifact))
+        let statements = Statements { new: &[INSERT_RUN, INSERT_OUTPUT], old: &[old::INSERT_ARTIFACT] };
+        let old = |conn: &Connection| old::store_artifact(conn, artifact);
+        self.writer.write_compiled(&self.conn, statements, |conn| store_output(conn, artifact), old)
     }
 
     /// The artifacts of a stage, the latest first.
@@ -49,7 +61,9 @@ impl NewStore {
 
     /// Writes a synthesis.
     pub fn store_synthesis(&self, synthesis: &NewSynthesis<'_>) -> Result<i64> {
-        self.writer.write(&self.conn, |conn| store_run(conn, synthesis), |conn| old::store_synthesis(conn, synthesis))
+        let statements = Statements { new: &[INSERT_WHOLE_RUN], old: &[old::INSERT_SYNTHESIS] };
+        let old = |conn: &Connection| old::store_synthesis(conn, synthesis);
+        self.writer.write_compiled(&self.conn, statements, |conn| store_run(conn, synthesis), old)
     }
 
     /// The latest synthesis of a stage.
@@ -74,24 +88,16 @@ impl NewStore {
 fn store_output(conn: &Connection, artifact: &NewArtifact<'_>) -> Result<i64> {
     let NewArtifact { spec, stage, agent, content, .. } = artifact;
     let now = now(conn)?;
-    let run = "INSERT INTO consensus_runs (spec_id, stage, run_timestamp, consensus_ok, degraded) \
-               VALUES (?1, ?2, ?3, 1, 0) ON CONFLICT (spec_id, stage, run_timestamp) DO NOTHING";
-    conn.prepare_cached(run)?.execute(params![spec, stage, now])?;
-    let output = "INSERT INTO agent_outputs (run_id, agent_name, content, output_timestamp) \
-                  SELECT id, ?4, ?5, ?3 FROM consensus_runs WHERE spec_id = ?1 AND stage = ?2 AND run_timestamp = ?3";
-    conn.prepare_cached(output)?.execute(params![spec, stage, now, agent, content])?;
+    conn.prepare_cached(INSERT_RUN)?.execute(params![spec, stage, now])?;
+    conn.prepare_cached(INSERT_OUTPUT)?.execute(params![spec, stage, now, agent, content])?;
     Ok(conn.last_insert_rowid())
 }
 
 /// A run with a synthesis, in the next millisecond that its stage has free.
 fn store_run(conn: &Connection, synthesis: &NewSynthesis<'_>) -> Result<i64> {
     let NewSynthesis { spec, stage, markdown, path, status, artifacts, agreements, conflicts, degraded } = synthesis;
-    let insert = "INSERT INTO consensus_runs (spec_id, stage, run_timestamp, consensus_ok, degraded, synthesis_json) \
-                  SELECT ?1, ?2, max(?3, COALESCE(1 + (SELECT max(run_timestamp) FROM consensus_runs \
-                  WHERE spec_id = ?1 AND stage = ?2), 0)), 1, ?4, json_object('output_markdown', ?5, 'output_path', ?6, \
-                  'status', ?7, 'artifacts_count', ?8, 'agreements', ?9, 'conflicts', ?10)";
     let values = params![spec, stage, now(conn)?, degraded, markdown, path, status, artifacts, agreements, conflicts];
-    conn.prepare_cached(insert)?.execute(values)?;
+    conn.prepare_cached(INSERT_WHOLE_RUN)?.execute(values)?;
     Ok(conn.last_insert_rowid())
 }
 

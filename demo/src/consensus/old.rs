@@ -7,6 +7,11 @@ use rusqlite::{Connection, OptionalExtension as _, Result, Row, params};
 
 use super::{Artifact, NewArtifact, NewSynthesis, Synthesis};
 
+pub(super) const INSERT_ARTIFACT: &str = "INSERT INTO consensus_artifacts (spec_id, stage, agent_name, content_json, \
+                                          response_text, run_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+pub(super) const INSERT_SYNTHESIS: &str = "INSERT INTO consensus_synthesis (spec_id, stage, output_markdown, output_path, status, artifacts_count, agreements, \
+     conflicts, degraded) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+
 /// A program's connection to the old schema.
 #[derive(Debug)]
 pub struct OldStore {
@@ -45,18 +50,14 @@ impl OldStore {
 
 pub(super) fn store_artifact(conn: &Connection, artifact: &NewArtifact<'_>) -> Result<i64> {
     let NewArtifact { spec, stage, agent, content, response, run } = artifact;
-    let insert = "INSERT INTO consensus_artifacts (spec_id, stage, agent_name, content_json, response_text, run_id) \
-                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    conn.prepare_cached(insert)?.execute(params![spec, stage, agent, content, response, run])?;
+    conn.prepare_cached(INSERT_ARTIFACT)?.execute(params![spec, stage, agent, content, response, run])?;
     Ok(conn.last_insert_rowid())
 }
 
 pub(super) fn store_synthesis(conn: &Connection, synthesis: &NewSynthesis<'_>) -> Result<i64> {
     let NewSynthesis { spec, stage, markdown, path, status, artifacts, agreements, conflicts, degraded } = synthesis;
-    let insert = "INSERT INTO consensus_synthesis (spec_id, stage, output_markdown, output_path, status, \
-                  artifacts_count, agreements, conflicts, degraded) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     let values = params![spec, stage, markdown, path, status, artifacts, agreements, conflicts, degraded];
-    conn.prepare_cached(insert)?.execute(values)?;
+    conn.prepare_cached(INSERT_SYNTHESIS)?.execute(values)?;
     Ok(conn.last_insert_rowid())
 }
 

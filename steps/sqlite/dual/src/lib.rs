@@ -30,6 +30,9 @@
 //!
 //! [qpsg]: rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG
 //!
+//! After a change of the schema a write has to be compiled again, with the triggers that keep both schemas in step: 2 to
+//! 10 ms. [`DualWriter::write_compiled`] has it done before the transaction, while others can write.
+//!
 //! # An example
 //!
 //! ```
@@ -65,6 +68,7 @@
 //! # }
 //! ```
 
+mod ahead;
 mod counters;
 mod latency;
 mod plans;
@@ -72,6 +76,7 @@ mod reader;
 mod stage;
 mod writer;
 
+pub use ahead::Statements;
 pub use counters::{COUNTERS_TABLE, Counters, Counts};
 pub use latency::{BUCKETS, Latencies, upper_bound};
 pub use reader::DualReader;

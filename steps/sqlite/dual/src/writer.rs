@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 
+use crate::ahead::Statements;
 use crate::counters::Counters;
 use crate::plans::Plans;
 use crate::stage::{Follow, Stage};
@@ -49,12 +50,50 @@ impl DualWriter {
     where
         E: From<rusqlite::Error>,
     {
+        self.write_compiled(conn, Statements::default(), new, old)
+    }
+
+    /// The same by `statements`: where the schema has been changed since, they are compiled before the transaction begins,
+    /// while others can write. What is not among them is compiled inside it. The connection should keep as many as the program
+    /// runs, and eight more ([`Connection::set_prepared_statement_cache_capacity`], 16 by default).
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use cutover_dual::{Counters, DualWriter, Statements};
+    /// # fn main() -> rusqlite::Result<()> {
+    /// # let conn = rusqlite::Connection::open_in_memory()?;
+    /// # conn.execute_batch("CREATE TABLE artifacts (content TEXT)")?;
+    /// # let writer = DualWriter::new("consensus", Arc::new(Counters::default()));
+    /// const NEW: &str = "INSERT INTO outputs (body) VALUES (?1)";
+    /// const OLD: &str = "INSERT INTO artifacts (content) VALUES (?1)";
+    /// writer.write_compiled(
+    ///     &conn,
+    ///     Statements { new: &[NEW], old: &[OLD] },
+    ///     |new| new.prepare_cached(NEW)?.execute(["{}"]),
+    ///     |old| old.prepare_cached(OLD)?.execute(["{}"]),
+    /// )?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`DualWriter::write`]; that a statement cannot be compiled is for `new` or `old` to find out.
+    pub fn write_compiled<T, E>(
+        &self,
+        conn: &Connection,
+        statements: Statements<'_>,
+        new: impl FnOnce(&Connection) -> Result<T, E>,
+        old: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<rusqlite::Error>,
+    {
         let began = Instant::now();
         self.plans.keep(conn)?;
         let outer = if conn.is_autocommit() {
             // Where the schema has just been changed SQLite reads it anew, which takes milliseconds: not while all other
             // writers wait. What is read here counts for nothing else.
-            let _ = self.stage.at(conn, Ok::<_, rusqlite::Error>);
+            let _ = self.stage.at(conn, |stage| statements.compile(conn, stage));
             Transaction::begin(conn)
         } else {
             Transaction::savepoint(conn)

@@ -5,8 +5,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cutover_dual::{Counters, DualReader, DualWriter, Stage};
-use rusqlite::{Connection, Result};
+use cutover_dual::{Counters, DualReader, DualWriter, Stage, Statements};
+use rusqlite::{Connection, Result, StatementStatus};
 use tempfile::TempDir;
 
 struct Scene {
@@ -127,6 +127,40 @@ fn what_fails_with_nothing_to_fall_back_to_writes_nothing_and_is_told() {
     let said = scene.read().unwrap_err().to_string();
     assert!(said.contains("some-later-stage"), "{said}");
     assert!(scene.conn.is_autocommit());
+}
+
+/// How many times the statement had to be compiled again when it was run under the lock.
+fn compiled_late(scene: &Scene, statements: Statements<'_>) -> i32 {
+    let insert = |conn: &Connection| -> Result<i32> {
+        let mut insert = conn.prepare_cached(INSERT)?;
+        insert.execute([])?;
+        Ok(insert.reset_status(StatementStatus::RePrepare))
+    };
+    scene.writer.write_compiled(&scene.conn, statements, insert, insert).unwrap()
+}
+
+const INSERT: &str = "INSERT INTO old VALUES ('a')";
+
+#[test]
+fn statements_that_are_named_are_compiled_before_the_lock() {
+    let scene = Scene::new();
+    let (none, nowhere) = (Statements::default(), &["INSERT INTO nowhere VALUES (1)"][..]);
+    let old = Statements { old: &[INSERT], new: nowhere };
+    let new = Statements { new: &[INSERT], old: nowhere };
+    for (stage, named, others) in [("dual-write", old, new), ("prefer-new", new, old)] {
+        let change = |sql: &str| Connection::open(scene.path()).unwrap().execute_batch(sql).unwrap();
+        assert_eq!(compiled_late(&scene, none), 0, "nothing has changed");
+        scene.stage(stage);
+        change(&format!("CREATE TRIGGER \"{stage}\" AFTER INSERT ON old BEGIN INSERT INTO new VALUES (NEW.v); END"));
+        assert_eq!(compiled_late(&scene, none), 1);
+        change("CREATE TABLE more (v); DROP TABLE more");
+        assert_eq!(compiled_late(&scene, named), 0);
+        assert_eq!(compiled_late(&scene, named), 0);
+        // What another schema's writes run says nothing of this one's, and is in nobody's way.
+        assert_eq!(compiled_late(&scene, others), 0);
+    }
+    // Four writes and one past the first trigger alone, four past both.
+    assert_eq!(all(&scene.conn, "new").unwrap().len(), 5 + 2 * 4);
 }
 
 #[test]
