@@ -241,7 +241,7 @@ fn read(store: &impl Store, database: &Path, reports: &mut Reports<'_>) -> Resul
         }
         report.reads += 1;
         report.longest_read = report.longest_read.max(micros(began.elapsed()));
-        std::thread::sleep(Duration::from_micros(300));
+        std::thread::sleep(Duration::from_millis(1));
     }
     Ok(())
 }

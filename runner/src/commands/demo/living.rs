@@ -1,5 +1,6 @@
 //! A demo whose application lives on: old and new programs read and write while the plan goes forward stage by stage, and
-//! on a second system back again. Each lives as long as the stage allows it.
+//! on a second system back again. Each lives as long as the stage allows it. Beside them a writer runs in a twin of the
+//! database that nobody moves: what that one waits for is the machine.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -91,12 +92,18 @@ struct Move {
     failures: Vec<String>,
     longest_write: u64,
     longest_read: u64,
+    /// The longest write of the program in the twin.
+    longest_twin: u64,
     written: Vec<String>,
 }
 
 impl Move {
     fn of(name: String) -> Self {
         Self { name, ..Self::default() }
+    }
+
+    fn add_twin(&mut self, twin: Vec<(Role, Report)>) {
+        self.longest_twin = twin.iter().map(|(_, report)| report.longest_write).fold(self.longest_twin, u64::max);
     }
 
     fn add(&mut self, reports: Vec<(Role, Report)>) {
@@ -135,11 +142,12 @@ impl System {
         }
         let begun_with = wanted.len();
         let mut moves = Vec::new();
+        let mut twin = self.twin(&database)?;
         let mut programs = Programs::of(&database);
-        moves.push(alone(&mut programs)?);
+        moves.push(alone(&mut programs, &mut twin)?);
         let ways = STAGES.iter().map(|stage| (stage, false));
         for (stage, back) in ways.chain(STAGES.iter().rev().map(|stage| (stage, true)).filter(|_| back)) {
-            match self.go(stage, back, &mut programs, out).await? {
+            match self.go(stage, back, (&mut programs, &mut twin), out).await? {
                 Ok(seen) => moves.push(seen),
                 Err(exit) => return Ok(exit),
             }
@@ -152,12 +160,25 @@ impl System {
         self.tell(&moves, back, begun_with, &wanted, out)
     }
 
+    /// A writer in a copy of the database, with the log that the plan's first step sets.
+    fn twin(&self, database: &Path) -> Result<Programs> {
+        let copy = self.root.join("twin.db");
+        let made = rusqlite::Connection::open(database).and_then(|conn| {
+            conn.execute("VACUUM INTO ?1", [copy.to_string_lossy()])?;
+            rusqlite::Connection::open(&copy)?.pragma_update(None, "journal_mode", "WAL")
+        });
+        made.map_err(|e| of_database(&e))?;
+        let mut programs = Programs::of(&copy);
+        programs.only(&[Role::OldWriter])?;
+        Ok(programs)
+    }
+
     /// To the end of a phase, or back to where it began, with the programs beside it.
     async fn go(
         &self,
         stage: &Stage,
         back: bool,
-        programs: &mut Programs,
+        (programs, twin): (&mut Programs, &mut Programs),
         out: &Out,
     ) -> Result<std::result::Result<Move, Exit>> {
         let mut seen = Move::of(if back { format!("back from {}", stage.phase) } else { stage.phase.to_owned() });
@@ -177,6 +198,7 @@ impl System {
         seen.took = began.elapsed();
         std::thread::sleep(BESIDE);
         seen.add(programs.reports()?);
+        seen.add_twin(twin.reports()?);
         if report.outcome != Outcome::Done {
             return Ok(Err(report.outcome.into()));
         }
@@ -194,10 +216,11 @@ impl System {
                 seen.reads.to_string(),
                 seen.failed.to_string(),
                 millis(seen.longest_write),
+                millis(seen.longest_twin),
                 millis(seen.longest_read),
             ]
         };
-        let heads = ["move", "took", "writes", "reads", "failed", "longest write", "longest read"];
+        let heads = ["move", "took", "writes", "reads", "failed", "longest write", "in the twin", "longest read"];
         out.print(&format!("\n{}", table::columns(&heads, moves.iter().map(line).collect())));
         for why in moves.iter().flat_map(|seen| &seen.failures) {
             out.print(&format!("  {} {why}\n", out.style.bad("failed")));
@@ -211,22 +234,24 @@ impl System {
         let (before, beside) = moves.split_at(1.min(moves.len()));
         out.print(&format!(
             "\n{begun_with} rows before, {written} written meanwhile, {} found: {lost} lost, {more} that nobody wrote; \
-             {failed} failed reads and writes; the longest write took {} ({} before all moves)\n",
+             {failed} failed reads and writes; the longest write took {} ({} before all moves; {} in the twin that nobody moves)\n",
             found.len(),
             longest(beside),
             longest(before),
+            millis(beside.iter().map(|seen| seen.longest_twin).max().unwrap_or(0)),
         ));
         Ok(if lost + more == 0 && failed == 0 { Exit::Done } else { Exit::Drift })
     }
 }
 
 /// The programs by themselves, before anything is moved.
-fn alone(programs: &mut Programs) -> Result<Move> {
+fn alone(programs: &mut Programs, twin: &mut Programs) -> Result<Move> {
     let mut seen = Move::of("nothing yet".to_owned());
     programs.only(EVERYBODY)?;
     let began = Instant::now();
     std::thread::sleep(BESIDE * 3);
     seen.add(programs.reports()?);
+    seen.add_twin(twin.reports()?);
     seen.took = began.elapsed();
     Ok(seen)
 }
