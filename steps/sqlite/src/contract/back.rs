@@ -30,11 +30,13 @@ impl Contract {
         let (step, old) = (self.clone(), gone.clone());
         target.aside(cx, move |conn| step.begin(conn, &old)).await?;
         let mut made = self.fill(cx, target, &gone).await?;
+        let step = self.clone();
+        target.before_reversal(cx, move |conn| step.compile(conn)).await;
         for _ in 0..ROUNDS {
             let (step, old) = (self.clone(), gone.clone());
             let batch = move |conn: &Connection| {
                 let Some(upto) = logged(conn, &step.mapping)? else { return Ok(None) };
-                let parts = step.logged_parts(conn, &upto)?;
+                let parts = step.logged_parts(conn)?;
                 let mut made = made;
                 step.fill_again(conn, &old, &parts, Unfit::Again, &mut made)?;
                 forget(conn, &step.mapping, &upto)?;
@@ -92,30 +94,37 @@ impl Contract {
             while let Some(at) = above {
                 let (pair, so_far) = (pair.clone(), made);
                 let batch = move |conn: &Connection| {
+                    let portion = Portion::begin();
                     let (sides, raw) = of(conn, &pair)?;
-                    let mut made = so_far;
-                    let last = guarded(conn, || rebuild::whole(conn, &pair, &sides, &raw, at, &mut made))?;
+                    let (mut made, mut last) = (so_far, Some(at));
+                    guarded(conn, || {
+                        while let Some(at) = last {
+                            last = rebuild::whole(conn, &pair, &sides, &raw, at, &mut made)?;
+                            if portion.is_over() {
+                                break;
+                            }
+                        }
+                        Ok(())
+                    })?;
                     Ok((last, made))
                 };
                 (above, made) = target.aside(cx, batch).await?;
             }
-            let (mut range, mut portion): (Option<Range>, _) = (None, Portion::default());
+            let mut range: Option<Range> = None;
             loop {
-                let (pair, at, so_far, rows) = (pair.clone(), range.take(), made, portion.rows());
+                let (pair, at, so_far) = (pair.clone(), range.take(), made);
                 let batch = move |conn: &Connection| {
-                    let began = Instant::now();
+                    let portion = Portion::begin();
                     let (sides, raw) = of(conn, &pair)?;
-                    let at = at.map_or_else(|| Range::first(conn, &sides, rows), Ok)?;
                     let mut made = so_far;
-                    let part = at.part(&sides);
-                    guarded(conn, || rebuild::fill(conn, &pair, &sides, &raw, (&part, Unfit::Again), &mut made))?;
-                    let (last, _) = log::last(conn, &pair)?;
-                    same(conn, &pair, &sides, &part.without(&log::part(&pair, &sides, last)))?;
-                    Ok((at.next(conn, &sides, rows)?, made, began.elapsed()))
+                    let next = portion.through(conn, &sides, at, |range| {
+                        let part = range.part(&sides);
+                        guarded(conn, || rebuild::fill(conn, &pair, &sides, &raw, (&part, Unfit::Again), &mut made))?;
+                        same(conn, &pair, &sides, &part.without(&log::part(&pair, &sides)))
+                    })?;
+                    Ok((next, made))
                 };
-                let worked;
-                (range, made, worked) = target.aside(cx, batch).await?;
-                portion.after(worked);
+                (range, made) = target.aside(cx, batch).await?;
                 if range.is_none() {
                     break;
                 }
@@ -129,14 +138,22 @@ impl Contract {
     fn counted(&self, conn: &Connection) -> Result<(), StepError> {
         self.mapping.pairs.iter().try_for_each(|pair| {
             let (sides, raw) = of(conn, pair)?;
-            let logged = log::part(pair, &sides, log::last(conn, pair)?.0);
+            let logged = log::part(pair, &sides);
             rebuild::counted(conn, pair, &sides, &raw, &Part::default().without(&logged))
         })
     }
 
-    fn logged_parts(&self, conn: &Connection, upto: &[i64]) -> Result<Vec<Part>, StepError> {
-        let part = |(pair, upto): (&Pair, &i64)| Ok(log::part(pair, &Sides::of(conn, pair)?, *upto));
-        self.mapping.pairs.iter().zip(upto).map(part).collect()
+    fn logged_parts(&self, conn: &Connection) -> Result<Vec<Part>, StepError> {
+        let part = |pair: &Pair| Ok(log::part(pair, &Sides::of(conn, pair)?));
+        self.mapping.pairs.iter().map(part).collect()
+    }
+
+    /// Compiles what is run for the rows in the logs.
+    fn compile(&self, conn: &Connection) -> Result<(), StepError> {
+        self.mapping.pairs.iter().try_for_each(|pair| {
+            let (sides, raw) = of(conn, pair)?;
+            rebuild::compile(conn, pair, &sides, &raw, &log::part(pair, &sides))
+        })
     }
 
     /// Fills in again what is in the logs.
@@ -168,9 +185,7 @@ impl Contract {
     ) -> Result<(), StepError> {
         let waited = Instant::now();
         expect(conn, &self.mapping, Stage::Contracted, Stage::NewOnly)?;
-        let upto = self.mapping.pairs.iter().map(|pair| Ok(log::last(conn, pair)?.0));
-        let upto = upto.collect::<Result<Vec<_>, StepError>>()?;
-        let parts = self.logged_parts(conn, &upto)?;
+        let parts = self.logged_parts(conn)?;
         self.fill_again(conn, gone, &parts, Unfit::Aside, &mut made)?;
         for (pair, part) in self.mapping.pairs.iter().zip(&parts) {
             // Sides are read anew: they leave out what went into the quarantine just now.

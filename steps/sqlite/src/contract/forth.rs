@@ -10,17 +10,15 @@ use rusqlite::Connection;
 
 use super::portion::Portion;
 use super::raw::Raw;
-use super::schema::{self, Taken};
+use super::schema::{STAYS, Seen};
 use super::{Contract, Gone, time_back};
 use crate::SqliteTarget;
 use crate::cutover::{expect, rto};
 use crate::mapping::names::raw;
 use crate::mapping::stage::{self, Stage};
 use crate::mapping::{Mapping, Pair};
-use crate::parity::{Part, ROUNDS, Range, Report, Sides, forget, log, logged, rest, settle};
+use crate::parity::{Asked, ROUNDS, Range, Report, Sides, forget, log, logged, rest, settle};
 use crate::sql::{quote_ident, sqlite_error};
-
-const STAYS: &str = "the old tables stay";
 
 impl Contract {
     pub(super) async fn forth(
@@ -32,7 +30,8 @@ impl Contract {
         let mapping = self.mapping.clone();
         let rto = self.rto;
         let ready = move |conn: &Connection| {
-            ready(conn, &mapping)?;
+            expect(conn, &mapping, Stage::NewOnly, Stage::Contracted)?;
+            Seen::of(conn, &mapping)?;
             rto::within(&mapping, time_back(rows(conn, &mapping, |pair| pair.old.clone())?), rto)
         };
         target.read(cx, ready).await?;
@@ -45,34 +44,31 @@ impl Contract {
             self.tidy(cx, target).await?;
             return Ok(stopped());
         }
+        let mapping = self.mapping.clone();
+        let seen = target.read_moment(cx, move |conn| Seen::of(conn, &mapping)).await?;
+        let (mapping, asked) = (self.mapping.clone(), self.asked.clone());
+        target.before_change(cx, move |conn| compile(conn, &mapping, &asked)).await;
         let (step, inner) = (self.clone(), cx.clone());
-        target.change(cx, move |conn| step.drop_old(conn, &inner, &copy, report)).await.map(Applied::Changed)
+        target.change(cx, move |conn| step.drop_old(conn, &inner, &copy, (report, seen))).await.map(Applied::Changed)
     }
 
     /// Keeps aside what the new tables do not hold, range by range, then of what was written meanwhile, until little is
     /// left. False: a stop was asked for.
     async fn keep(&self, cx: &StepContext, target: &SqliteTarget) -> Result<bool, StepError> {
         for pair in &self.mapping.pairs {
-            let (mut range, mut portion): (Option<Range>, _) = (None, Portion::default());
+            let mut range: Option<Range> = None;
             loop {
-                let (pair, at, rows) = (pair.clone(), range.take(), portion.rows());
+                let (pair, at) = (pair.clone(), range.take());
                 let batch = move |conn: &Connection| {
-                    let began = Instant::now();
+                    let portion = Portion::begin();
                     let sides = Sides::of(conn, &pair)?;
                     let raw = Raw::of(conn, &pair, &sides)?;
-                    let at = match at {
-                        Some(at) => at,
-                        None => {
-                            raw.make(conn)?;
-                            Range::first(conn, &sides, rows)?
-                        }
-                    };
-                    raw.keep(conn, &sides, &at.part(&sides))?;
-                    Ok((at.next(conn, &sides, rows)?, began.elapsed()))
+                    if at.is_none() {
+                        raw.make(conn)?;
+                    }
+                    portion.through(conn, &sides, at, |range| raw.keep(conn, &sides, &range.part(&sides)))
                 };
-                let (next, worked) = target.aside(cx, batch).await?;
-                portion.after(worked);
-                range = next;
+                range = target.aside(cx, batch).await?;
                 if range.is_none() {
                     break;
                 }
@@ -81,6 +77,8 @@ impl Contract {
                 }
             }
         }
+        let (mapping, asked) = (self.mapping.clone(), self.asked.clone());
+        target.before_reversal(cx, move |conn| compile(conn, &mapping, &asked)).await;
         for _ in 0..ROUNDS {
             let (mapping, asked) = (self.mapping.clone(), self.asked.clone());
             let batch = move |conn: &Connection| {
@@ -99,16 +97,21 @@ impl Contract {
         Ok(true)
     }
 
-    fn drop_old(&self, conn: &Connection, cx: &StepContext, copy: &str, report: Report) -> Result<Receipt, StepError> {
+    fn drop_old(
+        &self,
+        conn: &Connection,
+        cx: &StepContext,
+        copy: &str,
+        (report, seen): (Report, Seen),
+    ) -> Result<Receipt, StepError> {
         let (began, name) = (Instant::now(), &self.mapping.name);
-        ready(conn, &self.mapping)?;
+        expect(conn, &self.mapping, Stage::NewOnly, Stage::Contracted)?;
         if let Some(error) = rest(conn, &self.mapping, &self.asked)?.error(STAYS) {
             return Err(error);
         }
         let kept = keep_logged(conn, &self.mapping)?;
+        let taken = seen.take(conn, &self.mapping)?;
         log::close(conn, &self.mapping)?;
-        let taken = Taken::read(conn, &self.mapping)?;
-        taken.take(conn, &self.mapping)?;
         for (pair, raw) in self.mapping.pairs.iter().zip(&kept) {
             raw.follow(conn, pair)?;
         }
@@ -155,20 +158,16 @@ fn rows(conn: &Connection, mapping: &Mapping, name: fn(&Pair) -> String) -> Resu
     Ok(rows.map_err(|e| sqlite_error(e, "while counting the rows"))?.iter().map(|n| n.unsigned_abs()).sum())
 }
 
-/// Refuses where the old tables cannot go.
-fn ready(conn: &Connection, mapping: &Mapping) -> Result<(), StepError> {
-    expect(conn, mapping, Stage::NewOnly, Stage::Contracted)?;
-    is_free(conn, mapping)
-}
-
-/// Refuses where somebody has built on the old tables.
-pub(super) fn is_free(conn: &Connection, mapping: &Mapping) -> Result<(), StepError> {
-    let built = schema::in_the_way(conn, mapping)?;
-    if built.is_empty() {
-        return Ok(());
+/// Compiles what is run for the rows in the logs.
+fn compile(conn: &Connection, mapping: &Mapping, asked: &Asked) -> Result<(), StepError> {
+    rest(conn, mapping, asked)?;
+    for pair in &mapping.pairs {
+        let sides = Sides::of(conn, pair)?;
+        for sql in Raw::of(conn, pair, &sides)?.keeping(&sides, &log::part(pair, &sides)) {
+            conn.prepare_cached(&sql).map_err(|e| sqlite_error(e, "keeping what the new tables do not hold"))?;
+        }
     }
-    Err(StepError::conflict(format!("{STAYS}: {}", built.join("; ")))
-        .with_help("drop or rewrite what still needs the old tables in an earlier step, then run again"))
+    Ok(())
 }
 
 /// Keeps it anew for the rows in the logs. Returns what each pair is kept by.
@@ -176,8 +175,7 @@ fn keep_logged(conn: &Connection, mapping: &Mapping) -> Result<Vec<Raw>, StepErr
     let keep = |pair| {
         let sides = Sides::of(conn, pair)?;
         let raw = Raw::of(conn, pair, &sides)?;
-        let part: Part = log::part(pair, &sides, log::last(conn, pair)?.0);
-        raw.keep(conn, &sides, &part)?;
+        raw.keep(conn, &sides, &log::part(pair, &sides))?;
         Ok(raw)
     };
     mapping.pairs.iter().map(keep).collect()

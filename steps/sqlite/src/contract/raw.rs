@@ -98,6 +98,16 @@ impl Raw {
 
     /// Keeps of that part what the new tables do not hold, instead of what was kept of it before.
     pub(super) fn keep(&self, conn: &Connection, sides: &Sides, part: &Part) -> Result<(), StepError> {
+        self.keeping(sides, part).iter().try_for_each(|sql| {
+            conn.prepare_cached(sql)
+                .and_then(|mut s| s.execute(params_from_iter(&part.values)))
+                .map(|_| ())
+                .map_err(|e| sqlite_error(e, "keeping what the new tables do not hold"))
+        })
+    }
+
+    /// The statements that do it.
+    pub(super) fn keeping(&self, sides: &Sides, part: &Part) -> [String; 3] {
         let (table, list) = (&self.table, self.list());
         let old = |name: &str| format!("old.{}", quote_ident(name));
         let raws: Vec<String> = sides.compared.iter().map(|c| old(&c.column)).collect();
@@ -117,7 +127,7 @@ impl Raw {
         let select = |raws: &[String], given: &[String]| [&key[..], raws, given, &unmapped].concat().join(", ");
         let same: Vec<String> = exact.iter().chain(&self.defaults).cloned().collect();
         let same = if same.is_empty() { "1".to_owned() } else { same.join(" AND ") };
-        let statements = [
+        [
             format!("DELETE FROM {table} WHERE 1{}", part.key),
             format!(
                 "INSERT INTO {table} (whole, {list}) SELECT {VALUES}, {} {}{} AND NOT ({same})",
@@ -132,13 +142,7 @@ impl Raw {
                 sides.rest_from(),
                 part.old
             ),
-        ];
-        statements.iter().try_for_each(|sql| {
-            conn.prepare_cached(sql)
-                .and_then(|mut s| s.execute(params_from_iter(&part.values)))
-                .map(|_| ())
-                .map_err(|e| sqlite_error(e, "keeping what the new tables do not hold"))
-        })
+        ]
     }
 
     /// Makes the triggers that keep the table true while programs write the new one.

@@ -8,6 +8,7 @@ use cutover_core::StepError;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, params_from_iter};
 
+use super::portion::FEW;
 use super::raw::{ALONE, BESIDE, MOVED, Raw, VALUES};
 use super::schema::{OldTable, run};
 use crate::mapping::Pair;
@@ -36,10 +37,7 @@ pub(super) enum Unfit {
     Aside,
 }
 
-/// Rows of one batch of those that were kept whole.
-const WHOLE: i64 = 1000;
-
-/// Fills in the next rows that were kept whole, those behind the rowid `above`. Returns the last one's; none: there are
+/// Fills in the next few rows that were kept whole, those behind the rowid `above`. Returns the last one's; none: there are
 /// none left.
 pub(super) fn whole(
     conn: &Connection,
@@ -50,7 +48,7 @@ pub(super) fn whole(
     made: &mut Rebuilt,
 ) -> Result<Option<i64>, StepError> {
     let last = format!(
-        "SELECT max(rowid) FROM (SELECT rowid FROM {} WHERE whole = {ALONE} AND rowid > ?1 ORDER BY rowid LIMIT {WHOLE})",
+        "SELECT max(rowid) FROM (SELECT rowid FROM {} WHERE whole = {ALONE} AND rowid > ?1 ORDER BY rowid LIMIT {FEW})",
         raw.table
     );
     let last: Option<i64> =
@@ -61,6 +59,14 @@ pub(super) fn whole(
     made.rows += rows;
     made.exact += rows;
     Ok(Some(last))
+}
+
+/// Compiles what fills that part in, and what looks whether it was filled in.
+pub(super) fn compile(conn: &Connection, pair: &Pair, sides: &Sides, raw: &Raw, part: &Part) -> Result<(), StepError> {
+    let Insert { given, kept, again, .. } = Insert::new(pair, sides, raw);
+    let filling = [(again, &part.old), (given, &part.new), (kept, &part.new)].map(|(sql, more)| format!("{sql}{more}"));
+    let looking = sides.unlike(&part.old, &part.new);
+    filling.iter().chain(&looking).try_for_each(|sql| conn.prepare_cached(sql).map(drop)).map_err(failed)
 }
 
 /// Fills in that part from the new table, instead of what was filled in of it before.

@@ -7,13 +7,15 @@ use cutover_core::StepError;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
-use crate::declared::{self, Object, same_name};
+use crate::declared::{self, Object, same_name, schema_version};
 use crate::expand::Part;
 use crate::mapping::Mapping;
 use crate::mapping::names::PREFIX;
 use crate::parity::{log, names};
 use crate::sequence;
 use crate::sql::{quote_ident, sqlite_error, tokens};
+
+pub(super) const STAYS: &str = "the old tables stay";
 
 /// An old table, as it was.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -50,52 +52,73 @@ pub(super) struct Taken {
     pub(super) beside: Vec<String>,
 }
 
-impl Taken {
-    /// What is there to take.
-    pub(super) fn read(conn: &Connection, mapping: &Mapping) -> Result<Self, StepError> {
+/// What a contract is to take away, looked up before anybody is kept out.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    /// In which schema.
+    version: i64,
+    taken: Taken,
+    /// The statements that take it: triggers of ours first, then the tables, each behind those that refer to it.
+    drops: Vec<String>,
+}
+
+impl Seen {
+    /// What is there to take. Refuses where somebody has built on the old tables.
+    pub(super) fn of(conn: &Connection, mapping: &Mapping) -> Result<Self, StepError> {
+        let version = schema_version(conn)?;
+        is_free(conn, mapping)?;
         let mut tables = Vec::new();
+        let is_kept = |o: &Object| !log::has_trigger(mapping, &o.name);
         for pair in &mapping.pairs {
             let Some(table) = declared::object(conn, &pair.old)?.filter(|o| o.kind == "table") else {
                 return Err(declared::no_such_table(conn, &pair.old)?);
             };
+            let objects = objects(conn)?.into_iter().filter(|o| same_name(&o.table, &table.name) && is_kept(o));
             tables.push(OldTable {
                 pair: pair.name.clone(),
-                objects: objects(conn)?
-                    .into_iter()
-                    .filter(|o| same_name(&o.table, &table.name))
-                    .map(|o| o.sql)
-                    .collect(),
-                counter: sequence::current(conn, &table.name)?,
-                new_counter: sequence::current(conn, &pair.new)?,
+                objects: objects.map(|o| o.sql).collect(),
+                counter: None,
+                new_counter: None,
                 name: table.name,
                 sql: table.sql,
             });
         }
-        let beside = ours_elsewhere(conn, mapping)?.into_iter().map(|o| o.sql).collect();
-        Ok(Self { tables, beside })
+        let beside = ours_elsewhere(conn, mapping)?;
+        let mut drops: Vec<String> =
+            beside.iter().rev().map(|part| format!("DROP {} {}", part.kind, quote_ident(&part.name))).collect();
+        drops.extend(order(conn, &tables)?.iter().map(|table| format!("DROP TABLE {}", quote_ident(table))));
+        Ok(Self { version, taken: Taken { tables, beside: beside.into_iter().map(|o| o.sql).collect() }, drops })
     }
 
-    /// Takes it: triggers of ours first, then the tables, each behind those that refer to it.
-    pub(super) fn take(&self, conn: &Connection, mapping: &Mapping) -> Result<(), StepError> {
-        for part in ours_elsewhere(conn, mapping)?.iter().rev() {
-            run(conn, &format!("DROP {} {}", part.kind, quote_ident(&part.name)), "dropping what kept both in step")?;
+    /// Takes it, or what has become of it since.
+    pub(super) fn take(self, conn: &Connection, mapping: &Mapping) -> Result<Taken, StepError> {
+        let now = if schema_version(conn)? == self.version { self } else { Self::of(conn, mapping)? };
+        let Self { mut taken, drops, .. } = now;
+        for (table, pair) in taken.tables.iter_mut().zip(&mapping.pairs) {
+            table.counter = sequence::current(conn, &table.name)?;
+            table.new_counter = sequence::current(conn, &pair.new)?;
         }
-        let mut left: Vec<&str> = self.tables.iter().map(|t| t.name.as_str()).collect();
-        while !left.is_empty() {
-            let mut free = None;
-            for (at, table) in left.iter().enumerate() {
-                let others: Vec<&str> = left.iter().copied().filter(|other| other != table).collect();
-                if referring(conn, table)?.iter().all(|from| !others.iter().any(|other| same_name(other, from))) {
-                    free = Some(at);
-                    break;
-                }
-            }
-            // Tables that refer to each other go in any order.
-            let table = left.remove(free.unwrap_or(0));
-            run(conn, &format!("DROP TABLE {}", quote_ident(table)), &format!("dropping table `{table}`"))?;
-        }
-        Ok(())
+        drops.iter().try_for_each(|sql| run(conn, sql, &format!("running `{sql}`")))?;
+        Ok(taken)
     }
+}
+
+/// The old tables, each behind those that refer to it. Tables that refer to each other go in any order.
+fn order(conn: &Connection, tables: &[OldTable]) -> Result<Vec<String>, StepError> {
+    let mut left: Vec<&str> = tables.iter().map(|t| t.name.as_str()).collect();
+    let mut order = Vec::new();
+    while !left.is_empty() {
+        let mut free = None;
+        for (at, table) in left.iter().enumerate() {
+            let others: Vec<&str> = left.iter().copied().filter(|other| other != table).collect();
+            if referring(conn, table)?.iter().all(|from| !others.iter().any(|other| same_name(other, from))) {
+                free = Some(at);
+                break;
+            }
+        }
+        order.push(left.remove(free.unwrap_or(0)).to_owned());
+    }
+    Ok(order)
 }
 
 /// The indexes, views and triggers of the database: triggers last, each kind in the order in which they were made.
@@ -134,9 +157,19 @@ fn referring(conn: &Connection, table: &str) -> Result<Vec<String>, StepError> {
     .map_err(|e| sqlite_error(e, "while reading the foreign keys"))
 }
 
+/// Refuses where somebody has built on the old tables.
+fn is_free(conn: &Connection, mapping: &Mapping) -> Result<(), StepError> {
+    let built = in_the_way(conn, mapping)?;
+    if built.is_empty() {
+        return Ok(());
+    }
+    Err(StepError::conflict(format!("{STAYS}: {}", built.join("; ")))
+        .with_help("drop or rewrite what still needs the old tables in an earlier step, then run again"))
+}
+
 /// What others have built on the old tables: views and triggers that name one, also those of another mapping; foreign keys
 /// to one.
-pub(super) fn in_the_way(conn: &Connection, mapping: &Mapping) -> Result<Vec<String>, StepError> {
+fn in_the_way(conn: &Connection, mapping: &Mapping) -> Result<Vec<String>, StepError> {
     let ours = ours_elsewhere(conn, mapping)?;
     let is_ours = |object: &Object| {
         log::has_trigger(mapping, &object.name) || ours.iter().any(|o| o.kind == object.kind && o.name == object.name)

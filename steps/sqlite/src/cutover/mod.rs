@@ -131,6 +131,11 @@ impl Cutover {
         Ok(format!("for {rows} written meanwhile"))
     }
 
+    /// Compiles what is compared in the end, where that is not everything.
+    fn compile(&self, conn: &Connection, asked: &Asked) -> Result<(), StepError> {
+        if log::is_open(conn, &self.mapping)? { rest(conn, &self.mapping, asked).map(drop) } else { Ok(()) }
+    }
+
     fn decide(&self, report: &Report) -> Result<u64, StepError> {
         report.error(&format!("mapping `{}` stays where it is", self.mapping.name)).map_or(Ok(report.rows), Err)
     }
@@ -261,6 +266,8 @@ impl MigrationStep for Cutover {
             tidy(cx, &target, &self.mapping).await?;
             return Err(error);
         }
+        let step = self.clone();
+        target.before_change(cx, move |conn| step.compile(conn, &step.asked)).await;
         let (step, inner) = (self.clone(), cx.clone());
         let moved = target.change(cx, move |conn| step.forth(conn, &inner, report.rows)).await.map(Applied::Changed);
         if moved.is_err() {
@@ -296,6 +303,8 @@ impl MigrationStep for Cutover {
         let Some(report) = self.settle(cx, &target, &self.asked_back()).await? else {
             return Err(StepError::failed("the comparison was stopped").with_help("run the same command again"));
         };
+        let step = self.clone();
+        target.before_reversal(cx, move |conn| step.compile(conn, &step.asked_back())).await;
         let (step, inner) = (self.clone(), cx.clone());
         target.reverse(cx, move |conn| step.back(conn, &inner, &report, begun)).await
     }

@@ -30,6 +30,12 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::sql::sqlite_error;
 
+/// A number that each change of the schema raises.
+pub(crate) fn schema_version(conn: &Connection) -> Result<i64, StepError> {
+    conn.pragma_query_value(None, "schema_version", |row| row.get(0))
+        .map_err(|e| sqlite_error(e, "while reading the schema"))
+}
+
 /// A row of `sqlite_master`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Object {

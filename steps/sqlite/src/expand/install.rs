@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use serde::{Deserialize, Serialize};
 
 use crate::aside;
+use crate::declared::schema_version;
 use crate::lint::Sketch;
 use crate::mapping::names::{GUARD, PREFIX, QUARANTINE};
 use crate::mapping::{Mapping, stage};
@@ -44,12 +45,6 @@ impl Tried {
     pub(crate) fn of_now(self, conn: &Connection) -> Result<Option<Vec<Woven>>, StepError> {
         Ok((schema_version(conn)? == self.version).then_some(self.woven))
     }
-}
-
-/// A number that each change of the schema raises.
-fn schema_version(conn: &Connection) -> Result<i64, StepError> {
-    conn.pragma_query_value(None, "schema_version", |row| row.get(0))
-        .map_err(|e| sqlite_error(e, "while reading the schema"))
 }
 
 /// The pairs, each with all that is made for it.

@@ -26,7 +26,7 @@ mod values;
 pub(crate) use compare::differing;
 pub(crate) use config::comparing;
 pub(crate) use part::Part;
-pub(crate) use ranges::{ROWS, Range};
+pub(crate) use ranges::Range;
 pub(crate) use report::{Asked, Report, parity, rest};
 pub(crate) use settle::{ROUNDS, forget, logged, settle, tidy};
 pub(crate) use sides::{Sides, names};

@@ -11,7 +11,7 @@ use super::sides::{Ordered, Sides};
 use crate::sql::{quote_ident, sqlite_error};
 
 /// Rows of one range, at most, on either side: mapped or not, each is looked at.
-pub(crate) const ROWS: u64 = 1000;
+pub(super) const ROWS: u64 = 1000;
 
 /// Keys above `above` up to `to`, either of which may be missing.
 #[derive(Debug, Clone, Default)]

@@ -124,8 +124,8 @@ pub(crate) fn rest(conn: &Connection, mapping: &Mapping, asked: &Asked) -> Resul
     let mut report = Report::default();
     for pair in &mapping.pairs {
         let sides = Sides::of(conn, pair)?;
-        let (last, keys) = log::last(conn, pair)?;
-        let part = log::part(pair, &sides, last);
+        let (_, keys) = log::last(conn, pair)?;
+        let part = log::part(pair, &sides);
         let found = differing(conn, &sides, &part)?;
         report.helps.extend(remedies(&found));
         report.failures.extend(found.lines(pair));

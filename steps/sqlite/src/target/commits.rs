@@ -84,6 +84,13 @@ impl Commits {
         *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
+    /// When the last one gave the database back, if that was after `begun`; a checkpoint that it is followed by keeps nobody
+    /// out.
+    pub(crate) fn since(&self, begun: Instant) -> Option<Instant> {
+        let last = *self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.filter(|last| *last >= begun)
+    }
+
     /// When the transaction that just ended was committed; now, where no log told.
     pub(crate) fn last(&self) -> Instant {
         self.0.last.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_else(Instant::now)

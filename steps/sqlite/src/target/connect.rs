@@ -107,7 +107,7 @@ fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
         Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW)?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
     patience::listen(&mut conn)?;
-    conn.set_prepared_statement_cache_capacity(64);
+    conn.set_prepared_statement_cache_capacity(256);
     // Else a statement of batches is planned, and the triggers that it fires compiled, anew for each value bound to it.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // Opening is lazy: only reading the schema shows whether this is a database that we can read.

@@ -139,9 +139,11 @@ impl Session {
         set_foreign_keys(conn, keys)?;
         let waits = |time| conn.busy_timeout(time).map_err(|e| sqlite_error(e, "while configuring the connection"));
         waits(patience)?;
-        let began = Instant::now();
+        let asked = Instant::now();
+        let mut waited = Duration::ZERO;
         let all = || {
             bracket(conn, "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", |conn| {
+                waited = asked.elapsed();
                 let result = work(conn);
                 self.recorder.release(conn)?;
                 let value = result?;
@@ -152,13 +154,36 @@ impl Session {
         };
         let result = if lightly { self.commits.lightly(conn, all) } else { all() };
         waits(connect::BUSY_TIMEOUT)?;
-        tracing::debug!(seconds = began.elapsed().as_secs_f64(), kept = result.is_ok(), "transaction ended");
+        let ended = self.commits.since(asked).unwrap_or_else(Instant::now);
+        let held = ended.saturating_duration_since(asked + waited);
+        tracing::debug!(
+            waited = waited.as_secs_f64(),
+            held = held.as_secs_f64(),
+            kept = result.is_ok(),
+            "transaction ended"
+        );
         if result.is_ok() {
             fault::point(fault::SQLITE_COMMITTED);
             connect::checkpoint_on_close(conn)?;
             self.unmoved()?;
         }
         result
+    }
+
+    /// Runs `ready` on the writer in one read transaction, before a transaction with those keys; not inside an open group.
+    pub(crate) fn ready(
+        &self,
+        keys: ForeignKeys,
+        ready: impl FnOnce(&Connection) -> Result<(), StepError>,
+    ) -> Result<(), StepError> {
+        let mut slot = self.lock_writer();
+        if self.in_group() {
+            return Ok(());
+        }
+        let conn = self.open_writer(&mut slot)?;
+        self.unmoved()?;
+        set_foreign_keys(conn, keys)?;
+        moment(conn, ready)
     }
 
     /// Runs `work` in a transaction that may be lost when the power fails, together with all that was committed since

@@ -111,6 +111,31 @@ impl SqliteTarget {
         .await
     }
 
+    /// Compiles what the next change runs, on the connection that it runs by, while others can write: `ready` runs in a read
+    /// transaction. What goes wrong here is for the change itself to tell.
+    pub(crate) async fn before_change<F>(&self, cx: &StepContext, ready: F)
+    where
+        F: FnOnce(&Connection) -> Result<(), StepError> + Send + 'static,
+    {
+        self.before(cx, How::CHANGES, ready).await;
+    }
+
+    /// The same before a reversal, or what is done [aside](Self::aside).
+    pub(crate) async fn before_reversal<F>(&self, cx: &StepContext, ready: F)
+    where
+        F: FnOnce(&Connection) -> Result<(), StepError> + Send + 'static,
+    {
+        self.before(cx, How::REVERSES, ready).await;
+    }
+
+    async fn before<F>(&self, cx: &StepContext, how: How, ready: F)
+    where
+        F: FnOnce(&Connection) -> Result<(), StepError> + Send + 'static,
+    {
+        let session = self.session();
+        let _ = cx.blocking(move || session.ready(how.keys, ready)).await;
+    }
+
     /// The reverse of a change: same transaction rules, foreign keys off; runs `work`, forgets the step's cursor and
     /// deletes its ledger row. When the database holds neither row nor cursor of the step, nothing of it was ever
     /// committed: then `work` does not run and nothing is written.
