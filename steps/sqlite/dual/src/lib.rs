@@ -30,7 +30,7 @@
 //!
 //! [qpsg]: rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG
 //!
-//! After a change of the schema a write has to be compiled again, with the triggers that keep both schemas in step: 2 to
+//! After a change of the schema a write has to be compiled again, with the triggers that keep both schemas in step: 5 to
 //! 10 ms. [`DualWriter::write_compiled`] has it done before the transaction, while others can write.
 //!
 //! # An example
