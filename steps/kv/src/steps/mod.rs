@@ -8,8 +8,6 @@ mod into;
 mod reconfigure;
 mod rename;
 mod rewriting;
-#[cfg(test)]
-mod testing;
 mod transform;
 mod verify;
 

@@ -6,8 +6,6 @@
 mod config;
 mod job;
 mod name;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 

@@ -8,8 +8,6 @@ mod config;
 mod live;
 mod passes;
 mod programs;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -4,8 +4,6 @@
 //! records go in one write of the store: a kill never leaves an older version showing.
 
 mod job;
-#[cfg(test)]
-mod tests;
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Checkpoint, Finding, Lint, MigrationStep, Receipt, Reversal,

@@ -3,8 +3,6 @@
 //! Owns what Badger's options are called and may be. Writing the file, and putting it back byte for byte, is `config.map`'s.
 
 mod options;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 

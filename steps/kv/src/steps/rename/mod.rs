@@ -3,9 +3,6 @@
 //! Owns that a key is never moved onto another. Every version goes along, with deletes, expiry and user meta: a reader as of
 //! any version finds under the new key what it found under the old one.
 
-#[cfg(test)]
-mod tests;
-
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, MigrationStep, Receipt, Standing, StepContext, StepError,
     StepKind, Use, Verdict, async_trait, blake3_hex, canonical_json, fault, fault::Faults, register_step,

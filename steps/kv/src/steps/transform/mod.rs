@@ -6,8 +6,6 @@
 //! bytes; what it changes is written as compact JSON.
 
 mod program;
-#[cfg(test)]
-mod tests;
 mod value;
 
 use std::collections::BTreeMap;

@@ -6,8 +6,6 @@ use std::path::Path;
 use cutover_core::{Applied, Standing};
 use cutover_tests::{Conformance, Fixture};
 
-use crate::steps::testing::registry;
-
 const SET: &str = "{ NumCompactors = 2, NumLevelZeroTables = 3, NumMemtables = 2, ValueLogFileSize = 268435456 }";
 const CONFIG: &str = "{\n    \"name\" : \"phl\",\n    \"storage\": { \"badger\": { \"NumCompactors\": 4, \"BlockSize\": 4096 }, \"z\": 1.50 }\n}";
 
@@ -25,7 +23,6 @@ fn write(root: &Path, text: &str) {
 #[test]
 fn it_keeps_the_contract() {
     Conformance::new(plan("c.json", "at = \"storage.badger\",", SET))
-        .registry(registry())
         .root(|root| write(root, CONFIG))
         .sabotage(|root| write(root, &CONFIG.replace('4', "8")))
         .foreign(
@@ -41,7 +38,7 @@ fn nothing_but_the_options_changes() {
     let root = folder.path();
     write(root, CONFIG);
     let text = plan("c.json", "at = \"storage.badger\",", SET);
-    let bench = Fixture::with_registry(text, &registry()).open(root);
+    let bench = Fixture::new(text).open(root);
     let Applied::Changed(receipt) = bench.apply("it").unwrap() else { panic!("nothing changed") };
     assert_eq!(
         fs::read_to_string(root.join("c.json")).unwrap(),
@@ -58,7 +55,7 @@ fn an_option_that_the_file_spells_otherwise_is_not_set_twice() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     fs::write(root.join("c.toml"), "[badger]\nnum_compactors = 4\n").unwrap();
-    let bench = Fixture::with_registry(plan("c.toml", "at = \"badger\",", SET), &registry()).open(root);
+    let bench = Fixture::new(plan("c.toml", "at = \"badger\",", SET)).open(root);
     let Standing::Conflict(why) = bench.inspect("it").unwrap() else { panic!("no conflict") };
     assert!(why.contains("`num_compactors` is there, and is the same as `badger.NumCompactors`"), "{why}");
     assert!(bench.apply("it").is_err());
@@ -66,9 +63,8 @@ fn an_option_that_the_file_spells_otherwise_is_not_set_twice() {
 
 #[test]
 fn mistakes_in_a_plan_are_told() {
-    let told = |file: &str, at: &str, set: &str| {
-        Fixture::with_registry(plan(file, at, set), &registry()).try_compile().unwrap_err().to_string()
-    };
+    let told =
+        |file: &str, at: &str, set: &str| Fixture::new(plan(file, at, set)).try_compile().unwrap_err().to_string();
     assert!(told("c.json", "", "{}").contains("no option is named"));
     assert!(told("c.json", "", "{ NumCompactors = 1 }").contains("`NumCompactors` cannot be 1"));
     assert!(told("c.json", "", "{ NumCompactor = 2 }").contains("Badger has no option `NumCompactor`"));

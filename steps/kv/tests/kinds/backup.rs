@@ -6,17 +6,16 @@ use std::path::{Path, PathBuf};
 use cutover_core::{Applied, Standing, StepErrorKind};
 use cutover_tests::{Conformance, Fixture};
 
-use crate::backup::BackupFile;
-use crate::source::RecordSource as _;
-use crate::steps::testing::{BACKUPS, backups, old_store, plan, put, record, registry};
-use crate::store::Sled;
+use super::support::{BACKUPS, backups, old_store, plan, put, record};
+use cutover_steps_kv::RecordSource as _;
+use cutover_steps_kv::backup::BackupFile;
+use cutover_steps_kv::store::Sled;
 
 const WITH: &str = "from = \"old\", into = \"back/to/badger.bak\"";
 
 #[test]
 fn it_keeps_the_contract() {
     Conformance::new(plan("kv.backup", "sled", WITH))
-        .registry(registry())
         .step("copy")
         .root(old_store)
         .sabotage(|root| {
@@ -40,7 +39,6 @@ fn one(folder: &Path) -> Option<PathBuf> {
 #[test]
 fn named_by_the_moment_it_keeps_the_contract_too() {
     Conformance::new(plan("kv.backup", "sled", "from = \"old\", into = \"back/badger-{stamp}.bak\", keep = 2"))
-        .registry(registry())
         .step("copy")
         .root(old_store)
         .sabotage(|root| {
@@ -68,7 +66,7 @@ fn what_a_program_writes_is_decoded_before_it_is_a_backup() {
     );
     let whole = fs::read(root.join("whole.bak")).unwrap();
     fs::write(root.join("whole.bak"), &whole[..whole.len() - 1]).unwrap();
-    let bench = Fixture::with_registry(text, &registry()).open(root);
+    let bench = Fixture::new(text).open(root);
     let told = bench.apply("copy").unwrap_err().to_string();
     assert!(told.contains("of which"), "{told}");
     assert_eq!(one(&root.join("kept")), None);
@@ -98,7 +96,7 @@ fn what_was_written_after_a_copy_is_in_it_alone() {
         "{}\n[[phase.step]]\nid = \"back\"\nuse = \"kv.backup\"\nwith = {{ {with} }}\n",
         plan("kv.copy", "sled", BACKUPS)
     );
-    let bench = Fixture::with_registry(text, &registry()).open(root);
+    let bench = Fixture::new(text).open(root);
     assert_eq!(bench.apply("back").unwrap_err().kind(), StepErrorKind::Conflict);
     bench.apply("copy").unwrap();
     put::<Sled>(root, record(3, 40));
@@ -114,7 +112,7 @@ fn a_file_that_is_there_already_stays() {
     old_store(folder.path());
     fs::create_dir_all(folder.path().join("back/to")).unwrap();
     fs::write(folder.path().join("back/to/badger.bak"), "somebody's").unwrap();
-    let bench = Fixture::with_registry(plan("kv.backup", "sled", WITH), &registry()).open(folder.path());
+    let bench = Fixture::new(plan("kv.backup", "sled", WITH)).open(folder.path());
     assert!(bench.apply("copy").is_err());
     bench.rollback("copy", None).unwrap();
     assert_eq!(fs::read(folder.path().join("back/to/badger.bak")).unwrap(), b"somebody's");

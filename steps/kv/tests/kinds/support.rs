@@ -3,28 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use cutover_core::{Registry, StepDescriptor, TargetDescriptor};
-
-use super::{KvBackup, KvCopy, KvGc, KvReconfigure, KvRenamePrefix, KvTransform, KvVerify};
-use crate::backup::{BackupWriter, write_backup};
-use crate::record::{Meta, Record};
-use crate::store::{Batch, Engine, Fjall, Keyed, VersionedStore};
-use crate::target::{FjallTarget, SledTarget};
-
-pub(super) fn registry() -> Registry {
-    let of = ["cutover-steps-kv", "0.1.0"];
-    let targets = [TargetDescriptor::of::<SledTarget>(of[0], of[1]), TargetDescriptor::of::<FjallTarget>(of[0], of[1])];
-    let steps = [
-        StepDescriptor::of::<KvBackup>(of[0], of[1]),
-        StepDescriptor::of::<KvCopy>(of[0], of[1]),
-        StepDescriptor::of::<KvGc>(of[0], of[1]),
-        StepDescriptor::of::<KvReconfigure>(of[0], of[1]),
-        StepDescriptor::of::<KvRenamePrefix>(of[0], of[1]),
-        StepDescriptor::of::<KvTransform>(of[0], of[1]),
-        StepDescriptor::of::<KvVerify>(of[0], of[1]),
-    ];
-    Registry::of(steps, targets).unwrap()
-}
+use cutover_steps_kv::backup::{BackupWriter, write_backup};
+use cutover_steps_kv::store::{Batch, Engine, Fjall, Keyed, VersionedStore};
+use cutover_steps_kv::{Meta, Record};
 
 pub(super) fn plan(step: &str, kind: &str, with: &str) -> String {
     format!(

@@ -6,9 +6,9 @@ use cutover_core::{Applied, RestoreOptions, Reversal, Standing, StepErrorKind, V
 use cutover_tests::{Bench, Conformance, Fixture};
 use pollster::block_on;
 
-use crate::record::{Meta, Record};
-use crate::steps::testing::{fill, plan_on, put, read, registry};
-use crate::store::{Engine, Fjall, Sled};
+use super::support::{fill, plan_on, put, read};
+use cutover_steps_kv::store::{Engine, Fjall, Sled};
+use cutover_steps_kv::{Meta, Record};
 
 const WITH: &str = "keep = 2, deleted = true, expired = true";
 
@@ -42,7 +42,6 @@ fn plan(kind: &str, with: &str, more: &str) -> String {
 
 fn conforms<E: Engine>() {
     Conformance::new(plan(E::NAME, WITH, ""))
-        .registry(registry())
         .step("it")
         .root(|root| fill::<E>(root, records()))
         .sabotage(|root| put::<E>(root, record("a:00001", 1)))
@@ -61,7 +60,7 @@ fn it_keeps_the_contract_in_fjall() {
 }
 
 fn open(root: &Path, with: &str) -> Bench {
-    Fixture::with_registry(plan("fjall", with, ""), &registry()).open(root)
+    Fixture::new(plan("fjall", with, "")).open(root)
 }
 
 #[test]
@@ -131,13 +130,13 @@ fn what_a_stopped_step_dropped_comes_back_without_asking_and_what_others_wrote_i
 fn mistakes_in_a_plan_are_told() {
     let told = |with: &str, more: &str| {
         let plan = plan("sled", with, more);
-        Fixture::with_registry(plan, &registry()).try_compile().unwrap_err().to_string()
+        Fixture::new(plan).try_compile().unwrap_err().to_string()
     };
     assert!(told("prefix = \"a\"", "").contains("nothing is said to go"));
     assert!(told("keep = 0", "").contains("nothing would stay of any key"));
     assert!(told("keep = 1, one-way = true", "").contains("cannot be undone"));
     let bare = plan_on("kv.gc", "sled", "keep = 1");
-    let refused = Fixture::with_registry(bare, &registry()).try_compile().unwrap_err().to_string();
+    let refused = Fixture::new(bare).try_compile().unwrap_err().to_string();
     assert!(refused.contains("no step before it takes a snapshot"), "{refused}");
     let folder = tempfile::tempdir().unwrap();
     let refused = open(folder.path(), "keep = 1").apply("it").unwrap_err();

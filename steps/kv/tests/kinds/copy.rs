@@ -6,14 +6,13 @@ use std::path::Path;
 use cutover_core::{Applied, Standing, StepErrorKind};
 use cutover_tests::{Conformance, Fixture};
 
-use crate::record::Record;
-use crate::steps::testing::{BACKUPS, backups, old_store, plan, put, read, record, registry};
-use crate::store::{Engine, Fjall, Keyed, Sled};
+use super::support::{BACKUPS, backups, old_store, plan, put, read, record};
+use cutover_steps_kv::Record;
+use cutover_steps_kv::store::{Engine, Fjall, Keyed, Sled};
 
 fn conforms<E: Engine>(with: &str, make: impl Fn(&Path) + 'static) {
     let later = || Record { value: b"theirs".to_vec(), ..record(7, 99) };
     Conformance::new(plan("kv.copy", E::NAME, with))
-        .registry(registry())
         .step("copy")
         .root(make)
         .sabotage(|root| put::<E>(root, Record { value: b"other".to_vec(), ..record(20, 1) }))
@@ -43,7 +42,7 @@ fn it_keeps_the_contract_from_a_store_into_an_empty_one() {
 fn every_record_of_a_chain_of_backups_is_there_once() {
     let folder = tempfile::tempdir().unwrap();
     backups(folder.path());
-    let bench = Fixture::with_registry(plan("kv.copy", "fjall", BACKUPS), &registry()).open(folder.path());
+    let bench = Fixture::new(plan("kv.copy", "fjall", BACKUPS)).open(folder.path());
     assert_eq!(bench.inspect("copy").unwrap(), Standing::Pending);
     let Applied::Changed(receipt) = bench.apply("copy").unwrap() else { panic!("nothing changed") };
     assert_eq!(
@@ -61,7 +60,7 @@ fn every_record_of_a_chain_of_backups_is_there_once() {
 fn what_is_missing_damaged_changed_or_in_the_way_is_refused_and_named() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
-    let bench = Fixture::with_registry(plan("kv.copy", "sled", BACKUPS), &registry()).open(root);
+    let bench = Fixture::new(plan("kv.copy", "sled", BACKUPS)).open(root);
     let conflict = || match bench.inspect("copy").unwrap() {
         Standing::Conflict(why) => why,
         other => panic!("{other:?}"),
@@ -96,7 +95,7 @@ fn a_lost_journal_is_no_reason_to_leave_a_store_behind() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     backups(root);
-    let open = || Fixture::with_registry(plan("kv.copy", "sled", BACKUPS), &registry()).open(root);
+    let open = || Fixture::new(plan("kv.copy", "sled", BACKUPS)).open(root);
     let Applied::Changed(made) = open().apply("copy").unwrap() else { panic!("nothing changed") };
     let bench = open();
     let found = pollster::block_on(bench.step("copy").step.recover(&bench.cx("copy"))).unwrap();
@@ -108,7 +107,7 @@ fn a_lost_journal_is_no_reason_to_leave_a_store_behind() {
 #[test]
 fn mistakes_in_a_plan_are_told() {
     let told = |with: &str| {
-        let errors = Fixture::with_registry(plan("kv.copy", "sled", with), &registry()).try_compile().unwrap_err();
+        let errors = Fixture::new(plan("kv.copy", "sled", with)).try_compile().unwrap_err();
         errors.to_string()
     };
     for (with, expected) in [

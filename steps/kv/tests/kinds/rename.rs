@@ -5,9 +5,9 @@ use std::path::Path;
 use cutover_core::{Applied, Standing, StepErrorKind, Verdict};
 use cutover_tests::{Bench, Conformance, Fixture};
 
-use crate::record::{Meta, Record};
-use crate::steps::testing::{fill, plan_on, put, read, registry};
-use crate::store::{Engine, Fjall, Keyed, Sled, VersionedStore};
+use super::support::{fill, plan_on, put, read};
+use cutover_steps_kv::store::{Engine, Fjall, Keyed, Sled, VersionedStore};
+use cutover_steps_kv::{Meta, Record};
 
 const WITH: &str = "from = \"patterns:\", to = \"found:\"";
 
@@ -31,7 +31,6 @@ fn records() -> Vec<Record> {
 fn conforms<E: Engine>() {
     let later = || record("found:00001", 99);
     Conformance::new(plan_on("kv.rename-prefix", E::NAME, WITH))
-        .registry(registry())
         .root(|root| fill::<E>(root, records()))
         .sabotage(|root| put::<E>(root, Record { value: b"x".to_vec(), ..record("found:00002", 3) }))
         .foreign(move |root| put::<E>(root, later()), move |root| assert!(read::<E>(root).contains(&later())))
@@ -49,7 +48,7 @@ fn it_keeps_the_contract_in_fjall() {
 }
 
 fn open(root: &Path, with: &str) -> Bench {
-    Fixture::with_registry(plan_on("kv.rename-prefix", "sled", with), &registry()).open(root)
+    Fixture::new(plan_on("kv.rename-prefix", "sled", with)).open(root)
 }
 
 #[test]
@@ -107,7 +106,7 @@ fn a_key_that_is_there_is_met_before_the_first_write() {
 fn mistakes_in_a_plan_are_told() {
     let told = |from: &str, to: &str| {
         let plan = plan_on("kv.rename-prefix", "sled", &format!("from = \"{from}\", to = \"{to}\""));
-        Fixture::with_registry(plan, &registry()).try_compile().unwrap_err().to_string()
+        Fixture::new(plan).try_compile().unwrap_err().to_string()
     };
     assert!(told("", "a:").contains("an empty prefix is all keys"));
     assert!(told("a:", "a:b:").contains("`a:` and `a:b:` have keys in common"));

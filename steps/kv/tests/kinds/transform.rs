@@ -6,9 +6,9 @@ use std::path::Path;
 use cutover_core::{Applied, Receipt, StepErrorKind, Verdict};
 use cutover_tests::{Bench, Conformance, Fixture};
 
-use crate::record::{Meta, Record};
-use crate::steps::testing::{fill, plan_on, put, read, registry};
-use crate::store::{Engine, Fjall, Sled};
+use super::support::{fill, plan_on, put, read};
+use cutover_steps_kv::store::{Engine, Fjall, Sled};
+use cutover_steps_kv::{Meta, Record};
 
 /// Not a thing that can be done twice without showing.
 const MORE: &str =
@@ -35,7 +35,6 @@ fn records(many: u64) -> Vec<Record> {
 fn conforms<E: Engine>(versions: &str) {
     let later = || json("n:00001", 99, "theirs");
     Conformance::new(plan_on("kv.transform", E::NAME, &format!("{MORE}, versions = \"{versions}\"")))
-        .registry(registry())
         .root(|root| fill::<E>(root, records(2_100)))
         .sabotage(|root| put::<E>(root, json("n:00002", 3, "{}")))
         .foreign(move |root| put::<E>(root, later()), move |root| assert!(read::<E>(root).contains(&later())))
@@ -53,7 +52,7 @@ fn it_keeps_the_contract_in_fjall() {
 }
 
 fn open(root: &Path, with: &str) -> Bench {
-    Fixture::with_registry(plan_on("kv.transform", "fjall", with), &registry()).open(root)
+    Fixture::new(plan_on("kv.transform", "fjall", with)).open(root)
 }
 
 fn changed(bench: &Bench) -> Receipt {
@@ -187,11 +186,7 @@ fn a_value_that_stays_what_it_is_keeps_its_bytes() {
 fn mistakes_in_a_plan_are_told() {
     let told = |with: &str| {
         let plan = plan_on("kv.transform", "sled", with);
-        Fixture::with_registry(plan, &registry())
-            .file("bad.jq", "# one\n.a |\n  now")
-            .try_compile()
-            .unwrap_err()
-            .to_string()
+        Fixture::new(plan).file("bad.jq", "# one\n.a |\n  now").try_compile().unwrap_err().to_string()
     };
     let one = |rest: &str| format!("programs = [{{ prefix = \"a:\", {rest} }}]");
     for (with, expected) in [
