@@ -102,7 +102,7 @@ impl Move {
         Self { name, ..Self::default() }
     }
 
-    fn add_twin(&mut self, twin: Vec<(Role, Report)>) {
+    fn add_twin(&mut self, twin: &[(Role, Report)]) {
         self.longest_twin = twin.iter().map(|(_, report)| report.longest_write).fold(self.longest_twin, u64::max);
     }
 
@@ -198,7 +198,7 @@ impl System {
         seen.took = began.elapsed();
         std::thread::sleep(BESIDE);
         seen.add(programs.reports()?);
-        seen.add_twin(twin.reports()?);
+        seen.add_twin(&twin.reports()?);
         if report.outcome != Outcome::Done {
             return Ok(Err(report.outcome.into()));
         }
@@ -251,7 +251,7 @@ fn alone(programs: &mut Programs, twin: &mut Programs) -> Result<Move> {
     let began = Instant::now();
     std::thread::sleep(BESIDE * 3);
     seen.add(programs.reports()?);
-    seen.add_twin(twin.reports()?);
+    seen.add_twin(&twin.reports()?);
     seen.took = began.elapsed();
     Ok(seen)
 }
