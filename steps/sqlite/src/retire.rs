@@ -18,7 +18,7 @@ use crate::contract::raw;
 use crate::cutover::{expect, stage_of};
 use crate::declared::{self, same_name};
 use crate::done;
-use crate::expand::gone;
+use crate::expand::{drop_uncounted, gone};
 use crate::mapping::names::{self, GUARD, PREFIX, QUARANTINE};
 use crate::mapping::stage::{self, Stage};
 use crate::mapping::{Mapping, Pair};
@@ -105,6 +105,7 @@ impl Retire {
         };
         if !others {
             there.iter().try_for_each(|table| drop(conn, "TABLE", table))?;
+            drop_uncounted(conn)?;
         }
         Ok(note)
     }

@@ -20,10 +20,12 @@ pub struct Statements<'a> {
 const WATCH: &str = "SELECT 1 FROM main.sqlite_schema LIMIT 0";
 
 impl Statements<'_> {
-    fn at(&self, stage: Stage) -> &[&str] {
+    /// Those that a write may run at that stage.
+    fn at(&self, stage: Stage) -> [&[&str]; 2] {
         match stage {
-            Stage::OldOnly | Stage::DualWrite => self.old,
-            Stage::PreferNew | Stage::NewOnly | Stage::Contracted | Stage::Retired => self.new,
+            Stage::OldOnly | Stage::DualWrite => [&[], self.old],
+            Stage::PreferNew => [self.new, self.old],
+            Stage::NewOnly | Stage::Contracted | Stage::Retired => [self.new, &[]],
         }
     }
 
@@ -31,7 +33,7 @@ impl Statements<'_> {
     /// What does not compile is for the write to find out.
     pub(crate) fn compile(&self, conn: &Connection, stage: Stage) -> Result<()> {
         let statements = self.at(stage);
-        if statements.is_empty() {
+        if statements.iter().all(|of| of.is_empty()) {
             return Ok(());
         }
         if has_moved(conn)? {
@@ -39,7 +41,7 @@ impl Statements<'_> {
             conn.flush_prepared_statement_cache();
             has_moved(conn)?;
         }
-        for sql in statements {
+        for sql in statements.into_iter().flatten() {
             let _ = conn.prepare_cached(sql);
         }
         Ok(())

@@ -146,11 +146,17 @@ impl Counts {
     }
 }
 
-fn add(conn: &Connection, mapping: &str, before: &Counts, now: &Counts) -> rusqlite::Result<()> {
-    conn.execute_batch(&format!(
+/// The statement that makes the table of the sums, where it is not there: best by whoever makes the stage's, since every
+/// change of the schema has all programs compile their statements anew.
+pub fn create_counters() -> String {
+    format!(
         "CREATE TABLE IF NOT EXISTS main.{COUNTERS_TABLE} (\n  name TEXT NOT NULL,\n  counter TEXT NOT NULL,\n  \
          value INTEGER NOT NULL,\n  PRIMARY KEY (name, counter)\n) WITHOUT ROWID"
-    ))?;
+    )
+}
+
+fn add(conn: &Connection, mapping: &str, before: &Counts, now: &Counts) -> rusqlite::Result<()> {
+    conn.execute_batch(&create_counters())?;
     let mut sum = conn.prepare_cached(
         "INSERT INTO main._cutover_counters (name, counter, value) VALUES (?1, ?2, ?3) \
          ON CONFLICT (name, counter) DO UPDATE SET value = value + excluded.value",

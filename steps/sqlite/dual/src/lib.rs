@@ -31,7 +31,7 @@
 //! [qpsg]: rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG
 //!
 //! After a change of the schema a write has to be compiled again, with the triggers that keep both schemas in step: 5 to
-//! 10 ms. [`DualWriter::write_compiled`] has it done before the transaction, while others can write.
+//! 9 ms. [`DualWriter::write_compiled`] has it done before the transaction, while others can write.
 //!
 //! # An example
 //!
@@ -77,7 +77,7 @@ mod stage;
 mod writer;
 
 pub use ahead::Statements;
-pub use counters::{COUNTERS_TABLE, Counters, Counts};
+pub use counters::{COUNTERS_TABLE, Counters, Counts, create_counters};
 pub use latency::{BUCKETS, Latencies, upper_bound};
 pub use reader::DualReader;
 pub use stage::{STAGE_TABLE, Stage};

@@ -54,8 +54,9 @@ impl DualWriter {
     }
 
     /// The same by `statements`: where the schema has been changed since, they are compiled before the transaction begins,
-    /// while others can write. What is not among them is compiled inside it. The connection should keep as many as the program
-    /// runs, and eight more ([`Connection::set_prepared_statement_cache_capacity`], 16 by default).
+    /// while others can write. What is not among them is compiled inside it, and all of them where the caller has a transaction
+    /// open. The connection must keep as many as the program runs and eight more
+    /// ([`Connection::set_prepared_statement_cache_capacity`], 16 by default): with fewer, each write compiles anew.
     ///
     /// ```
     /// # use std::sync::Arc;

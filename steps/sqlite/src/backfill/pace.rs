@@ -10,7 +10,7 @@ use cutover_core::StepError;
 use rusqlite::Connection;
 
 use super::throttle::Throttle;
-use crate::target::{Held, turn};
+use crate::target::{Held, Turns};
 
 /// The smallest batch that shrinking leads to.
 const SMALLEST: u64 = 16;
@@ -71,12 +71,23 @@ pub(crate) struct Pace {
     others: Others,
     /// Time that batches took since others could get in for certain.
     deaf: Duration,
+    turns: Turns,
 }
 
 impl Pace {
     pub(crate) fn new(most: u64, hold: Duration, others: Others) -> Self {
         let polite = if others == Others::Absent { Duration::ZERO } else { LOOKING };
-        Self { most, hold, size: FIRST.min(most), starting: true, cold: true, polite, others, deaf: Duration::ZERO }
+        Self {
+            most,
+            hold,
+            size: FIRST.min(most),
+            starting: true,
+            cold: true,
+            polite,
+            others,
+            deaf: Duration::ZERO,
+            turns: Turns::default(),
+        }
     }
 
     /// The next batch.
@@ -100,6 +111,7 @@ impl Pace {
     /// which waits for it as long.
     pub(crate) fn after(&mut self, rows: u64, held: Held, others: Others, throttle: &Throttle) -> Duration {
         let hold = throttle.hold.map_or(self.hold, |hold| hold.min(self.hold));
+        let size = self.size(throttle);
         let (work, held) = (held.whole.saturating_sub(held.commit), held.whole);
         let left = hold.saturating_sub(held.saturating_sub(work)).max(hold / 2);
         if std::mem::take(&mut self.cold) {
@@ -124,13 +136,19 @@ impl Pace {
         self.deaf += held;
         if !self.polite.is_zero() {
             self.deaf = Duration::ZERO;
-            let pause = turn(held).max(rated);
+            // A batch that is not full has come up with those who write: it ends sooner than they write again, or never.
+            if rows < size {
+                self.turns.rested();
+            }
+            let pause = self.turns.after(held).max(rated);
             self.polite = self.polite.saturating_sub(held + pause);
             pause
         } else if self.deaf > DEAF {
             self.deaf = Duration::ZERO;
+            self.turns.rested();
             LISTEN.max(rated)
         } else {
+            self.turns.rested();
             rated
         }
     }
@@ -231,7 +249,8 @@ mod tests {
     fn others_have_their_turn_while_they_write_and_a_pause_now_and_then_when_they_do_not() {
         let mut pace = Pace::new(100_000, HOLD, Others::Silent);
         let busy = run(&mut pace, 40, 5, Others::Writing, &Throttle::default());
-        assert!(busy.iter().all(|(size, pause)| *pause == turn(Duration::from_micros(size * 5))), "{busy:?}");
+        let mut turns = Turns::default();
+        assert!(busy.iter().all(|(size, pause)| *pause == turns.after(Duration::from_micros(size * 5))), "{busy:?}");
         let alone = run(&mut pace, 700, 5, Others::Silent, &Throttle::default());
         let pauses: Vec<_> = alone[300..].iter().filter(|b| !b.1.is_zero()).collect();
         assert!((1..=5).contains(&pauses.len()) && pauses.iter().all(|b| b.1 == LISTEN), "{pauses:?}");

@@ -128,7 +128,7 @@ impl Raw {
         let same: Vec<String> = exact.iter().chain(&self.defaults).cloned().collect();
         let same = if same.is_empty() { "1".to_owned() } else { same.join(" AND ") };
         [
-            format!("DELETE FROM {table} WHERE 1{}", part.key),
+            format!("DELETE FROM {table} WHERE whole IN ({VALUES}, {ALONE}, {BESIDE}, {MOVED}){}", part.key),
             format!(
                 "INSERT INTO {table} (whole, {list}) SELECT {VALUES}, {} {}{} AND NOT ({same})",
                 select(&unlike(&raws), &unlike(&given)),

@@ -6,7 +6,7 @@
 
 use cutover_core::StepError;
 use rusqlite::types::Value;
-use rusqlite::{Connection, ErrorCode, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params_from_iter};
 
 use super::portion::FEW;
 use super::raw::{ALONE, BESIDE, MOVED, Raw, VALUES};
@@ -37,8 +37,8 @@ pub(super) enum Unfit {
     Aside,
 }
 
-/// Fills in the next few rows that were kept whole, those behind the rowid `above`. Returns the last one's; none: there are
-/// none left.
+/// Fills in what was kept whole among the next few rows behind the rowid `above`. Returns the last one's; none: there are none
+/// left.
 pub(super) fn whole(
     conn: &Connection,
     pair: &Pair,
@@ -47,18 +47,18 @@ pub(super) fn whole(
     above: i64,
     made: &mut Rebuilt,
 ) -> Result<Option<i64>, StepError> {
-    let last = format!(
-        "SELECT max(rowid) FROM (SELECT rowid FROM {} WHERE whole = {ALONE} AND rowid > ?1 ORDER BY rowid LIMIT {FEW})",
-        raw.table
-    );
-    let last: Option<i64> =
-        conn.prepare_cached(&last).and_then(|mut s| s.query_row([above], |row| row.get(0))).map_err(failed)?;
-    let Some(last) = last else { return Ok(None) };
+    // By rowids alone: the index of the key would have all rows that were kept whole looked at each time.
+    let last = format!("SELECT rowid FROM {} WHERE rowid > ?1 ORDER BY rowid LIMIT 1 OFFSET {}", raw.table, FEW - 1);
+    let last: Option<i64> = conn
+        .prepare_cached(&last)
+        .and_then(|mut s| s.query_row([above], |row| row.get(0)).optional())
+        .map_err(failed)?;
+    let until = last.unwrap_or(i64::MAX);
     let insert = Insert::new(pair, sides, raw).whole;
-    let rows = conn.prepare_cached(&insert).and_then(|mut s| s.execute([above, last])).map_err(failed)? as u64;
+    let rows = conn.prepare_cached(&insert).and_then(|mut s| s.execute([above, until])).map_err(failed)? as u64;
     made.rows += rows;
     made.exact += rows;
-    Ok(Some(last))
+    Ok(last)
 }
 
 /// Compiles what fills that part in, and what looks whether it was filled in.
@@ -178,7 +178,7 @@ impl Insert {
                 join(&[&new_key, &values, &unmapped_raw]),
                 raw.table
             ),
-            whole: format!("{whole} WHERE r.whole = {ALONE} AND r.rowid > ?1 AND r.rowid <= ?2"),
+            whole: format!("{whole} WHERE +r.whole = {ALONE} AND r.rowid > ?1 AND r.rowid <= ?2"),
             beside: format!("{whole} WHERE r.whole = {BESIDE}{}", raw.at("r.")),
             again: format!(
                 "DELETE FROM {table} AS old WHERE NOT EXISTS (SELECT 1 FROM {} AS r WHERE r.whole = {ALONE} AND {old_at})",

@@ -1,9 +1,16 @@
 //! The tables that the triggers of a mapping need beside the user's: the guard against loops, the quarantine, and for
-//! each pair a place for keys that a statement may take away without any trigger seeing it.
+//! each pair a place for keys that a statement may take away without any trigger seeing it; and the table in which programs
+//! that follow the stage count, so that none of them has to change the schema.
+
+use cutover_core::StepError;
+use cutover_dual::{COUNTERS_TABLE, create_counters};
+use rusqlite::Connection;
 
 use crate::mapping::Pair;
 use crate::mapping::names::{GUARD, PREFIX, QUARANTINE, STAGE};
 use crate::mapping::stage;
+use crate::sql::sqlite_error;
+use crate::target::bookkeeping::has_table;
 
 /// Keys of rows that a statement may have taken away: REPLACE over a unique key fires no delete trigger.
 pub(crate) fn gone(pair: &Pair) -> String {
@@ -23,6 +30,7 @@ pub(super) fn shared() -> Vec<(&'static str, String)> {
             ),
         ),
         (STAGE, format!("{};", stage::create_sql())),
+        (COUNTERS_TABLE, format!("{};", create_counters())),
     ]
 }
 
@@ -30,4 +38,12 @@ pub(super) fn shared() -> Vec<(&'static str, String)> {
 pub(super) fn gone_sql(pair: &Pair) -> String {
     let keys: Vec<String> = (0..pair.key.len()).map(|at| format!("k{at}")).collect();
     format!("CREATE TABLE \"{}\" (side TEXT NOT NULL, {});", gone(pair), keys.join(", "))
+}
+
+/// What programs counted stays; where they counted nothing, there is no table.
+pub(crate) fn drop_uncounted(conn: &Connection) -> Result<(), StepError> {
+    let failed = |e| sqlite_error(e, "while taking the counters away");
+    let counted = has_table(conn, COUNTERS_TABLE)?
+        && conn.prepare(&format!("SELECT 1 FROM {COUNTERS_TABLE}")).and_then(|mut s| s.exists([])).map_err(failed)?;
+    if counted { Ok(()) } else { conn.execute_batch(&format!("DROP TABLE IF EXISTS {COUNTERS_TABLE}")).map_err(failed) }
 }

@@ -279,6 +279,7 @@ pub(crate) fn remove(
     if !has_table(conn, crate::mapping::names::STAGE)? {
         drop("TABLE", GUARD)?;
         drop("TABLE", QUARANTINE)?;
+        helpers::drop_uncounted(conn)?;
     }
     Ok(())
 }

@@ -42,7 +42,7 @@ use crate::mapping::Mapping;
 use crate::mapping::stage::{self, Stage};
 use crate::tables;
 pub(crate) use check::weaves;
-pub(crate) use helpers::gone;
+pub(crate) use helpers::{drop_uncounted, gone};
 use install::{Installed, Tried};
 pub(crate) use shape::{Shape, Unique};
 pub(crate) use triggers::{Part, of as parts};

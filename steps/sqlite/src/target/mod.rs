@@ -68,7 +68,7 @@ pub(crate) use kept::of as kept_of;
 use patience::unless_insisted;
 pub(crate) use recorder::Recorder;
 use session::Session;
-pub(crate) use turns::turn;
+pub(crate) use turns::Turns;
 pub(crate) use writing::Held;
 
 /// The points of a step that writes by one change and is undone by one reversal.

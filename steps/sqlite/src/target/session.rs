@@ -19,6 +19,7 @@ use super::frozen;
 use super::keeper::Keeper;
 use super::place::OpenFile;
 use super::recorder::Recorder;
+use super::turns::Series;
 use super::watch::Watch;
 use crate::sql::sqlite_error;
 
@@ -33,6 +34,7 @@ pub(crate) struct Session {
     file: OpenFile,
     watch: Mutex<Watch>,
     commits: Commits,
+    series: Mutex<Series>,
     pub(crate) recorder: Recorder,
     pub(crate) keeper: Keeper,
     /// Whether a restore may have to know which rows a change wrote.
@@ -63,6 +65,7 @@ impl Session {
             file: OpenFile::default(),
             watch: Mutex::default(),
             commits: Commits::default(),
+            series: Mutex::default(),
             recorder: Recorder::default(),
             keeper: Keeper::default(),
             records: OnceLock::new(),
@@ -137,13 +140,14 @@ impl Session {
         let conn = self.open_writer(&mut slot)?;
         self.unmoved()?;
         set_foreign_keys(conn, keys)?;
+        load_schema(conn)?;
         let waits = |time| conn.busy_timeout(time).map_err(|e| sqlite_error(e, "while configuring the connection"));
         waits(patience)?;
         let asked = Instant::now();
-        let mut waited = Duration::ZERO;
+        let mut waited = None;
         let all = || {
             bracket(conn, "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", |conn| {
-                waited = asked.elapsed();
+                waited = Some(asked.elapsed());
                 let result = work(conn);
                 self.recorder.release(conn)?;
                 let value = result?;
@@ -155,7 +159,9 @@ impl Session {
         let result = if lightly { self.commits.lightly(conn, all) } else { all() };
         waits(connect::BUSY_TIMEOUT)?;
         let ended = self.commits.since(asked).unwrap_or_else(Instant::now);
-        let held = ended.saturating_duration_since(asked + waited);
+        let whole = ended.saturating_duration_since(asked);
+        let waited = waited.unwrap_or(whole);
+        let held = whole.saturating_sub(waited);
         tracing::debug!(
             waited = waited.as_secs_f64(),
             held = held.as_secs_f64(),
@@ -170,7 +176,13 @@ impl Session {
         result
     }
 
+    /// How long others are to have the database after a transaction that held it for so long.
+    pub(crate) fn gap(&self, held: Duration) -> Duration {
+        self.series.lock().unwrap_or_else(PoisonError::into_inner).after(held)
+    }
+
     /// Runs `ready` on the writer in one read transaction, before a transaction with those keys; not inside an open group.
+    /// What it prepares is compiled, whatever the connection has kept of an earlier schema.
     pub(crate) fn ready(
         &self,
         keys: ForeignKeys,
@@ -183,6 +195,7 @@ impl Session {
         let conn = self.open_writer(&mut slot)?;
         self.unmoved()?;
         set_foreign_keys(conn, keys)?;
+        conn.flush_prepared_statement_cache();
         moment(conn, ready)
     }
 
@@ -422,6 +435,14 @@ fn set_foreign_keys(conn: &Connection, keys: ForeignKeys) -> Result<(), StepErro
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, keys == ForeignKeys::On)
         .map(|_| ())
         .map_err(|e| sqlite_error(e, "setting whether foreign keys are checked"))
+}
+
+/// SQLite reads a schema that it does not know yet with the first statement: not while others wait.
+fn load_schema(conn: &Connection) -> Result<(), StepError> {
+    conn.prepare_cached("SELECT 1 FROM main.sqlite_schema LIMIT 0")
+        .and_then(|mut s| s.exists([]))
+        .map(drop)
+        .map_err(|e| sqlite_error(e, "while reading the schema"))
 }
 
 /// Runs `work` in one read transaction of `conn`, or in the transaction that it is in already.

@@ -12,7 +12,6 @@ use rusqlite::Connection;
 use super::commits::Batching;
 use super::patience::unless_insisted;
 use super::session::{ForeignKeys, Session};
-use super::turns::turn;
 use super::{Recorder, SqliteTarget, bookkeeping, company, connect, frozen, keeper, kept, watch};
 
 /// How a transaction goes.
@@ -266,7 +265,7 @@ impl SqliteTarget {
             Ok((work(conn)?, begun))
         };
         let (value, begun) = self.transaction(cx, How::ASIDE, work).await?;
-        let gap = turn(begun.elapsed());
+        let gap = self.session().gap(begun.elapsed());
         cx.blocking(move || {
             std::thread::sleep(gap);
             Ok(value)

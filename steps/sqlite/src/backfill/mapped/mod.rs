@@ -187,7 +187,14 @@ impl Mapped {
             come.seen += range.rows;
             come.rows += rows;
             come.aside += aside;
-            come.last = range.upto;
+            // What comes behind the last row is shown by the triggers: whoever ran after it would run for as long as programs
+            // write.
+            if range.rows < size {
+                come.pairs += 1;
+                come.last = Vec::new();
+            } else {
+                come.last = range.upto;
+            }
             kept::save(conn, step, come.batches, &inserted)?;
             bookkeeping::set_cursor(conn, step, &come.text()?)?;
             return Ok(Some(come));

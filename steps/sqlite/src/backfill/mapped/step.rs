@@ -11,7 +11,7 @@ use super::{Come, Mapped, come, kept};
 use crate::SqliteTarget;
 use crate::done;
 use crate::expand::Weave;
-use crate::target::{Batching, Held, bookkeeping, turn};
+use crate::target::{Batching, Held, Turns, bookkeeping};
 
 impl Mapped {
     async fn saved(&self, cx: &StepContext) -> Result<Option<Come>, StepError> {
@@ -104,13 +104,14 @@ impl Mapped {
             Some(come) => come,
             None => target.to_undo(cx, receipt).await?.map(|r| done::body::<Come>(&r)).transpose()?.unwrap_or_default(),
         };
+        let mut turns = Turns::default();
         loop {
             let (this, info, state) = (self.clone(), cx.info().clone(), state.clone());
             let began = std::time::Instant::now();
             if !target.reverse_part(cx, move |conn| this.undo_batch(conn, &info, &state)).await? {
                 break;
             }
-            throttle::rest(cx, turn(began.elapsed())).await?;
+            throttle::rest(cx, turns.after(began.elapsed())).await?;
         }
         let info = cx.info().clone();
         target.reverse(cx, move |conn| kept::forget(conn, &info)).await
