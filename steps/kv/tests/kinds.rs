@@ -4,6 +4,8 @@
 
 #[path = "kinds/backup.rs"]
 mod backup;
+#[path = "kinds/conformance.rs"]
+mod conformance;
 #[path = "kinds/copy.rs"]
 mod copy;
 #[path = "kinds/gc.rs"]

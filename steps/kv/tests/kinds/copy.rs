@@ -6,36 +6,17 @@ use std::path::Path;
 use cutover_core::{Applied, Standing, StepErrorKind};
 use cutover_tests::{Conformance, Fixture};
 
-use super::support::{BACKUPS, backups, old_store, plan, put, read, record};
+use super::support::{BACKUPS, backups, plan, put, read, record};
 use cutover_steps_kv::Record;
-use cutover_steps_kv::store::{Engine, Fjall, Keyed, Sled};
+use cutover_steps_kv::store::{Engine, Fjall, Sled};
 
-fn conforms<E: Engine>(with: &str, make: impl Fn(&Path) + 'static) {
+pub(super) fn contract<E: Engine>(with: &str, make: impl Fn(&Path) + 'static) -> Conformance {
     let later = || Record { value: b"theirs".to_vec(), ..record(7, 99) };
     Conformance::new(plan("kv.copy", E::NAME, with))
         .step("copy")
         .root(make)
         .sabotage(|root| put::<E>(root, Record { value: b"other".to_vec(), ..record(20, 1) }))
         .foreign(move |root| put::<E>(root, later()), move |root| assert_eq!(read::<E>(root), [later()]))
-        .check();
-}
-
-#[test]
-fn it_keeps_the_contract_from_backups_into_sled() {
-    conforms::<Sled>(BACKUPS, backups);
-}
-
-#[test]
-fn it_keeps_the_contract_from_backups_into_fjall() {
-    conforms::<Fjall>(BACKUPS, backups);
-}
-
-#[test]
-fn it_keeps_the_contract_from_a_store_into_an_empty_one() {
-    conforms::<Sled>("from = \"old\", into = \"memory\"", |root| {
-        old_store(root);
-        drop(Keyed::<Sled>::open_or_create(&root.join("data/memory")).unwrap());
-    });
 }
 
 #[test]

@@ -7,7 +7,7 @@ use cutover_tests::{Bench, Conformance, Fixture};
 use pollster::block_on;
 
 use super::support::{fill, plan_on, put, read};
-use cutover_steps_kv::store::{Engine, Fjall, Sled};
+use cutover_steps_kv::store::{Engine, Fjall};
 use cutover_steps_kv::{Meta, Record};
 
 const WITH: &str = "keep = 2, deleted = true, expired = true";
@@ -40,23 +40,12 @@ fn plan(kind: &str, with: &str, more: &str) -> String {
         .replace("[[phase.step]]", &format!("{copy}[[phase.step]]"))
 }
 
-fn conforms<E: Engine>() {
+pub(super) fn contract<E: Engine>() -> Conformance {
     Conformance::new(plan(E::NAME, WITH, ""))
         .step("it")
         .root(|root| fill::<E>(root, records()))
         .sabotage(|root| put::<E>(root, record("a:00001", 1)))
         .no_foreign("what others write since is set aside by the restore, or the restore is refused")
-        .check();
-}
-
-#[test]
-fn it_keeps_the_contract_in_sled() {
-    conforms::<Sled>();
-}
-
-#[test]
-fn it_keeps_the_contract_in_fjall() {
-    conforms::<Fjall>();
 }
 
 fn open(root: &Path, with: &str) -> Bench {

@@ -6,7 +6,7 @@ use cutover_core::{Applied, Standing, StepErrorKind, Verdict};
 use cutover_tests::{Bench, Conformance, Fixture};
 
 use super::support::{fill, plan_on, put, read};
-use cutover_steps_kv::store::{Engine, Fjall, Keyed, Sled, VersionedStore};
+use cutover_steps_kv::store::{Engine, Keyed, Sled, VersionedStore};
 use cutover_steps_kv::{Meta, Record};
 
 const WITH: &str = "from = \"patterns:\", to = \"found:\"";
@@ -28,23 +28,12 @@ fn records() -> Vec<Record> {
     many.chain(others).collect()
 }
 
-fn conforms<E: Engine>() {
+pub(super) fn contract<E: Engine>() -> Conformance {
     let later = || record("found:00001", 99);
     Conformance::new(plan_on("kv.rename-prefix", E::NAME, WITH))
         .root(|root| fill::<E>(root, records()))
         .sabotage(|root| put::<E>(root, Record { value: b"x".to_vec(), ..record("found:00002", 3) }))
         .foreign(move |root| put::<E>(root, later()), move |root| assert!(read::<E>(root).contains(&later())))
-        .check();
-}
-
-#[test]
-fn it_keeps_the_contract_in_sled() {
-    conforms::<Sled>();
-}
-
-#[test]
-fn it_keeps_the_contract_in_fjall() {
-    conforms::<Fjall>();
 }
 
 fn open(root: &Path, with: &str) -> Bench {

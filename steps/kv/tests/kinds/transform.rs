@@ -7,7 +7,7 @@ use cutover_core::{Applied, Receipt, StepErrorKind, Verdict};
 use cutover_tests::{Bench, Conformance, Fixture};
 
 use super::support::{fill, plan_on, put, read};
-use cutover_steps_kv::store::{Engine, Fjall, Sled};
+use cutover_steps_kv::store::{Engine, Fjall};
 use cutover_steps_kv::{Meta, Record};
 
 /// Not a thing that can be done twice without showing.
@@ -32,23 +32,12 @@ fn records(many: u64) -> Vec<Record> {
     many.chain(others).collect()
 }
 
-fn conforms<E: Engine>(versions: &str) {
+pub(super) fn contract<E: Engine>(versions: &str) -> Conformance {
     let later = || json("n:00001", 99, "theirs");
     Conformance::new(plan_on("kv.transform", E::NAME, &format!("{MORE}, versions = \"{versions}\"")))
         .root(|root| fill::<E>(root, records(2_100)))
         .sabotage(|root| put::<E>(root, json("n:00002", 3, "{}")))
         .foreign(move |root| put::<E>(root, later()), move |root| assert!(read::<E>(root).contains(&later())))
-        .check();
-}
-
-#[test]
-fn it_keeps_the_contract_in_sled() {
-    conforms::<Sled>("latest");
-}
-
-#[test]
-fn it_keeps_the_contract_in_fjall() {
-    conforms::<Fjall>("all");
 }
 
 fn open(root: &Path, with: &str) -> Bench {
