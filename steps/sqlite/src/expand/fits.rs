@@ -1,6 +1,5 @@
 //! Why an image does not fit on the other side: NULLs, types, ranges, checks, unique keys, and keys that others have.
 
-use crate::mapping::names::QUARANTINE;
 use crate::mapping::over::{self, Row};
 use crate::mapping::{Column, is_literal, is_null};
 use crate::parity::columns::{Affinity, affine};
@@ -60,12 +59,9 @@ impl Weave {
         let pair = quote_text(&self.pair.name);
         let unmapped = self.unmapped(other, (from, self.image_key(image))).map(|sql| format!("{sql} OR "));
         let shown = if from == Side::Old { " AND shown = 0" } else { "" };
-        let stranger = format!(
-            "{}({} AND EXISTS (SELECT 1 FROM {QUARANTINE} WHERE pair = {pair} AND side = '{}' AND key = {key}{shown}))",
-            unmapped.unwrap_or_default(),
-            self.any_quarantined(other),
-            other.name()
-        );
+        let there = format!("pair = {pair} AND side = '{}' AND key = {key}{shown}", other.name());
+        let row = if moving { "NEW" } else { image };
+        let stranger = format!("{}{}", unmapped.unwrap_or_default(), self.found_quarantined(other, row, &there));
         reasons.push((stranger, OTHERS.to_owned()));
         let cases = reasons.iter().map(|(when, then)| format!("WHEN {when} THEN {}", quote_text(then)));
         Some(format!("CASE {} END", cases.collect::<Vec<_>>().join(" ")))

@@ -4,9 +4,8 @@ use crate::mapping::Range;
 use crate::mapping::over::{self, Row};
 use crate::sql::{quote_ident, row_json};
 
-use super::moved::changed;
-use super::shape::Unique;
-use super::weave::{BEFORE, IMAGE, PARENT, ROW, Side, THERE, Weave};
+use super::shape::{Column, Unique};
+use super::weave::{IMAGE, PARENT, ROW, Side, WHY, Weave};
 
 /// What an image is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,8 +14,6 @@ pub(super) enum Of {
     Rows,
     /// The row `NEW` of a trigger, which has just been inserted.
     New,
-    /// The row [`ROW`] that was `OLD`: what did not change is as the other side has it.
-    Moved,
 }
 
 impl Weave {
@@ -27,59 +24,40 @@ impl Weave {
         let row = if of == Of::New { "NEW" } else { ROW };
         let speak = |expression: &str| match of {
             Of::New => self.speak_of_new(from, expression),
-            Of::Rows | Of::Moved => format!("({})", Self::speak(expression, ROW, PARENT)),
-        };
-        let absent = self.key_of(other, THERE).first().map(|key| format!("{key} IS NULL")).unwrap_or_default();
-        let follow = |name: &str, changed: &dyn Fn() -> String, value: String| match of {
-            Of::Moved => format!("CASE WHEN {absent} OR {} THEN {value} ELSE {THERE}.{name} END", changed()),
-            Of::Rows | Of::New => value,
+            Of::Rows => format!("({})", Self::speak(expression, ROW, PARENT)),
         };
         let keys = self.across(from, other, self.key_of(from, row));
         let mut parts: Vec<(String, String)> = self.keys(other).into_iter().zip(keys).collect();
-        for column in self.columns(from) {
-            let (name, value) = (quote_ident(&column.name), speak(&column.sql));
-            let changed = || {
-                let changed = changed(&column.sql, PARENT, BEFORE);
-                match from {
-                    Side::Old => changed,
-                    // A row that could not follow an earlier change has all of it to catch up.
-                    Side::New => format!("{changed} OR {}", self.quarantined(Side::New, (from, "OLD"))),
-                }
-            };
-            let followed = follow(&name, &changed, value.clone());
-            parts.push((name, followed));
-            if of == Of::Moved && from == Side::Old && self.ranges(&column.name).next().is_some() {
-                parts.push((asked_column(&column.name), value));
-            }
-        }
+        parts.extend(self.columns(from).iter().map(|c| (quote_ident(&c.name), speak(&c.sql))));
         if let (Some(parent), Side::Old) = (&self.pair.parent, from) {
             parts.extend(parent.key.iter().chain(&parent.set).map(|c| (parent_column(&c.name), speak(&c.sql))));
-            if of == Of::Moved || self.checked_parent() {
-                let (name, id) = (quote_ident(&parent.refers), self.parent_id(&speak).unwrap_or_default());
-                let followed = follow(&name, &|| self.parent_changed(), id);
-                parts.push((name, followed));
+            if self.checked_parent() {
+                parts.push((quote_ident(&parent.refers), self.parent_id(&speak).unwrap_or_default()));
             }
         }
-        parts.extend(self.key_of(from, row).into_iter().enumerate().map(|(at, key)| (format!("\"key:{at}\""), key)));
-        let shape = self.shape(other);
-        if self.whole_image(other) {
-            for column in shape.columns.iter().filter(|c| !c.generated && !self.writes(other, &c.name)) {
-                let (name, value) = (quote_ident(&column.name), column.default.clone().unwrap_or("NULL".to_owned()));
-                let followed = follow(&name, &|| "0".to_owned(), value);
-                parts.push((name, followed));
-            }
-        }
+        parts.extend(self.key_columns().into_iter().zip(self.key_of(from, row)));
+        let alone = self.left_alone(other);
+        parts.extend(alone.map(|c| (quote_ident(&c.name), c.default.clone().unwrap_or_else(|| "NULL".to_owned()))));
         parts
     }
 
     /// The image on the other side of those rows of side `from` that meet `condition`: a subquery with the columns of
-    /// [`Self::parts`]. `why` is NULL where the image fits. With `moving`, it is the image of the row `NEW` that was `OLD`.
-    pub(crate) fn image(&self, from: Side, condition: &str, moving: bool) -> String {
-        let parts = self.parts(from, if moving { Of::Moved } else { Of::Rows });
-        let columns = parts.iter().map(|(name, value)| format!("{value} AS {name}")).collect::<Vec<_>>().join(", ");
-        let rows = if moving { self.rows_before(from, condition) } else { self.rows(from, condition) };
-        let why = self.why(from, moving, IMAGE).unwrap_or_else(|| "NULL".to_owned());
-        format!("(SELECT *, {why} AS why FROM (SELECT {columns} {rows}) AS {IMAGE})")
+    /// [`Self::parts`]. `why` is NULL where the image fits.
+    pub(crate) fn image(&self, from: Side, condition: &str) -> String {
+        let (columns, rows) = (select(&self.parts(from, Of::Rows)), self.rows(from, condition));
+        let why = self.why(from, false, IMAGE).unwrap_or_else(|| "NULL".to_owned());
+        format!("(SELECT *, {why} AS {WHY} FROM (SELECT {columns} {rows}) AS {IMAGE})")
+    }
+
+    /// The columns of an image that are the key of the row itself.
+    pub(super) fn key_columns(&self) -> Vec<String> {
+        self.numbered("key:").iter().map(|name| quote_ident(name)).collect()
+    }
+
+    /// The columns of that side's table that are left to their defaults and that an image has all the same.
+    pub(super) fn left_alone(&self, side: Side) -> impl Iterator<Item = &Column> {
+        let all = self.shape(side).columns.iter().filter(move |_| self.whole_image(side));
+        all.filter(move |c| !c.generated && !self.writes(side, &c.name))
     }
 
     /// An expression over the row `NEW` of side `from`, which has just been inserted. A column of a table is compared by
@@ -123,6 +101,11 @@ impl Weave {
     pub(crate) fn json(&self, of: Side, row: &str) -> String {
         row_json(self.shape(of).columns.iter().map(|column| column.name.as_str()), row)
     }
+}
+
+/// `value AS name, …`
+pub(super) fn select(parts: &[(String, String)]) -> String {
+    parts.iter().map(|(name, value)| format!("{value} AS {name}")).collect::<Vec<_>>().join(", ")
 }
 
 /// A column of an image as the row alone makes it, whatever the other side has.

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 mod check;
 mod fits;
+mod followed;
 mod helpers;
 mod image;
 mod install;

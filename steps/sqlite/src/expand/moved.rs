@@ -3,17 +3,18 @@
 //! Owns what becomes of a row's image on the other side when the row is updated: a row of a view, like the image of a new
 //! row (`views`), that also says which row it was. Whether it fits is asked once.
 
-use crate::sql::quote_ident;
+use crate::mapping::names::QUARANTINE;
+use crate::sql::{quote_ident, quote_text};
 
 use super::image::parent_column;
 use super::triggers::Part;
 use super::views::{instead, parent_names, parent_view, view};
-use super::weave::{BEFORE, PARENT, ROW, Side, THERE, WAS, Weave};
+use super::weave::{BEFORE, LATE_ROW, PARENT, ROW, Side, THERE, WAS, WHY, Weave};
 
 /// An old row belongs to another parent than before.
-const REGROUPS: &str = "\"regroups\"";
+pub(super) const REGROUPS: &str = "\"row:regroups\"";
 /// The row has another key than before.
-const MOVED: &str = "\"moved\"";
+const MOVED: &str = "\"row:moved\"";
 /// A new row was shown on the old side before.
 const MAPPED: &str = "\"was:mapped\"";
 
@@ -35,9 +36,7 @@ fn parts(weave: &Weave, from: Side) -> Vec<(String, String)> {
     if let (Some(parent), Side::Old) = (&weave.pair.parent, from) {
         let asked = parent.key.iter().chain(&parent.set).map(|c| parent_column(&c.name));
         parts.extend(asked.map(|name| (name.clone(), format!("i.{name}"))));
-        let here = weave.same_key((from, ROW), (from, "NEW"));
-        let regroups = format!("EXISTS (SELECT 1 {} AND ({}))", weave.rows(from, &here), weave.parent_changed());
-        parts.push((REGROUPS.to_owned(), regroups));
+        parts.push((REGROUPS.to_owned(), format!("i.{REGROUPS}")));
     }
     parts.extend(weave.key_of(from, "OLD").into_iter().enumerate().map(|(at, key)| (format!("\"was:{at}\""), key)));
     if from == Side::New {
@@ -47,11 +46,11 @@ fn parts(weave: &Weave, from: Side) -> Vec<(String, String)> {
     // What refers to the new row by its key stays with it: under another key there is another row.
     let why = match weave.referred((from, "OLD")).filter(|_| from == Side::Old && !weave.pair.gone.is_empty()) {
         Some(referred) => {
-            format!("CASE WHEN ({}) AND ({referred}) THEN 'others refer to it' ELSE i.why END", weave.key_moved(from))
+            format!("CASE WHEN ({}) AND ({referred}) THEN 'others refer to it' ELSE i.{WHY} END", weave.key_moved(from))
         }
-        None => "i.why".to_owned(),
+        None => format!("i.{WHY}"),
     };
-    parts.push(("why".to_owned(), why));
+    parts.push((WHY.to_owned(), why));
     parts
 }
 
@@ -83,7 +82,7 @@ fn fits(weave: &Weave, from: Side, view: &str) -> Part {
         Side::New => weave.mirrored((from, WAS)),
     };
     body.push(format!("UPDATE {table} SET {} WHERE {before} AND {ours}", sets.join(", ")));
-    instead(view, "fits", "NEW.why IS NULL", &body)
+    instead(view, "fits", Some(&format!("NEW.{WHY} IS NULL")), &body)
 }
 
 /// Where it does not fit any more, an old row is shown no longer; an old row that cannot follow stays as it was, unless
@@ -99,7 +98,7 @@ fn unfit(weave: &Weave, from: Side, view: &str) -> Part {
             weave.mirrored((from, WAS))
         )],
     };
-    instead(view, "unfit", "NEW.why IS NOT NULL", &body)
+    instead(view, "unfit", Some(&format!("NEW.{WHY} IS NOT NULL")), &body)
 }
 
 impl Weave {
@@ -107,7 +106,7 @@ impl Weave {
     pub(super) fn carry(&self, from: Side) -> Vec<String> {
         let other = from.other();
         let (names, values): (Vec<_>, Vec<_>) = parts(self, from).into_iter().unzip();
-        let image = self.image(from, &self.same_key((from, ROW), (from, "NEW")), true);
+        let image = self.image_moved(from);
         let mut all = vec![format!(
             "INSERT INTO {} ({}) SELECT {} FROM {image} AS i",
             quote_ident(&moved_view(self, from)),
@@ -155,7 +154,20 @@ impl Weave {
                 quote_ident(&parent.refers)
             );
         }
+        if from == Side::New {
+            joins += &self.late((from, "OLD"));
+        }
         rows.replacen(" WHERE ", &format!("{joins} WHERE "), 1)
+    }
+
+    /// What the quarantine says of the new row whose key is that of `row` (of side `of`), as a join: asked once for a row
+    /// of which [`LATE`] is said of each column.
+    pub(super) fn late(&self, (of, row): (Side, &str)) -> String {
+        format!(
+            " LEFT JOIN {QUARANTINE} AS {LATE_ROW} ON {LATE_ROW}.pair = {} AND {LATE_ROW}.side = 'new' AND {LATE_ROW}.key = {}",
+            quote_text(&self.pair.name),
+            self.key_text(of, row)
+        )
     }
 }
 

@@ -8,7 +8,7 @@ use crate::sql::{quote_ident, quote_text};
 use super::moved::differ;
 use super::shape::Shape;
 use super::triggers::{Part, trigger};
-use super::weave::{ROW, Side, Weave};
+use super::weave::{LATE, ROW, Side, WHY, Weave};
 
 /// Why a new row is in the quarantine that refers to no parent.
 const ORPHAN: &str = "its parent is gone";
@@ -125,41 +125,37 @@ impl Parents<'_> {
     fn show(&self, before: Option<&'static str>) -> Vec<String> {
         let weave = self.weave;
         let (new, old) = (weave.table(Side::New), weave.table(Side::Old));
-        // A row that could not follow an earlier change has all of it to catch up.
-        let behind = weave.quarantined(Side::New, (Side::Old, &old));
-        let sets: Vec<String> = weave
-            .pair
-            .back
-            .iter()
-            .map(|column| {
-                let name = quote_ident(&column.name);
-                let now = Weave::speak(&column.sql, ROW, "NEW");
-                let changed = match before {
-                    _ if !over::speaks_of(&column.sql, Row::Parent) => "0".to_owned(),
-                    // Under a new id it may have come to children of another parent, which it replaced.
-                    Some(before) => format!(
-                        "{} OR (OLD.{id} IS NOT NEW.{id} AND {})",
-                        differ(&Weave::speak(&column.sql, ROW, before), &now),
-                        differ(&format!("{old}.{name}"), &now),
-                        id = quote_ident(&self.parent.id)
-                    ),
-                    None => differ(&format!("{old}.{name}"), &now),
-                };
-                format!(
-                    "{name} = (SELECT CASE WHEN {changed} OR {behind} THEN {now} ELSE {old}.{name} END FROM {new} AS {ROW} WHERE {})",
-                    weave.same_key((Side::New, ROW), (Side::Old, &old))
-                )
-            })
-            .collect();
-        if sets.is_empty() {
+        let each = weave.pair.back.iter().map(|column| {
+            let name = quote_ident(&column.name);
+            let now = Weave::speak(&column.sql, ROW, "NEW");
+            let changed = match before {
+                _ if !over::speaks_of(&column.sql, Row::Parent) => LATE.to_owned(),
+                // Under a new id it may have come to children of another parent, which it replaced.
+                Some(before) => format!(
+                    "{LATE} OR {} OR (OLD.{id} IS NOT NEW.{id} AND {})",
+                    differ(&Weave::speak(&column.sql, ROW, before), &now),
+                    differ(&format!("{old}.{name}"), &now),
+                    id = quote_ident(&self.parent.id)
+                ),
+                None => format!("{LATE} OR {}", differ(&format!("{old}.{name}"), &now)),
+            };
+            let value = format!("CASE WHEN {changed} THEN {now} ELSE {old}.{name} END");
+            (name, value)
+        });
+        let (names, values): (Vec<_>, Vec<_>) = each.unzip();
+        if names.is_empty() {
             return Vec::new();
         }
         let children = self.child_of(ROW, "NEW");
-        let image = weave.image(Side::New, &children, false);
+        let image = weave.image(Side::New, &children);
         let keys = weave.keys(Side::Old).iter().map(|k| format!("i.{k}")).collect::<Vec<_>>().join(", ");
         vec![format!(
-            "UPDATE {old} SET {} WHERE {} IN (SELECT {keys} FROM {image} AS i WHERE i.why IS NULL) AND {}",
-            sets.join(", "),
+            "UPDATE {old} SET ({}) = (SELECT {} FROM {new} AS {ROW}{} WHERE {}) \
+             WHERE {} IN (SELECT {keys} FROM {image} AS i WHERE i.{WHY} IS NULL) AND {}",
+            names.join(", "),
+            values.join(", "),
+            weave.late((Side::Old, &old)),
+            weave.same_key((Side::New, ROW), (Side::Old, &old)),
             weave.tuple(Side::Old),
             weave.mirrored((Side::Old, &old))
         )]
@@ -175,7 +171,7 @@ impl Parents<'_> {
             weave.key_text(Side::New, "c"),
             weave.table(Side::New)
         )];
-        all.push(weave.put(Side::New, &self.child_of(ROW, "NEW")));
+        all.push(weave.put_each(Side::New, &children));
         all
     }
 

@@ -5,7 +5,7 @@ use crate::sql::{quote_ident, quote_text};
 
 use super::helpers::gone;
 use super::image::parent_column;
-use super::weave::{ROW, Side, Weave};
+use super::weave::{ROW, Side, WHY, Weave};
 
 /// When a row was set aside.
 pub(super) const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')";
@@ -59,11 +59,14 @@ impl Weave {
     pub(crate) fn strange(&self, (of, row): (Side, &str)) -> String {
         let unmapped = self.unmapped(Side::New, (of, self.key_of(of, row))).map(|sql| format!("{sql} OR "));
         format!(
-            "{}{} OR ({} AND EXISTS (SELECT 1 FROM {QUARANTINE} WHERE {} AND shown = 0))",
+            "{}{} OR {}",
             unmapped.unwrap_or_default(),
             self.quarantined(Side::Old, (of, row)),
-            self.any_quarantined(Side::New),
-            self.quarantine_key(Side::New, (of, row))
+            self.found_quarantined(
+                Side::New,
+                row,
+                &format!("{} AND shown = 0", self.quarantine_key(Side::New, (of, row)))
+            )
         )
     }
 
@@ -81,7 +84,7 @@ impl Weave {
     /// themselves, and those that do not fit into the quarantine. Without `looked` none of them is there yet: SQLite
     /// writes the rows of a query that reads the table it fills aside first, which costs as much again.
     pub(crate) fn put_all(&self, condition: &str, looked: bool) -> Vec<String> {
-        let image = self.image(Side::Old, condition, false);
+        let image = self.image(Side::Old, condition);
         let mut all: Vec<String> = self.put_parents(&image).into_iter().collect();
         let (mut columns, mut values) = self.image_columns(Side::Old, "i");
         if let Some(parent) = &self.pair.parent {
@@ -94,7 +97,7 @@ impl Weave {
             self.same_key((Side::New, "there"), (Side::New, "i"))
         );
         all.push(format!(
-            "INSERT INTO {} ({}) SELECT {} FROM {image} AS i WHERE i.why IS NULL{}",
+            "INSERT INTO {} ({}) SELECT {} FROM {image} AS i WHERE i.{WHY} IS NULL{}",
             self.table(Side::New),
             columns.join(", "),
             values.join(", "),
@@ -102,7 +105,7 @@ impl Weave {
         ));
         all.push(format!(
             "INSERT INTO {QUARANTINE} (pair, side, key, reason, shown, row, at) \
-             SELECT {}, 'old', {}, i.why, {}, {}, {NOW} FROM {image} AS i WHERE i.why IS NOT NULL",
+             SELECT {}, 'old', {}, i.{WHY}, {}, {}, {NOW} FROM {image} AS i WHERE i.{WHY} IS NOT NULL",
             quote_text(&self.pair.name),
             self.quoted(Side::Old, self.image_key("i")),
             self.shown_of_image(Side::Old, "i"),
@@ -154,7 +157,7 @@ impl Weave {
         let same = parent.key.iter().map(|c| format!("p.{} IS i.{}", quote_ident(&c.name), parent_column(&c.name)));
         let keys = parent.key.iter().map(|c| format!("i.{}", parent_column(&c.name)));
         Some(format!(
-            "INSERT INTO {0} ({names}) SELECT {values} FROM {image} AS i WHERE i.why IS NULL \
+            "INSERT INTO {0} ({names}) SELECT {values} FROM {image} AS i WHERE i.{WHY} IS NULL \
              AND NOT EXISTS (SELECT 1 FROM {0} AS p WHERE {1}) GROUP BY {2}",
             shape.ident(),
             same.collect::<Vec<_>>().join(" AND "),

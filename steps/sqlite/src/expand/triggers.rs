@@ -81,7 +81,7 @@ fn before(weave: &Weave, side: Side) -> Vec<Part> {
             weave.same_key((side, "t"), (side, "NEW")),
             weave.quarantined(Side::Old, (side, "NEW")),
         );
-        let put = weave.guarded(Side::Old.name(), vec![weave.put(Side::Old, &at_key)]);
+        let put = weave.guarded(Side::Old.name(), vec![weave.put(Side::Old, (side, "NEW"))]);
         all.push(trigger(weave, (&table, "unseen"), "BEFORE INSERT", Some(&unseen), &put));
         let moved = format!("({}) AND {unseen}", weave.key_moved(side));
         all.push(trigger(weave, (&table, "unseen"), "BEFORE UPDATE", Some(&moved), &put));
@@ -104,7 +104,7 @@ fn after_insert(weave: &Weave, side: Side) -> [Part; 2] {
     let mut body = weave.take(side, "NEW", &weave.replaced(side));
     body.push(format!("DELETE FROM {QUARANTINE} WHERE {}", weave.quarantine_key(side, (side, "NEW"))));
     body.extend(weave.sweep(side));
-    body.push(weave.put_inserted(side, &here));
+    body.push(weave.put_inserted(side));
     let body = finish(weave, side, "AFTER INSERT", body);
     let put = weave.guarded(side.name(), vec![weave.put_new(side)]);
     let table = weave.table(side);
@@ -116,7 +116,6 @@ fn after_insert(weave: &Weave, side: Side) -> [Part; 2] {
 
 fn after_update(weave: &Weave, side: Side) -> Part {
     let moved = weave.key_moved(side);
-    let now = weave.same_key((side, ROW), (side, "NEW"));
     // What an upsert updates was in the way of its insert, and was not replaced.
     let mut body = vec![weave.keep(side, "OLD")];
     body.extend(weave.sweep(side));
@@ -134,7 +133,7 @@ fn after_update(weave: &Weave, side: Side) -> Part {
         body.push(format!("DELETE FROM {QUARANTINE} WHERE {shown}"));
     }
     body.push(format!("DELETE FROM {QUARANTINE} WHERE {}", weave.quarantine_key(side, (side, "OLD"))));
-    body.push(weave.put(side, &now));
+    body.push(weave.put(side, (side, "NEW")));
     let body = finish(weave, side, "AFTER UPDATE", body);
     trigger(weave, (&weave.table(side), side.name()), "AFTER UPDATE", None, &body)
 }

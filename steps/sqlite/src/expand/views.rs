@@ -26,6 +26,11 @@ pub(super) fn of(weave: &Weave) -> Vec<Part> {
     for side in [Side::Old, Side::New] {
         all.push(view(&image_view(weave, side), &names(weave, side)));
         all.extend([fits(weave, side), unfit(weave, side)]);
+        all.push(view(
+            &row_view(weave, side),
+            &weave.keys(side).into_iter().chain([TAKEN.to_owned()]).collect::<Vec<_>>(),
+        ));
+        all.push(put(weave, side));
         all.extend(super::moved::of(weave, side));
     }
     all
@@ -36,13 +41,18 @@ fn image_view(weave: &Weave, from: Side) -> String {
     weave.helper(&format!("{}_image", from.name()))
 }
 
+/// The view whose rows are keys of rows of side `from`, whose images are asked for.
+fn row_view(weave: &Weave, from: Side) -> String {
+    weave.helper(&format!("{}_row", from.name()))
+}
+
 /// The view whose rows are parents that images ask for.
 pub(super) fn parent_view(weave: &Weave) -> String {
     weave.helper("parent_image")
 }
 
 /// There is a row with its key on the other side, which nobody knew when it got that key: SQLite has chosen it.
-const TAKEN: &str = "\"taken\"";
+const TAKEN: &str = "\"row:taken\"";
 
 fn names(weave: &Weave, from: Side) -> Vec<String> {
     let names = weave.parts(from, Of::Rows).into_iter().map(|(name, _)| name);
@@ -53,10 +63,11 @@ pub(super) fn parent_names(parent: &Parent) -> Vec<String> {
     parent.key.iter().chain(&parent.set).map(|c| quote_ident(&c.name)).collect()
 }
 
-pub(super) fn instead(view: &str, what: &str, condition: &str, statements: &[String]) -> Part {
+pub(super) fn instead(view: &str, what: &str, condition: Option<&str>, statements: &[String]) -> Part {
     let name = format!("{view}_{what}");
+    let condition = condition.map(|c| format!(" WHEN {c}")).unwrap_or_default();
     let sql = format!(
-        "CREATE TRIGGER {} INSTEAD OF INSERT ON {} WHEN {condition}\nBEGIN\n  {};\nEND",
+        "CREATE TRIGGER {} INSTEAD OF INSERT ON {}{condition}\nBEGIN\n  {};\nEND",
         quote_ident(&name),
         quote_ident(view),
         statements.join(";\n  ")
@@ -68,6 +79,14 @@ pub(super) fn instead(view: &str, what: &str, condition: &str, statements: &[Str
 pub(super) fn view(name: &str, columns: &[String]) -> Part {
     let columns = columns.iter().map(|column| format!("NULL AS {column}")).collect::<Vec<_>>().join(", ");
     Part::view(name.to_owned(), format!("CREATE VIEW {} AS SELECT {columns}", quote_ident(name)))
+}
+
+/// The image of a row that is there, by its key.
+fn put(weave: &Weave, from: Side) -> Part {
+    let (names, values) = weave.columns_of_view(from, Of::Rows, format!("NEW.{TAKEN}"));
+    let rows = weave.rows(from, &weave.same_key((from, ROW), (from, "NEW")));
+    let body = format!("INSERT INTO {} ({names}) SELECT {values} {rows}", quote_ident(&image_view(weave, from)));
+    instead(&row_view(weave, from), "put", None, &[body])
 }
 
 /// An image that fits and is not there yet is put there, its parent first.
@@ -93,14 +112,16 @@ fn fits(weave: &Weave, from: Side) -> Part {
         values.push(weave.parent_of_image("NEW"));
     }
     body.push(format!("INSERT INTO {} ({}) VALUES ({})", weave.table(other), columns.join(", "), values.join(", ")));
-    instead(&image_view(weave, from), "fits", &condition, &body)
+    instead(&image_view(weave, from), "fits", Some(&condition), &body)
 }
 
 /// An image that does not fit goes into the quarantine, with the reason.
 fn unfit(weave: &Weave, from: Side) -> Part {
     let why = weave.why_of_view(from);
+    // It is said once: what a program compiles for each of its statements is the longer for every word here.
     let mut body = vec![format!(
-        "INSERT INTO {QUARANTINE} (pair, side, key, reason, shown, row, at) VALUES ({}, '{}', {}, {why}, {}, {}, {NOW})",
+        "INSERT INTO {QUARANTINE} (pair, side, key, reason, shown, row, at) \
+         SELECT {}, '{}', {}, w.why, {}, {}, {NOW} FROM (SELECT {why} AS why LIMIT 1) AS w WHERE w.why IS NOT NULL",
         quote_text(&weave.pair.name),
         from.name(),
         weave.quoted(from, weave.image_key("NEW")),
@@ -108,9 +129,9 @@ fn unfit(weave: &Weave, from: Side) -> Part {
         weave.row_of_image(from, "NEW"),
     )];
     if let (Side::Old, [key]) = (from, &weave.image_key("NEW")[..]) {
-        body.extend(weave.count_ids(key));
+        body.extend(weave.count_ids(key).map(|sql| format!("{sql} AND changes() > 0")));
     }
-    instead(&image_view(weave, from), "unfit", &format!("{why} IS NOT NULL"), &body)
+    instead(&image_view(weave, from), "unfit", None, &body)
 }
 
 /// A parent that an image asks for is made where there is none.
@@ -120,34 +141,34 @@ fn missing_parent(weave: &Weave, parent: &Parent, shape: &Shape) -> Part {
     let names = parent_names(parent);
     let values = names.iter().map(|name| format!("NEW.{name}")).collect::<Vec<_>>().join(", ");
     let body = format!("INSERT INTO {} ({}) VALUES ({values})", shape.ident(), names.join(", "));
-    instead(&parent_view(weave), "missing", &absent, &[body])
+    instead(&parent_view(weave), "missing", Some(&absent), &[body])
 }
 
 impl Weave {
-    /// Puts the images of those rows of side `from` that meet `condition` on the other side where they are not there yet,
-    /// or into the quarantine.
-    pub(super) fn put(&self, from: Side, condition: &str) -> String {
-        self.put_rows(from, condition, "0".to_owned())
+    /// Puts the image of the row of side `from` whose key is that of `row` (of side `of`) on the other side where it is not
+    /// there yet, or into the quarantine.
+    pub(super) fn put(&self, from: Side, (of, row): (Side, &str)) -> String {
+        let key = self.across(of, from, self.key_of(of, row)).join(", ");
+        format!("INSERT INTO {} VALUES ({key}, 0)", quote_ident(&row_view(self, from)))
     }
 
-    /// The same for a row that has just been inserted: what has its key on the other side is another one.
-    pub(super) fn put_inserted(&self, from: Side, condition: &str) -> String {
-        self.put_rows(from, condition, self.taken_by(from, ROW))
+    /// The same for each row of side `from` that meets `condition`, where it is called `c`.
+    pub(super) fn put_each(&self, from: Side, condition: &str) -> String {
+        let key = self.key_of(from, "c").join(", ");
+        let rows = format!("{} AS c WHERE {condition}", self.table(from));
+        format!("INSERT INTO {} SELECT {key}, 0 FROM {rows}", quote_ident(&row_view(self, from)))
     }
 
-    fn put_rows(&self, from: Side, condition: &str, taken: String) -> String {
-        let (names, values) = self.columns_of_view(from, Of::Rows, taken);
-        format!(
-            "INSERT INTO {} ({names}) SELECT {values} {}",
-            quote_ident(&image_view(self, from)),
-            self.rows(from, condition)
-        )
+    /// The same for the row `NEW` of side `from`, just inserted: what has its key on the other side is another one.
+    pub(super) fn put_inserted(&self, from: Side) -> String {
+        let (key, taken) = (self.key_of(from, "NEW").join(", "), self.taken_by(from));
+        format!("INSERT INTO {} VALUES ({key}, {taken})", quote_ident(&row_view(self, from)))
     }
 
     /// The same for the row `NEW` of side `from`, which is mapped. SQLite would keep the rows of a query aside first, in a
     /// table that it makes for it.
     pub(super) fn put_new(&self, from: Side) -> String {
-        let (names, values) = self.columns_of_view(from, Of::New, self.taken_by(from, "NEW"));
+        let (names, values) = self.columns_of_view(from, Of::New, self.taken_by(from));
         format!("INSERT INTO {} ({names}) VALUES ({values})", quote_ident(&image_view(self, from)))
     }
 
@@ -157,9 +178,10 @@ impl Weave {
         (names.join(", "), values.join(", "))
     }
 
-    fn taken_by(&self, from: Side, row: &str) -> String {
+    /// That the other side has a row with the key of `NEW`.
+    fn taken_by(&self, from: Side) -> String {
         let other = from.other();
-        let same = self.same_key((other, "there"), (from, row));
+        let same = self.same_key((other, "there"), (from, "NEW"));
         format!("EXISTS (SELECT 1 FROM {} AS there WHERE {same})", self.table(other))
     }
 

@@ -55,8 +55,17 @@ pub(crate) const PARENT: &str = "_cutover_parent";
 pub(crate) const BEFORE: &str = "_cutover_before";
 /// What the other side shows of the row before.
 pub(crate) const THERE: &str = "_cutover_there";
+/// What the quarantine says of the new row.
+pub(super) const LATE_ROW: &str = "_cutover_late";
+/// That it says something: the old row could not follow an earlier change, and has all of it to catch up.
+pub(super) const LATE: &str = "_cutover_late.key IS NOT NULL";
 /// The row that an image was before an update, of which a row of a view knows no more than the key.
 pub(super) const WAS: &str = "_cutover_was";
+/// Why an image does not fit, as a column of it. No name of ours has none of its own before the colon: a table may have
+/// columns of all other names.
+pub(super) const WHY: &str = "\"row:why\"";
+/// That row as it was, as it is, and as the other side has it.
+pub(super) const SEEN: &str = "_cutover_seen";
 /// Its image on the other side.
 pub(super) const IMAGE: &str = "_cutover_image";
 
@@ -138,11 +147,15 @@ impl Weave {
 
     /// The condition that the quarantine has a row of side `side` with the key of `row`, which is of side `of`.
     pub(crate) fn quarantined(&self, side: Side, (of, row): (Side, &str)) -> String {
-        format!(
-            "({} AND EXISTS (SELECT 1 FROM {QUARANTINE} WHERE {}))",
-            self.any_quarantined(side),
-            self.quarantine_key(side, (of, row))
-        )
+        self.found_quarantined(side, row, &self.quarantine_key(side, (of, row)))
+    }
+
+    /// The condition that the quarantine has a row of side `side` with the key of `row` that meets `condition`. Of many
+    /// rows it is asked only where the quarantine has any.
+    pub(crate) fn found_quarantined(&self, side: Side, row: &str, condition: &str) -> String {
+        let found = format!("EXISTS (SELECT 1 FROM {QUARANTINE} WHERE {condition})");
+        let alone = [WAS, "NEW", "OLD"].contains(&row);
+        if alone { found } else { format!("({} AND {found})", self.any_quarantined(side)) }
     }
 
     /// The condition that the quarantine has any row of side `side`: asked once in a statement, and mostly there is none.
