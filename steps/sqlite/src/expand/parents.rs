@@ -8,6 +8,7 @@ use crate::sql::{quote_ident, quote_text};
 use super::moved::differ;
 use super::shape::Shape;
 use super::triggers::{Part, trigger};
+use super::views::{instead, view};
 use super::weave::{LATE, ROW, Side, WHY, Weave};
 
 /// Why a new row is in the quarantine that refers to no parent.
@@ -17,7 +18,8 @@ const ORPHAN: &str = "its parent is gone";
 pub(super) fn of(weave: &Weave) -> Vec<Part> {
     let (Some(parent), Some(shape)) = (&weave.pair.parent, &weave.parent) else { return Vec::new() };
     let on = Parents { weave, parent, shape };
-    let mut all = on.before();
+    let mut all = Vec::from(on.gone());
+    all.extend(on.before());
     all.extend([on.after_insert(), on.after_update(), on.after_delete()]);
     all
 }
@@ -58,6 +60,18 @@ impl Parents<'_> {
         events.map(|(event, foreseen)| self.make(event, None, foreseen)).collect()
     }
 
+    /// The view whose rows are ids of parents that are gone.
+    fn away(&self) -> String {
+        self.weave.helper("parent_away")
+    }
+
+    /// That view and its trigger.
+    fn gone(&self) -> [Part; 2] {
+        let (name, id) = (self.away(), quote_ident(&self.parent.id));
+        let body = self.orphan(&format!("= NEW.{id}"), true);
+        [view(&name, &[id]), instead(&name, "take", None, &body)]
+    }
+
     /// What became of the children of parents that were replaced.
     fn sweep(&self) -> Vec<String> {
         if self.shape.other_uniques([self.parent.id.as_str()].into_iter()).next().is_none() {
@@ -65,13 +79,12 @@ impl Parents<'_> {
         }
         let gone = self.weave.gone();
         let lost = format!(
-            "(SELECT g.k0 FROM {gone} AS g WHERE g.side = 'lost' AND NOT EXISTS (SELECT 1 FROM {} AS p WHERE p.{} = g.k0))",
+            "SELECT g.k0 FROM {gone} AS g WHERE g.side = 'lost' AND NOT EXISTS (SELECT 1 FROM {} AS p WHERE p.{} = g.k0)",
             self.shape.ident(),
             quote_ident(&self.parent.id)
         );
-        let mut all = self.orphan(&format!("IN {lost}"), true);
-        all.push(format!("DELETE FROM {gone} WHERE side = 'lost'"));
-        all
+        let away = quote_ident(&self.away());
+        vec![format!("INSERT INTO {away} {lost}"), format!("DELETE FROM {gone} WHERE side = 'lost'")]
     }
 
     /// The children whose parent's id is `which` have none any more. Where the schema says that they go with it, they do,
@@ -195,7 +208,7 @@ impl Parents<'_> {
     }
 
     fn after_delete(&self) -> Part {
-        let body = self.orphan(&format!("= OLD.{}", quote_ident(&self.parent.id)), true);
-        self.make("AFTER DELETE", None, &self.weave.guarded(Side::New.name(), body))
+        let body = format!("INSERT INTO {} VALUES (OLD.{})", quote_ident(&self.away()), quote_ident(&self.parent.id));
+        self.make("AFTER DELETE", None, &self.weave.guarded(Side::New.name(), vec![body]))
     }
 }

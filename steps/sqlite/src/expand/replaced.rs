@@ -79,31 +79,14 @@ impl Weave {
         if self.shape(side).other_uniques(self.key_names(side)).next().is_none() {
             return vec![forget];
         }
-        let (other, gone) = (side.other(), self.gone());
         let here = self.keys(side).iter().enumerate().map(|(at, k)| format!("h.{k} = g.k{at}")).collect::<Vec<_>>();
         let vanished = format!(
-            "FROM {gone} AS g WHERE g.side = '{}' AND NOT EXISTS (SELECT 1 FROM {} AS h WHERE {})",
+            "FROM {} AS g WHERE g.side = '{}' AND NOT EXISTS (SELECT 1 FROM {} AS h WHERE {})",
+            self.gone(),
             side.name(),
             self.table(side),
             here.join(" AND ")
         );
-        let keys = self.across(side, other, self.numbered("g.k")).join(", ");
-        let table = self.table(other);
-        let there = format!("{} IN (SELECT {keys} {vanished})", self.tuple(other));
-        let mut all = Vec::new();
-        match side {
-            Side::Old => {
-                all.extend(self.withdraw(&there, (other, &table)));
-            }
-            Side::New => all.push(format!("DELETE FROM {table} WHERE {there} AND {}", self.mirrored((other, &table)))),
-        }
-        let text = self.quoted(side, self.numbered("g.k"));
-        all.push(format!(
-            "DELETE FROM {QUARANTINE} WHERE pair = {} AND side = '{}' AND key IN (SELECT {text} {vanished})",
-            quote_text(&self.pair.name),
-            side.name()
-        ));
-        all.push(forget);
-        all
+        vec![self.take_all(side, &vanished), forget]
     }
 }

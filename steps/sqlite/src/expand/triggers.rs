@@ -101,7 +101,7 @@ fn after_insert(weave: &Weave, side: Side) -> [Part; 2] {
         None => (special.clone(), format!("NOT {special}")),
     };
     // A row that REPLACE put in the place of another with the same key.
-    let mut body = weave.take(side, "NEW", &weave.replaced(side));
+    let mut body = vec![weave.take(side, "NEW", &weave.replaced(side))];
     body.push(format!("DELETE FROM {QUARANTINE} WHERE {}", weave.quarantine_key(side, (side, "NEW"))));
     body.extend(weave.sweep(side));
     body.push(weave.put_inserted(side));
@@ -120,7 +120,7 @@ fn after_update(weave: &Weave, side: Side) -> Part {
     let mut body = vec![weave.keep(side, "OLD")];
     body.extend(weave.sweep(side));
     // What had the new key before, and was replaced.
-    body.extend(weave.take(side, "NEW", &moved));
+    body.push(weave.take(side, "NEW", &moved));
     body.extend(weave.carry(side));
     if side == Side::Old {
         // What the quarantine says of the new row goes with it, where the new key is not another new row's.
@@ -139,7 +139,7 @@ fn after_update(weave: &Weave, side: Side) -> Part {
 }
 
 fn after_delete(weave: &Weave, side: Side) -> Part {
-    let body = finish(weave, side, "AFTER DELETE", weave.take(side, "OLD", "1"));
+    let body = finish(weave, side, "AFTER DELETE", vec![weave.take(side, "OLD", "1")]);
     trigger(weave, (&weave.table(side), side.name()), "AFTER DELETE", None, &body)
 }
 

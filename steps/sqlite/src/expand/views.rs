@@ -32,6 +32,7 @@ pub(super) fn of(weave: &Weave) -> Vec<Part> {
         ));
         all.push(put(weave, side));
         all.extend(super::moved::of(weave, side));
+        all.extend(super::withdraw::of(weave, side));
     }
     all
 }
@@ -118,10 +119,8 @@ fn fits(weave: &Weave, from: Side) -> Part {
 /// An image that does not fit goes into the quarantine, with the reason.
 fn unfit(weave: &Weave, from: Side) -> Part {
     let why = weave.why_of_view(from);
-    // It is said once: what a program compiles for each of its statements is the longer for every word here.
     let mut body = vec![format!(
-        "INSERT INTO {QUARANTINE} (pair, side, key, reason, shown, row, at) \
-         SELECT {}, '{}', {}, w.why, {}, {}, {NOW} FROM (SELECT {why} AS why LIMIT 1) AS w WHERE w.why IS NOT NULL",
+        "INSERT INTO {QUARANTINE} (pair, side, key, reason, shown, row, at) VALUES ({}, '{}', {}, {why}, {}, {}, {NOW})",
         quote_text(&weave.pair.name),
         from.name(),
         weave.quoted(from, weave.image_key("NEW")),
@@ -129,9 +128,9 @@ fn unfit(weave: &Weave, from: Side) -> Part {
         weave.row_of_image(from, "NEW"),
     )];
     if let (Side::Old, [key]) = (from, &weave.image_key("NEW")[..]) {
-        body.extend(weave.count_ids(key).map(|sql| format!("{sql} AND changes() > 0")));
+        body.extend(weave.count_ids(key));
     }
-    instead(&image_view(weave, from), "unfit", None, &body)
+    instead(&image_view(weave, from), "unfit", Some(&format!("{why} IS NOT NULL")), &body)
 }
 
 /// A parent that an image asks for is made where there is none.

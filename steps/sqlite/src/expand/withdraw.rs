@@ -4,7 +4,30 @@ use crate::mapping::names::QUARANTINE;
 use crate::mapping::over::{self, Row};
 use crate::sql::quote_ident;
 
+use super::triggers::Part;
+use super::views::{instead, view};
 use super::weave::{Side, Weave};
+
+/// The view whose rows are keys of rows of side `from` that are gone.
+fn away_view(weave: &Weave, from: Side) -> String {
+    weave.helper(&format!("{}_away", from.name()))
+}
+
+/// That view and its trigger.
+pub(super) fn of(weave: &Weave, from: Side) -> [Part; 2] {
+    let name = away_view(weave, from);
+    let other = from.other();
+    let table = weave.table(other);
+    let there = weave.same_key((other, &table), (from, "NEW"));
+    let forget = |side: Side| format!("DELETE FROM {QUARANTINE} WHERE {}", weave.quarantine_key(side, (from, "NEW")));
+    let mut body = match from {
+        Side::Old => weave.withdraw(&there, (from, "NEW")),
+        Side::New => vec![format!("DELETE FROM {table} WHERE {there} AND {}", weave.mirrored((from, "NEW")))],
+    };
+    body.extend((from == Side::Old).then(|| format!("{} AND shown = 1", forget(Side::New))));
+    body.push(forget(from));
+    [view(&name, &weave.keys(from)), instead(&name, "take", None, &body)]
+}
 
 impl Weave {
     /// The condition that a column somewhere refers to the key of the new row whose key is that of `row` (of side `of`).
@@ -41,25 +64,17 @@ impl Weave {
         all
     }
 
-    /// Takes away what the other side shows of the row `row` of side `from`, which is gone, or is not mapped any more.
-    pub(crate) fn take(&self, from: Side, row: &str, condition: &str) -> Vec<String> {
-        let other = from.other();
-        let table = self.table(other);
-        let there = format!("{} AND ({condition})", self.same_key((other, &table), (from, row)));
-        let mut all = Vec::new();
-        match from {
-            Side::Old => {
-                all.extend(self.withdraw(&there, (from, row)));
-                let shown = self.quarantine_key(Side::New, (from, row));
-                all.push(format!("DELETE FROM {QUARANTINE} WHERE {shown} AND shown = 1 AND ({condition})"));
-            }
-            Side::New => all.push(format!("DELETE FROM {table} WHERE {there} AND {}", self.mirrored((from, row)))),
-        }
-        all.push(format!(
-            "DELETE FROM {QUARANTINE} WHERE {} AND ({condition})",
-            self.quarantine_key(from, (from, row))
-        ));
-        all
+    /// Takes away what the other side shows of the row of side `from` with the key of the trigger's row `row`, where
+    /// `condition` holds: that row is gone.
+    pub(crate) fn take(&self, from: Side, row: &str, condition: &str) -> String {
+        let key = self.key_of(from, row).join(", ");
+        format!("INSERT INTO {} SELECT {key} WHERE {condition}", quote_ident(&away_view(self, from)))
+    }
+
+    /// The same for all rows of side `from` whose keys a query over `g`, the table of [`Self::gone`], finds.
+    pub(super) fn take_all(&self, from: Side, vanished: &str) -> String {
+        let key = self.numbered("g.k").join(", ");
+        format!("INSERT INTO {} SELECT {key} {vanished}", quote_ident(&away_view(self, from)))
     }
 
     /// Remembers the parents of the new rows that meet `condition`, to see later whether they are left empty.

@@ -439,3 +439,31 @@ fn nothing_needs_trust_in_the_schema() {
     world.run("INSERT INTO consensus_artifacts (spec_id, stage, agent_name, content_json, created_at) VALUES ('s', 't', 'a', x'00ff', 'x')");
     assert_eq!(world.list("SELECT json_extract(row, '$.content_json') FROM _cutover_quarantine"), "X'00FF'");
 }
+
+#[test]
+fn columns_may_have_the_names_that_stand_for_something_in_our_own_views() {
+    let world = World::open(
+        "CREATE TABLE groups (id INTEGER PRIMARY KEY, absent TEXT UNIQUE, behind TEXT);
+         CREATE TABLE notes (id INTEGER PRIMARY KEY AUTOINCREMENT, why TEXT CHECK (why <> 'bad'), taken TEXT, moved TEXT, regroups TEXT,
+           key TEXT);
+         CREATE TABLE remarks (id INTEGER PRIMARY KEY AUTOINCREMENT, pair INTEGER REFERENCES groups (id), why TEXT, taken TEXT, moved TEXT,
+           regroups TEXT, absent TEXT CHECK (absent <> 'no'), behind TEXT DEFAULT 'b');",
+        "[[table]]\nname = 'notes'\nold = 'notes'\nnew = 'remarks'\nkey = [{ old = 'id', new = 'id' }]\n\
+         [table.parent]\nnew = 'groups'\nid = 'id'\nrefers = 'pair'\nkey = { absent = 'old.key' }\nset = { behind = \"'g'\" }\n\
+         [table.forth]\nwhy = 'old.why'\ntaken = 'old.taken'\nmoved = 'old.moved'\nregroups = 'old.regroups'\nabsent = 'old.why'\n\
+         [table.back]\nwhy = 'new.why'\ntaken = 'new.taken'\nmoved = 'new.moved'\nregroups = 'new.regroups'\nkey = 'parent.absent'\n",
+    );
+    world.run("INSERT INTO notes VALUES (1, 'w', '1', '1', '1', 'one'), (2, 'w', '1', '1', '1', 'one')");
+    world.run("UPDATE notes SET moved = '3', key = 'two' WHERE id = 2; UPDATE remarks SET taken = '2' WHERE id = 1");
+    assert_eq!(world.list("SELECT * FROM notes"), "1|w|2|1|1|one\n2|w|1|3|1|two");
+    assert_eq!(
+        world.list("SELECT r.*, g.absent FROM remarks AS r JOIN groups AS g ON g.id = r.pair ORDER BY r.id"),
+        "1|1|w|2|1|1|w|b|one\n2|2|w|1|3|1|w|b|two"
+    );
+    world.run("UPDATE groups SET absent = 'three' WHERE id = 2; UPDATE remarks SET why = 'bad' WHERE id = 2; UPDATE notes SET why = 'no' WHERE id = 1");
+    assert_eq!(world.list("SELECT id, key FROM notes"), "1|one\n2|three");
+    assert_eq!(
+        world.list("SELECT key, reason FROM _cutover_quarantine"),
+        "2|CHECK (why <> 'bad') does not hold\n1|CHECK (absent <> 'no') does not hold"
+    );
+}
