@@ -14,6 +14,7 @@ use crate::sql::{normalised, quote_ident, sqlite_error};
 use crate::target::bookkeeping::has_table;
 
 use super::helpers;
+use super::inscribe::inscribe;
 use super::triggers::{self, Part};
 use super::weave::{Side, Weave};
 
@@ -75,11 +76,11 @@ pub(crate) fn install(conn: &Connection, woven: &[Woven]) -> Result<Installed, S
         made.indexes.extend(index_children(conn, weave)?);
         seed(conn, weave)?;
         for part in parts {
-            run(&part.sql, &part.name)?;
             let made = if part.kind == "view" { &mut made.views } else { &mut made.triggers };
             made.push(part.name.clone());
         }
     }
+    inscribe(conn, woven.iter().flat_map(|(_, parts)| parts))?;
     Ok(made)
 }
 
@@ -189,7 +190,7 @@ pub(crate) fn differences(conn: &Connection, weaves: &[Weave]) -> Result<(usize,
             lines.push(format!("table {name}: missing"));
         }
     }
-    for Part { kind, name, sql } in weaves.iter().flat_map(triggers::of) {
+    for Part { kind, name, sql, .. } in weaves.iter().flat_map(triggers::of) {
         all += 1;
         match part_sql(conn, kind, &name)? {
             None => lines.push(format!("{kind} {name}: missing")),

@@ -21,6 +21,7 @@ mod fits;
 mod followed;
 mod helpers;
 mod image;
+mod inscribe;
 mod install;
 mod moved;
 mod parents;

@@ -32,7 +32,7 @@ struct Parents<'w> {
 
 impl Parents<'_> {
     fn make(&self, event: &str, condition: Option<&str>, body: &[String]) -> Part {
-        trigger(self.weave, (&self.shape.ident(), "parent"), event, condition, body)
+        trigger(self.weave, (self.shape, "parent"), event, condition, body)
     }
 
     /// `child.refers = row.id`.

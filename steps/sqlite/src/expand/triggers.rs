@@ -7,6 +7,7 @@
 use crate::mapping::names::{GUARD, QUARANTINE};
 use crate::sql::quote_ident;
 
+use super::shape::Shape;
 use super::weave::{ROW, Side, Weave};
 
 /// A trigger, or a view that triggers write into, by name.
@@ -15,16 +16,18 @@ pub(crate) struct Part {
     /// As SQLite's schema table has it.
     pub(crate) kind: &'static str,
     pub(crate) name: String,
+    /// What it is about, as the database spells it: of a view that is itself.
+    pub(crate) table: String,
     pub(crate) sql: String,
 }
 
 impl Part {
-    pub(super) fn trigger(name: String, sql: String) -> Self {
-        Self { kind: "trigger", name, sql }
+    pub(super) fn trigger(name: String, table: &str, sql: String) -> Self {
+        Self { kind: "trigger", name, table: table.to_owned(), sql }
     }
 
-    pub(super) fn view(name: String, sql: String) -> Self {
-        Self { kind: "view", name, sql }
+    pub(super) fn view(name: &str, sql: String) -> Self {
+        Self { kind: "view", name: name.to_owned(), table: name.to_owned(), sql }
     }
 }
 
@@ -44,7 +47,7 @@ pub(crate) fn of(weave: &Weave) -> Vec<Part> {
 /// A trigger of ours on `table`.
 pub(super) fn trigger(
     weave: &Weave,
-    (table, what): (&str, &str),
+    (table, what): (&Shape, &str),
     event: &str,
     condition: Option<&str>,
     statements: &[String],
@@ -53,12 +56,13 @@ pub(super) fn trigger(
     let name = weave.helper(&format!("{what}_{word}"));
     let condition = condition.map(|c| format!(" AND {c}")).unwrap_or_default();
     let sql = format!(
-        "CREATE TRIGGER {} {event} ON {table} WHEN {}{condition}\nBEGIN\n  {};\nEND",
+        "CREATE TRIGGER {} {event} ON {} WHEN {}{condition}\nBEGIN\n  {};\nEND",
         quote_ident(&name),
+        table.ident(),
         weave.unguarded(),
         statements.join(";\n  ")
     );
-    Part::trigger(name, sql)
+    Part::trigger(name, &table.name, sql)
 }
 
 /// What must be seen before a row is written: what REPLACE would take away; on the new side also an old row of the same
@@ -68,7 +72,7 @@ fn before(weave: &Weave, side: Side) -> Vec<Part> {
     let mut all = Vec::new();
     for (event, updated) in [("BEFORE INSERT", false), ("BEFORE UPDATE", true)] {
         if let Some((any, remember)) = weave.foresee(side, updated) {
-            all.push(trigger(weave, (&table, side.name()), event, Some(&any), &remember));
+            all.push(trigger(weave, (weave.shape(side), side.name()), event, Some(&any), &remember));
         }
     }
     if side == Side::New {
@@ -82,9 +86,9 @@ fn before(weave: &Weave, side: Side) -> Vec<Part> {
             weave.quarantined(Side::Old, (side, "NEW")),
         );
         let put = weave.guarded(Side::Old.name(), vec![weave.put(Side::Old, (side, "NEW"))]);
-        all.push(trigger(weave, (&table, "unseen"), "BEFORE INSERT", Some(&unseen), &put));
+        all.push(trigger(weave, (weave.shape(side), "unseen"), "BEFORE INSERT", Some(&unseen), &put));
         let moved = format!("({}) AND {unseen}", weave.key_moved(side));
-        all.push(trigger(weave, (&table, "unseen"), "BEFORE UPDATE", Some(&moved), &put));
+        all.push(trigger(weave, (weave.shape(side), "unseen"), "BEFORE UPDATE", Some(&moved), &put));
     }
     all
 }
@@ -107,10 +111,10 @@ fn after_insert(weave: &Weave, side: Side) -> [Part; 2] {
     body.push(weave.put_inserted(side));
     let body = finish(weave, side, "AFTER INSERT", body);
     let put = weave.guarded(side.name(), vec![weave.put_new(side)]);
-    let table = weave.table(side);
+    let table = weave.shape(side);
     [
-        trigger(weave, (&table, side.name()), "AFTER INSERT", Some(&special), &body),
-        trigger(weave, (&table, &format!("{}_plain", side.name())), "AFTER INSERT", Some(&plain), &put),
+        trigger(weave, (table, side.name()), "AFTER INSERT", Some(&special), &body),
+        trigger(weave, (table, &format!("{}_plain", side.name())), "AFTER INSERT", Some(&plain), &put),
     ]
 }
 
@@ -135,12 +139,12 @@ fn after_update(weave: &Weave, side: Side) -> Part {
     body.push(format!("DELETE FROM {QUARANTINE} WHERE {}", weave.quarantine_key(side, (side, "OLD"))));
     body.push(weave.put(side, (side, "NEW")));
     let body = finish(weave, side, "AFTER UPDATE", body);
-    trigger(weave, (&weave.table(side), side.name()), "AFTER UPDATE", None, &body)
+    trigger(weave, (weave.shape(side), side.name()), "AFTER UPDATE", None, &body)
 }
 
 fn after_delete(weave: &Weave, side: Side) -> Part {
     let body = finish(weave, side, "AFTER DELETE", vec![weave.take(side, "OLD", "1")]);
-    trigger(weave, (&weave.table(side), side.name()), "AFTER DELETE", None, &body)
+    trigger(weave, (weave.shape(side), side.name()), "AFTER DELETE", None, &body)
 }
 
 /// The statements between guard and guard, with what ends each event on the old side.

@@ -73,13 +73,13 @@ pub(super) fn instead(view: &str, what: &str, condition: Option<&str>, statement
         quote_ident(view),
         statements.join(";\n  ")
     );
-    Part::trigger(name, sql)
+    Part::trigger(name, view, sql)
 }
 
 /// A view of these columns that shows no row.
 pub(super) fn view(name: &str, columns: &[String]) -> Part {
     let columns = columns.iter().map(|column| format!("NULL AS {column}")).collect::<Vec<_>>().join(", ");
-    Part::view(name.to_owned(), format!("CREATE VIEW {} AS SELECT {columns}", quote_ident(name)))
+    Part::view(name, format!("CREATE VIEW {} AS SELECT {columns}", quote_ident(name)))
 }
 
 /// The image of a row that is there, by its key.
