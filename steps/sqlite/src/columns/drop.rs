@@ -61,18 +61,10 @@ fn put_back(conn: &Connection, table: &str, before: &[(String, String, String)])
     if rewritten.is_empty() {
         return Ok(());
     }
-    with_writable_schema(conn, || {
+    declared::with_writable_schema(conn, || {
         let mut statement = conn.prepare("UPDATE sqlite_master SET sql = ?3 WHERE type = ?1 AND name = ?2")?;
         rewritten.iter().try_for_each(|(kind, name, sql)| statement.execute([kind, name, sql]).map(|_| ()))
     })
-}
-
-/// Runs `work` while SQLite tolerates broken objects and lets their SQL be written.
-fn with_writable_schema<T>(conn: &Connection, work: impl FnOnce() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-    conn.execute_batch("PRAGMA writable_schema = ON")?;
-    let result = work();
-    conn.execute_batch("PRAGMA writable_schema = OFF")?;
-    result
 }
 
 fn in_the_way(table: &str, column: &str, what: &str) -> StepError {
@@ -101,7 +93,7 @@ fn past_broken_objects(conn: &Connection, table: &str, column: &str, sql: &str) 
     let works = |name: &str| conn.prepare(&format!("SELECT * FROM {} LIMIT 0", quote_ident(name))).is_ok();
     let mut views = objects(conn, "view").map_err(failed)?;
     views.retain(|(name, _)| works(name));
-    with_writable_schema(conn, || conn.execute_batch(sql)).map_err(failed)?;
+    declared::with_writable_schema(conn, || conn.execute_batch(sql)).map_err(failed)?;
     match views.iter().find(|(name, _)| !works(name)) {
         Some((name, _)) => Err(in_the_way(table, column, &format!("view `{name}`"))
             .with_help(format!("drop it (`DROP VIEW {};`), then roll back again", quote_ident(name)))),

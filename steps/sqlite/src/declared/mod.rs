@@ -36,6 +36,17 @@ pub(crate) fn schema_version(conn: &Connection) -> Result<i64, StepError> {
         .map_err(|e| sqlite_error(e, "while reading the schema"))
 }
 
+/// Runs `work` while SQLite tolerates broken objects and lets their SQL be written.
+pub(crate) fn with_writable_schema<T>(
+    conn: &Connection,
+    work: impl FnOnce() -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    conn.execute_batch("PRAGMA writable_schema = ON")?;
+    let result = work();
+    conn.execute_batch("PRAGMA writable_schema = OFF")?;
+    result
+}
+
 /// A row of `sqlite_master`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Object {

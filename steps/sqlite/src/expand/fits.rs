@@ -7,7 +7,7 @@ use crate::sql::{joined, quote_ident, quote_text};
 
 use super::image::{asked_column, parent_column};
 use super::shape::{Shape, Unique};
-use super::weave::{Side, Weave};
+use super::weave::{Asked, Side, Weave};
 
 /// The reason where the place of an image is not its own.
 pub(super) const OTHERS: &str = "its key belongs to another row there";
@@ -60,8 +60,8 @@ impl Weave {
         let unmapped = self.unmapped(other, (from, self.image_key(image))).map(|sql| format!("{sql} OR "));
         let shown = if from == Side::Old { " AND shown = 0" } else { "" };
         let there = format!("pair = {pair} AND side = '{}' AND key = {key}{shown}", other.name());
-        let row = if moving { "NEW" } else { image };
-        let stranger = format!("{}{}", unmapped.unwrap_or_default(), self.found_quarantined(other, row, &there));
+        let asked = if moving { Asked::OfOne } else { Asked::of(image) };
+        let stranger = format!("{}{}", unmapped.unwrap_or_default(), self.found_quarantined(other, asked, &there));
         reasons.push((stranger, OTHERS.to_owned()));
         let cases = reasons.iter().map(|(when, then)| format!("WHEN {when} THEN {}", quote_text(then)));
         Some(format!("CASE {} END", cases.collect::<Vec<_>>().join(" ")))

@@ -74,8 +74,8 @@ impl Weave {
     fn seen(&self, from: Side) -> String {
         let other = from.other();
         let there = |name: &str| (column("there", name), format!("{THERE}.{}", quote_ident(name)));
-        let absent = self.key_of(other, THERE).first().map(|key| format!("{key} IS NULL")).unwrap_or_default();
-        let mut parts = vec![(ABSENT.to_owned(), absent)];
+        let absent: Vec<String> = self.key_of(other, THERE).iter().map(|key| format!("{key} IS NULL")).collect();
+        let mut parts = vec![(ABSENT.to_owned(), absent.join(" AND "))];
         for c in self.columns(from) {
             parts.push((column("now", &c.name), Self::speak(&c.sql, ROW, PARENT)));
             if speaks(&c.sql) {

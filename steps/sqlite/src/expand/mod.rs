@@ -196,8 +196,8 @@ impl Expand {
 
     fn make(&self, conn: &Connection, cx: &StepContext, tried: Option<Tried>) -> Result<Receipt, StepError> {
         let mut made = Made::default();
-        let compiled = tried.is_some();
         let tried = tried.map(|tried| tried.of_now(conn)).transpose()?.flatten();
+        let compiled = tried.is_some();
         let mut notes = Vec::new();
         if let Some(declared) = &self.tables {
             (made.tables, notes) = tables::make(conn, declared)?;

@@ -140,7 +140,8 @@ impl Weave {
         keys.map(|k| changed(&k.sql, PARENT, PARENT)).collect::<Vec<_>>().join(" OR ")
     }
 
-    /// Like [`Self::rows`], with what the other side has, and with the parent that the row had before an update.
+    /// Like [`Self::rows`], with what the other side has, with the parent that a new row had before an update, and with what the
+    /// quarantine says of it.
     pub(crate) fn rows_before(&self, from: Side, condition: &str) -> String {
         let rows = self.rows(from, condition);
         let other = from.other();

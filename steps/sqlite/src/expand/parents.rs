@@ -79,7 +79,7 @@ impl Parents<'_> {
         }
         let gone = self.weave.gone();
         let lost = format!(
-            "SELECT g.k0 FROM {gone} AS g WHERE g.side = 'lost' AND NOT EXISTS (SELECT 1 FROM {} AS p WHERE p.{} = g.k0)",
+            "SELECT DISTINCT g.k0 FROM {gone} AS g WHERE g.side = 'lost' AND NOT EXISTS (SELECT 1 FROM {} AS p WHERE p.{} = g.k0)",
             self.shape.ident(),
             quote_ident(&self.parent.id)
         );

@@ -5,7 +5,7 @@ use crate::sql::{quote_ident, quote_text};
 
 use super::helpers::gone;
 use super::image::parent_column;
-use super::weave::{ROW, Side, WHY, Weave};
+use super::weave::{Asked, ROW, Side, WHY, Weave};
 
 /// When a row was set aside.
 pub(super) const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')";
@@ -64,7 +64,7 @@ impl Weave {
             self.quarantined(Side::Old, (of, row)),
             self.found_quarantined(
                 Side::New,
-                row,
+                Asked::of(row),
                 &format!("{} AND shown = 0", self.quarantine_key(Side::New, (of, row)))
             )
         )

@@ -47,6 +47,20 @@ impl Side {
     }
 }
 
+/// Of how many rows a condition is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    OfOne,
+    OfMany,
+}
+
+impl Asked {
+    /// Of the rows called `row`: one where that is the row of a trigger.
+    pub(crate) fn of(row: &str) -> Self {
+        if [WAS, "NEW", "OLD"].contains(&row) { Self::OfOne } else { Self::OfMany }
+    }
+}
+
 /// The row of the table in a query of ours.
 pub(crate) const ROW: &str = "_cutover_row";
 /// The parent of that row.
@@ -61,13 +75,13 @@ pub(super) const LATE_ROW: &str = "_cutover_late";
 pub(super) const LATE: &str = "_cutover_late.key IS NOT NULL";
 /// The row that an image was before an update, of which a row of a view knows no more than the key.
 pub(super) const WAS: &str = "_cutover_was";
-/// Why an image does not fit, as a column of it. No name of ours has none of its own before the colon: a table may have
-/// columns of all other names.
-pub(super) const WHY: &str = "\"row:why\"";
 /// That row as it was, as it is, and as the other side has it.
 pub(super) const SEEN: &str = "_cutover_seen";
 /// Its image on the other side.
 pub(super) const IMAGE: &str = "_cutover_image";
+/// Why an image does not fit, as a column of it. Our columns have a colon in their names, so that a table may have columns of
+/// any other.
+pub(super) const WHY: &str = "\"row:why\"";
 
 impl Weave {
     pub(crate) fn shape(&self, side: Side) -> &Shape {
@@ -147,15 +161,17 @@ impl Weave {
 
     /// The condition that the quarantine has a row of side `side` with the key of `row`, which is of side `of`.
     pub(crate) fn quarantined(&self, side: Side, (of, row): (Side, &str)) -> String {
-        self.found_quarantined(side, row, &self.quarantine_key(side, (of, row)))
+        self.found_quarantined(side, Asked::of(row), &self.quarantine_key(side, (of, row)))
     }
 
-    /// The condition that the quarantine has a row of side `side` with the key of `row` that meets `condition`. Of many
-    /// rows it is asked only where the quarantine has any.
-    pub(crate) fn found_quarantined(&self, side: Side, row: &str, condition: &str) -> String {
+    /// The condition that the quarantine has a row of side `side` that meets `condition`. Of many rows it is asked only where
+    /// the quarantine has any.
+    pub(crate) fn found_quarantined(&self, side: Side, asked: Asked, condition: &str) -> String {
         let found = format!("EXISTS (SELECT 1 FROM {QUARANTINE} WHERE {condition})");
-        let alone = [WAS, "NEW", "OLD"].contains(&row);
-        if alone { found } else { format!("({} AND {found})", self.any_quarantined(side)) }
+        match asked {
+            Asked::OfOne => found,
+            Asked::OfMany => format!("({} AND {found})", self.any_quarantined(side)),
+        }
     }
 
     /// The condition that the quarantine has any row of side `side`: asked once in a statement, and mostly there is none.

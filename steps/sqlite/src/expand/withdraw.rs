@@ -74,7 +74,7 @@ impl Weave {
     /// The same for all rows of side `from` whose keys a query over `g`, the table of [`Self::gone`], finds.
     pub(super) fn take_all(&self, from: Side, vanished: &str) -> String {
         let key = self.numbered("g.k").join(", ");
-        format!("INSERT INTO {} SELECT {key} {vanished}", quote_ident(&away_view(self, from)))
+        format!("INSERT INTO {} SELECT DISTINCT {key} {vanished}", quote_ident(&away_view(self, from)))
     }
 
     /// Remembers the parents of the new rows that meet `condition`, to see later whether they are left empty.

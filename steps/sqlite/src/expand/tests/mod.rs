@@ -1,5 +1,6 @@
 //! The triggers at work, on databases of one connection: each trap of dual schemas has a test.
 
+mod installed;
 mod model;
 mod random;
 mod shared;

@@ -1,10 +1,6 @@
 //! The traps that break naive dual schemas, one test each.
 
-use rusqlite::Connection;
-
 use super::support::{Consensus, MAPPING, SCHEMA, World};
-use crate::expand::{check, inscribe, install};
-use crate::mapping::read_text;
 
 /// Old rows that were there before the new tables.
 const BEFORE: &str = "INSERT INTO consensus_artifacts (id, spec_id, stage, agent_name, content_json, created_at) VALUES
@@ -473,33 +469,16 @@ fn columns_may_have_the_names_that_stand_for_something_in_our_own_views() {
 }
 
 #[test]
-fn what_has_a_name_of_ours_is_named_and_stays_and_what_cannot_be_read_is_not_there_afterwards() {
-    let conn = Connection::open_in_memory().unwrap();
-    conn.execute_batch(SCHEMA).unwrap();
-    conn.execute_batch("CREATE VIEW _CUTOVER_outputs_old_image AS SELECT 1 AS theirs").unwrap();
-    let mapping = read_text("m.toml", MAPPING).unwrap();
-    let woven = install::woven(check::weaves(&conn, &mapping).unwrap());
-    let objects = "SELECT group_concat(name || sql) FROM sqlite_schema";
-    let all = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
-    let before = all(objects);
-    let installed = || {
-        conn.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let error = install::install(&conn, &woven).unwrap_err();
-        conn.execute_batch("ROLLBACK").unwrap();
-        error.chain()
-    };
-    assert!(installed().contains("the database has something called `_cutover_outputs_old_image` already"));
-    assert_eq!(all(objects), before);
-    conn.execute_batch("DROP VIEW _cutover_outputs_old_image").unwrap();
-    let before = all(objects);
-    let mut parts = woven[0].1.clone();
-    parts[1].sql.push_str(" nonsense");
-    conn.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let error = inscribe::inscribe(&conn, parts.iter()).unwrap_err().chain();
-    conn.execute_batch("ROLLBACK").unwrap();
-    assert!(error.contains("near \"nonsense\""), "{error}");
-    assert_eq!(all(objects), before);
-    // Nobody can write the schema by hand afterwards.
-    let refused = conn.execute("DELETE FROM sqlite_schema", []).unwrap_err().to_string();
-    assert!(refused.contains("may not be modified"), "{refused}");
+fn what_the_quarantine_says_of_a_new_row_goes_with_an_old_row_that_replace_took_away() {
+    let world = World::open(
+        "CREATE TABLE notes (id INTEGER PRIMARY KEY, slug TEXT UNIQUE, text TEXT CHECK (text <> 'no'));
+         CREATE TABLE remarks (id INTEGER PRIMARY KEY AUTOINCREMENT, slug TEXT, body TEXT);",
+        "[[table]]\nname = 'notes'\nold = 'notes'\nnew = 'remarks'\nkey = [{ old = 'id', new = 'id' }]\n\
+         [table.forth]\nslug = 'old.slug'\nbody = 'old.text'\n[table.back]\nslug = 'new.slug'\ntext = 'new.body'\n",
+    );
+    world.run("INSERT INTO notes VALUES (1, 'a', 'one'); UPDATE remarks SET body = 'no'");
+    assert_eq!(world.list("SELECT side, key, shown FROM _cutover_quarantine"), "new|1|1");
+    world.run("INSERT OR REPLACE INTO notes VALUES (2, 'a', 'two')");
+    assert_eq!(world.list("SELECT * FROM remarks"), "2|a|two");
+    assert_eq!(world.list("SELECT side, key FROM _cutover_quarantine"), "");
 }
