@@ -85,3 +85,16 @@ fn what_was_undone_is_forgotten_also_where_others_changed_the_schema_as_often() 
     let error = ours.prepare("SELECT 1 FROM _cutover_guard").unwrap_err().to_string();
     assert!(error.contains("no such table: _cutover_guard"), "{error}");
 }
+
+#[test]
+fn what_was_tried_is_so_only_of_the_schema_that_it_was_tried_on() {
+    let conn = Connection::open_in_memory().unwrap();
+    conn.execute_batch(SCHEMA).unwrap();
+    let mapping = read_text("m.toml", MAPPING).unwrap();
+    let tried = || install::tried(&conn, "cutover_ledger", |copy| check::weaves(copy, &mapping)).unwrap().unwrap();
+    let before = tried();
+    assert_eq!(tried().of_now(&conn).unwrap().map(|woven| woven.len()), Some(mapping.pairs.len()));
+    conn.execute_batch("ALTER TABLE agent_outputs ADD COLUMN note TEXT CHECK (note <> '')").unwrap();
+    assert!(before.of_now(&conn).unwrap().is_none());
+    assert!(tried().of_now(&conn).unwrap().is_some());
+}
