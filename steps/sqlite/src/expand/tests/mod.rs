@@ -2,6 +2,7 @@
 
 mod installed;
 mod model;
+mod quarantine;
 mod random;
 mod shared;
 mod statements;

@@ -10,6 +10,14 @@ use crate::expand::{check, install};
 use crate::mapping::{Mapping, read_text};
 use crate::parity::Sides;
 
+/// Old rows that were there before the new tables.
+pub(super) const BEFORE: &str = "INSERT INTO consensus_artifacts (id, spec_id, stage, agent_name, content_json, created_at) VALUES
+  (1, 's1', 'spec-plan', 'claude', '{}', '2025-11-13 10:00:00'), (7, 's1', 'spec-plan', 'gemini', '{}', '2025-11-13 10:00:00');";
+
+/// A mapping of two plain columns.
+pub(super) const PLAIN: &str = "[[table]]\nname = 'p'\nold = 'o'\nnew = 'n'\nkey = [{ old = 'id', new = 'id' }]\n\
+    [table.forth]\nu = 'old.u'\nv = 'old.v'\n[table.back]\nu = 'new.u'\nv = 'new.v'\n";
+
 pub(super) struct World {
     pub(super) conn: Connection,
     pub(super) mapping: Mapping,
