@@ -3,12 +3,14 @@
 //! Owns the sorted, resumable copy. Knows neither what the source is nor which engine the store has.
 
 mod compare;
+mod reading;
 mod run;
 mod sort;
 mod sum;
 #[cfg(test)]
 mod tests;
 mod waiting;
+mod writing;
 
 pub use compare::{Comparison, Differing, compare, compare_with_backup};
 pub use run::{Copied, Copy, Cursor, Flow};

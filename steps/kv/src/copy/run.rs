@@ -7,21 +7,17 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::reading::Reading;
 use super::sort::sorted;
 use super::sum::Sum;
+use super::writing::Writing;
 use crate::error::{KvError, KvErrorKind, Result};
 use crate::record::Record;
 use crate::source::{Order, RecordSource};
-use crate::store::{Batch, VersionedStore};
+use crate::store::VersionedStore;
 
 /// Memory for sorting.
 const MEMORY: usize = 32 << 20;
-/// A batch is full with as many records, or as many bytes. With twice as much of either sled takes six times the memory for a
-/// million records (800 MiB instead of 130).
-const RECORDS: usize = 1_000;
-const BYTES: usize = 256 << 10;
-/// Bytes after which what was written is made durable, so that a power cut does not cost the whole copy.
-const DURABLE_AFTER: usize = 16 << 20;
 
 /// A copy that is to be made.
 #[derive(Debug)]
@@ -97,6 +93,7 @@ impl Cursor {
     /// Counts a record.
     pub(crate) fn add(&mut self, record: &Record) {
         self.version = record.version;
+        self.key = None;
         self.records += 1;
         self.bytes += (record.key.len() + record.value.len()) as u64;
         self.sum.add(record);
@@ -131,7 +128,7 @@ impl Copy<'_> {
     ) -> Result<Copied> {
         let begun =
             Cursor::of(self.name, store)?.filter(|found| found.identity == self.identity && found.since == self.since);
-        let mut cursor = begun.unwrap_or_else(|| Cursor::begin(self.identity, self.since));
+        let cursor = begun.unwrap_or_else(|| Cursor::begin(self.identity, self.since));
         if cursor.done {
             return Ok(Copied { cursor, written: 0 });
         }
@@ -141,43 +138,22 @@ impl Copy<'_> {
             Order::Sorted => records,
             Order::Unsorted => Box::new(sorted(records, MEMORY, self.scratch)?),
         };
-        let mut next = records.find(|found| match (found, &behind) {
+        let next = records.find(|found| match (found, &behind) {
             (Ok(record), Some(last)) => record.order(last).is_gt(),
             _ => true,
         });
-        let (mut written, mut undurable) = (0, 0);
+        let before = cursor.records;
+        let mut reading = Reading::new(records, next.transpose()?, cursor, between);
+        let mut writing = Writing { store, note: Cursor::note(self.name), written: 0, undurable: 0 };
+        // Once at least: that there was nothing to copy is written, too.
         loop {
-            let mut batch = Batch::default();
-            while let Some(record) = next.take() {
-                let record = record?;
-                cursor.key = None;
-                cursor.add(&record);
-                let full = batch.len() + 1 >= RECORDS || batch.bytes() + record.value.len() >= BYTES;
-                next = records.next();
-                if full || next.is_none() {
-                    cursor.key = Some(hex(&record.key));
-                }
-                batch.put(record);
-                if full {
-                    break;
-                }
-            }
-            cursor.done = next.is_none();
-            undurable += batch.bytes();
-            written += batch.len() as u64;
-            batch.note(
-                &Cursor::note(self.name),
-                serde_json::to_value(&cursor).map_err(|e| KvError::of(store.path(), std::io::Error::from(e)))?,
-            );
-            let flow = if cursor.done { Flow::On } else { between(&cursor) };
-            let ends = cursor.done || flow == Flow::Stop;
-            let durable = ends || undurable >= DURABLE_AFTER;
-            store.write(if durable { batch.durable() } else { batch })?;
-            undurable = if durable { 0 } else { undurable };
-            if ends {
-                return Ok(Copied { cursor, written });
+            writing.some(&mut reading)?;
+            if reading.ended() {
+                break;
             }
         }
+        let cursor = reading.end()?;
+        Ok(Copied { written: cursor.records - before, cursor })
     }
 }
 
@@ -188,8 +164,4 @@ fn last_of(cursor: &Cursor) -> Result<Option<Record>, String> {
     let pairs = key.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).ok());
     let key = pairs.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect::<Option<Vec<u8>>>().ok_or_else(wrong)?;
     Ok(Some(Record { key, version: cursor.version, ..Record::default() }))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

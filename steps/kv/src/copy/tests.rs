@@ -129,12 +129,44 @@ fn a_copy_that_is_stopped_after_each_batch_leaves_nothing_out_and_does_nothing_t
 }
 
 #[test]
+fn a_large_copy_is_loaded_and_may_be_stopped_in_the_middle_of_a_load() {
+    let large = |n: u64| Record {
+        key: format!("key{n:06}").into(),
+        version: 1 + n % 7,
+        value: vec![n as u8; 20_000],
+        expires_at: n % 3,
+        ..Record::default()
+    };
+    let source = List((0..1_500).map(large).collect());
+    let folder = tempfile::tempdir().unwrap();
+    let store = FjallStore::open_or_create(&folder.path().join("s")).unwrap();
+    let copy = Copy { name: "c", identity: "a", since: 0, scratch: &folder.path().join("sort") };
+    let there = || all(store.versions(b"", 0).unwrap()).len();
+    let mut seen = Vec::new();
+    let found = copy.run(&source, &store, &mut |_| {
+        seen.push(there());
+        if seen.len() < 100 { Flow::On } else { Flow::Stop }
+    });
+    let stopped = found.unwrap();
+    // Batches show one after the other; what a load has shows when it is whole.
+    let batched = *seen.last().unwrap();
+    let loading = seen.iter().filter(|records| **records == batched).count();
+    assert!((400..500).contains(&batched) && loading > 50, "{batched} records before a load of {loading} groups");
+    assert_eq!((there(), stopped.written), (1_400, 1_400));
+    assert_eq!(Cursor::of("c", &store).unwrap(), Some(stopped.cursor));
+    let rest = copy.run(&source, &store, &mut |_| Flow::On).unwrap();
+    assert!(rest.cursor.done && rest.written == 100, "{rest:?}");
+    assert_eq!(all(store.versions(b"", 0).unwrap()), source.0);
+    assert_eq!(store.expired(2).unwrap().count(), 1_000);
+}
+
+#[test]
 fn a_source_that_fails_leaves_what_was_copied_before_and_its_error() {
     struct Failing;
     impl RecordSource for Failing {
         fn records(&self, _since: u64) -> Result<Box<dyn Iterator<Item = Result<Record>> + Send + '_>> {
             let wrong = crate::KvError::at("b.bak".as_ref(), 7, crate::KvErrorKind::Truncated("gone".to_owned()));
-            let records = in_order(list(5_000).0).into_iter().map(Ok);
+            let records = in_order(list(5_500).0).into_iter().map(Ok);
             Ok(Box::new(records.chain([Err(wrong)])))
         }
 
@@ -147,8 +179,8 @@ fn a_source_that_fails_leaves_what_was_copied_before_and_its_error() {
     let copy = Copy { name: "c", identity: "a", since: 0, scratch: &folder.path().join("sort") };
     let error = copy.run(&Failing, &store, &mut |_| Flow::On).unwrap_err();
     assert_eq!(error.to_string(), "`b.bak` at byte 7: gone");
-    assert_eq!(Cursor::of("c", &store).unwrap().unwrap().records, 5_000);
-    assert_eq!(store.versions(b"", 0).unwrap().count(), 5_000);
+    assert_eq!(Cursor::of("c", &store).unwrap().unwrap().records, 5_500);
+    assert_eq!(store.versions(b"", 0).unwrap().count(), 5_500);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod key;
 mod value;
 
 pub(crate) use key::{
-    NOTE, after, data_key, data_prefix, expiry_key, expiry_until, note_key, read_data_key, read_expiry_key,
+    DATA, EXPIRY, NOTE, after, data_key, data_prefix, expiry_key, expiry_until, note_key, read_data_key,
+    read_expiry_key,
 };
 pub(crate) use value::{read_uvarint, read_value, uvarint, value};

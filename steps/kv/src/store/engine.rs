@@ -50,6 +50,12 @@ pub trait Engine: Sized + fmt::Debug + Send + Sync + 'static {
     /// Writes all or nothing; none removes. Keys ascend, and none comes twice.
     fn write(&self, entries: Vec<(Vec<u8>, Option<Vec<u8>>)>, durable: bool) -> Result<()>;
 
+    /// Writes very many entries past its log, all or nothing, durably, if it can: where it cannot, it says so and takes none.
+    /// Keys ascend, and none comes twice.
+    fn ingest(&self, _entries: &mut dyn Iterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Makes durable what was written.
     fn flush(&self) -> Result<()>;
 

@@ -38,6 +38,17 @@ impl std::fmt::Debug for Fjall {
 }
 
 impl Fjall {
+    fn takes(&self, key: &[u8]) -> Result<()> {
+        if key.len() <= LONGEST_KEY {
+            return Ok(());
+        }
+        let text = format!(
+            "a key takes {} bytes in it, and fjall keeps keys of up to {LONGEST_KEY}; sled keeps longer ones",
+            key.len()
+        );
+        Err(KvError::of(&self.path, KvErrorKind::TooLarge(text)))
+    }
+
     fn wrong(&self, error: Error) -> KvError {
         KvError::of(&self.path, kind(error))
     }
@@ -89,15 +100,7 @@ impl Engine for Fjall {
     }
 
     fn write(&self, entries: Vec<(Vec<u8>, Option<Vec<u8>>)>, durable: bool) -> Result<()> {
-        if let Some((key, _)) = entries.iter().find(|(key, _)| key.len() > LONGEST_KEY) {
-            return Err(KvError::of(
-                &self.path,
-                KvErrorKind::TooLarge(format!(
-                    "a key takes {} bytes in it, and fjall keeps keys of up to {LONGEST_KEY}; sled keeps longer ones",
-                    key.len()
-                )),
-            ));
-        }
+        entries.iter().try_for_each(|(key, _)| self.takes(key))?;
         if let (false, [(_, Some(_))]) = (durable, entries.as_slice()) {
             // Alone it takes half of what a batch does.
             return entries
@@ -115,6 +118,24 @@ impl Engine for Fjall {
             }
         }
         batch.commit().map_err(|error| self.wrong(error))
+    }
+
+    /// As tables, each written once: its log, what it sorts in memory and what it merges later cost as much again.
+    fn ingest(&self, entries: &mut dyn Iterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<bool> {
+        let mut ingestion = self.keyspace.start_ingestion().map_err(|error| self.wrong(error))?;
+        let mut last: Option<Vec<u8>> = None;
+        for (key, value) in entries {
+            self.takes(&key)?;
+            // It panics on these. What it has written so far it removes when it is opened again.
+            if last.as_ref().is_some_and(|last| *last >= key) {
+                let text = "the source gives its records in no order, or one of them twice".to_owned();
+                return Err(KvError::of(&self.path, KvErrorKind::Malformed(text)));
+            }
+            ingestion.write(key.as_slice(), value).map_err(|error| self.wrong(error))?;
+            last = Some(key);
+        }
+        ingestion.finish().map_err(|error| self.wrong(error))?;
+        Ok(true)
     }
 
     fn flush(&self) -> Result<()> {

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::highest::Highest;
 use super::newest::{Newest, Written};
-use super::{Batch, Change, Engine, FORMAT, FORMAT_VERSION, MAX_VERSION, Part, Records, VersionedStore, parts};
+use super::{Batch, Change, Engine, FORMAT, FORMAT_VERSION, Loaded, MAX_VERSION, Part, Records, VersionedStore, parts};
 use crate::encoding::{
     NOTE, after, data_key, data_prefix, expiry_key, expiry_until, note_key, read_data_key, read_expiry_key, read_value,
     value,
@@ -29,7 +29,7 @@ pub struct Keyed<E: Engine> {
     path: PathBuf,
     pub(super) engine: E,
     pub(super) highest: Highest,
-    newest: Newest,
+    pub(super) newest: Newest,
 }
 
 impl<E: Engine> Keyed<E> {
@@ -266,6 +266,10 @@ impl<E: Engine> VersionedStore for Keyed<E> {
             false => self.newest.forget_all(),
         }
         done
+    }
+
+    fn load(&self, loaded: &mut dyn Iterator<Item = Loaded>) -> Result<bool> {
+        self.ingest(loaded)
     }
 
     fn flush(&self) -> Result<()> {

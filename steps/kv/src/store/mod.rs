@@ -7,6 +7,7 @@ mod engine;
 mod fjall;
 mod highest;
 mod keyed;
+mod load;
 #[cfg(test)]
 mod model;
 mod newest;
@@ -71,6 +72,12 @@ pub trait VersionedStore: fmt::Debug + Send + Sync {
     /// Writes all of a batch or nothing of it. When it returns, a durable one is on the disk, and so is all before it.
     fn write(&self, batch: Batch) -> Result<()>;
 
+    /// Writes very many records at once, past the engine's log: all of them and their notes or nothing, durably. Where the engine
+    /// has no such way it says so, and takes none. Records come in order, each once, and notes behind them.
+    fn load(&self, _loaded: &mut dyn Iterator<Item = Loaded>) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Makes durable what was written.
     fn flush(&self) -> Result<()>;
 
@@ -110,6 +117,15 @@ pub const MAX_VERSION: &str = "max-version";
 pub const FORMAT: &str = "format";
 /// The version of the layout that this build writes; newer ones are refused.
 pub const FORMAT_VERSION: u64 = 1;
+
+/// What a load takes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Loaded {
+    /// A record, in the place of what has its key and version.
+    Record(Record),
+    /// An entry of the store's own, by its name.
+    Note(String, Value),
+}
 
 /// What is written at once.
 #[derive(Debug, Clone, Default)]

@@ -16,6 +16,7 @@ const NOW: u64 = 1_000;
 #[derive(Debug, Clone)]
 enum Op {
     Write { puts: Vec<Record>, removed: Vec<prop::sample::Index>, note: Option<(u8, u64)>, durable: bool },
+    Load { puts: Vec<Record>, note: u64 },
     Reopen,
 }
 
@@ -47,8 +48,10 @@ fn op() -> impl Strategy<Value = Op> {
         note,
         any::<bool>(),
     );
+    let load = (prop::collection::vec(record(), 0..30), any::<u64>());
     prop_oneof![
         8 => write.prop_map(|(puts, removed, note, durable)| Op::Write { puts, removed, note, durable }),
+        2 => load.prop_map(|(puts, note)| Op::Load { puts, note }),
         1 => Just(Op::Reopen),
     ]
 }
@@ -158,6 +161,24 @@ fn run<E: Engine>(ops: Vec<Op>) {
                 store.as_ref().unwrap().write(batch).unwrap();
                 newest_agree(store.as_ref().unwrap(), &model);
             }
+            Op::Load { mut puts, note } => {
+                puts.sort_by(Record::order);
+                puts.dedup_by(|later, kept| later.order(kept).is_eq());
+                let mut batch = Batch::default();
+                batch.note("cursor", json!({ "key": note }));
+                puts.iter().cloned().for_each(|record| batch.put(record));
+                let store = store.as_ref().unwrap();
+                let note = Loaded::Note("cursor".to_owned(), json!({ "key": note }));
+                let mut loaded = puts.into_iter().map(Loaded::Record).chain([note]);
+                let taken = store.load(&mut loaded).unwrap();
+                assert_eq!(taken, E::NAME == "fjall");
+                assert!(taken != (loaded.count() > 0), "who takes none reads none, who takes them reads all");
+                if !taken {
+                    store.write(batch.clone()).unwrap();
+                }
+                model.write(batch).unwrap();
+                newest_agree(store, &model);
+            }
             Op::Reopen => {
                 drop(store.take());
                 store = Some(Keyed::<E>::open(&path).unwrap());
@@ -262,6 +283,30 @@ fn the_highest_version_is_known_after_a_crash_too() {
 fn a_store_that_is_missing_in_use_newer_or_not_ours_is_refused() {
     refusals::<Sled>("sled");
     refusals::<Fjall>("fjall");
+}
+
+#[test]
+fn a_load_that_fails_leaves_nothing_and_the_store_takes_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let store = FjallStore::open_or_create(&path).unwrap();
+    let record = |key: Vec<u8>, version| Record { key, version, value: vec![b'v'; 1_000], ..Record::default() };
+    let many = || (0..1_000u64).map(|n| Loaded::Record(record(format!("made/{n:09}").into(), 1 + n)));
+    let out_of_order = Loaded::Record(record(b"a".to_vec(), 1));
+    let twice = Loaded::Record(record(b"made/000000999".to_vec(), 1_000));
+    let too_long = Loaded::Record(record(vec![0xFF; 70_000], 1));
+    for (wrong, says) in [(out_of_order, "in no order"), (twice, "twice"), (too_long, "fjall keeps keys of up to")] {
+        let refused = store.load(&mut many().chain([wrong])).unwrap_err().to_string();
+        assert!(refused.contains(says), "{refused}");
+        assert_eq!((all(store.versions(b"", 0)).len(), store.max_version().unwrap()), (0, 0));
+    }
+    drop(store);
+    let store = FjallStore::open(&path).unwrap();
+    assert!(store.size().unwrap() < 500_000, "what it had written is still there");
+    store.load(&mut many()).unwrap();
+    // Nobody told it to flush: a load is durable, and the note of the highest version with it.
+    assert_eq!(store.engine_note(MAX_VERSION).as_deref(), Some("1000"));
+    assert_eq!(all(store.versions(b"", 0)).len(), 1_000);
 }
 
 #[test]

@@ -10,6 +10,12 @@ mod parts;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
+
+/// As the command has it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 /// Whatever stands in the way of measuring.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
