@@ -192,8 +192,13 @@ points! {
     BADGER_RESTORED = "badger.restored";
     /// The intent of a copy is durable; no record is copied.
     KV_COPY_INTENDED = "kv.copy:intended";
-    /// A batch of records is complete and not in the store; those before it are, with the cursor.
+    /// A group of records is read; neither it nor what else is in its batch or load is in the store, what came before is, with the
+    /// cursor.
     KV_COPY_BATCH = "kv.copy:batch";
+    /// All records of a load are read; the store shows none of them, nor the cursor that says so.
+    KV_COPY_LOAD = "kv.copy:load";
+    /// A load is in the store, all of it; nobody but the store knows.
+    KV_COPY_LOADED = "kv.copy:loaded";
     /// Every record is copied and the store is closed; the journal does not know it.
     KV_COPY_DONE = "kv.copy:done";
     /// A living Badger's backup is written and the command has ended; the file has not got its name.

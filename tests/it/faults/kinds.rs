@@ -170,7 +170,7 @@ impl Row {
             "kv.gc" => Some(Memory::with_history("sled")),
             "kv.transform" => Some(Memory::full("sled")),
             "kv.rename-prefix" | "kv.transform+fjall" => Some(Memory::full("fjall")),
-            "kv.copy+fjall" => Some(Memory::none_yet("fjall")),
+            "kv.copy+fjall" => Some(Memory::none_yet("fjall").large()),
             "kv.copy" | "kv.copy+backups" | "kv.verify" => Some(Memory::none_yet("sled")),
             "kv.backup" => Some(Memory::full("sled")),
             _ => None,
@@ -325,11 +325,38 @@ const LIVE: &str = "use = \"kv.copy\"\nwith = { into = \"memory\", back-into = \
 
 /// The points of a way that passes not all of its kind's.
 fn faults_of(name: &str) -> Option<Faults> {
-    let copy = Faults {
-        apply: &[fault::KV_COPY_INTENDED, fault::KV_COPY_BATCH, fault::KV_COPY_DONE],
-        rollback: &[fault::KV_COPY_BACK, fault::KV_COPY_EMPTIED],
-    };
-    name.starts_with("kv.copy+").then_some(copy)
+    let back = &[fault::KV_COPY_BACK, fault::KV_COPY_EMPTIED];
+    Some(match name {
+        // sled takes no loads.
+        "kv.copy" => Faults {
+            apply: &[
+                fault::KV_COPY_INTENDED,
+                fault::KV_COPY_ASKED,
+                fault::KV_COPY_BATCH,
+                fault::KV_COPY_PASS,
+                fault::KV_COPY_STOPPING,
+                fault::KV_COPY_STOPPED,
+                fault::KV_COPY_DONE,
+                fault::KV_COPY_STARTING,
+                fault::KV_COPY_STARTED,
+            ],
+            rollback: &[fault::KV_COPY_BACKED, fault::KV_COPY_BACK, fault::KV_COPY_EMPTIED],
+        },
+        "kv.copy+backups" => {
+            Faults { apply: &[fault::KV_COPY_INTENDED, fault::KV_COPY_BATCH, fault::KV_COPY_DONE], rollback: back }
+        }
+        "kv.copy+fjall" => Faults {
+            apply: &[
+                fault::KV_COPY_INTENDED,
+                fault::KV_COPY_BATCH,
+                fault::KV_COPY_LOAD,
+                fault::KV_COPY_LOADED,
+                fault::KV_COPY_DONE,
+            ],
+            rollback: back,
+        },
+        _ => return None,
+    })
 }
 
 /// A command that writes past the target, and is undone by restoring it.

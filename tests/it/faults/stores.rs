@@ -29,22 +29,29 @@ pub(super) struct Memory {
     there: bool,
     /// Whether each key has an older version, too.
     history: bool,
+    /// Whether the backup is so large that a copy of it is loaded.
+    large: bool,
 }
 
 impl Memory {
     /// A target of that kind with records in it.
     pub(super) const fn full(kind: &'static str) -> Self {
-        Self { kind, there: true, history: false }
+        Self { kind, there: true, history: false, large: false }
     }
 
     /// The same, with an older version of each record.
     pub(super) const fn with_history(kind: &'static str) -> Self {
-        Self { kind, there: true, history: true }
+        Self { kind, there: true, history: true, large: false }
     }
 
     /// One that a step makes.
     pub(super) const fn none_yet(kind: &'static str) -> Self {
-        Self { kind, there: false, history: false }
+        Self { kind, there: false, history: false, large: false }
+    }
+
+    /// The same with more in its backup.
+    pub(super) const fn large(self) -> Self {
+        Self { large: true, ..self }
     }
 
     /// What a plan says of it.
@@ -62,7 +69,13 @@ impl Memory {
             badger(&root.join(MEMORY));
             return;
         }
-        let backup = records(0).into_iter().map(Ok);
+        let pad = vec![b' '; if self.large { 1_000 } else { 0 }];
+        let backup = records(0).into_iter().map(|mut record| {
+            if !record.value.is_empty() {
+                record.value.extend(&pad);
+            }
+            Ok(record)
+        });
         write_backup(&root.join("data/memory.bak"), 0, backup).unwrap();
         if self.there {
             let newer = |record: &Record| Record { version: record.version + 100, ..record.clone() };

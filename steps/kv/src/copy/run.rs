@@ -1,7 +1,7 @@
-//! Copies a source into a store, in batches that carry the place where they end.
+//! Copies a source into a store, in batches and loads that carry the place where they end.
 //!
-//! Owns that a copy which was killed goes on behind its last batch: what a batch wrote and how far the copy has come are
-//! one write of the store, so nothing is left out and nothing is done that is not known to be done.
+//! Owns that a copy which was killed goes on behind the last of them: what it wrote and how far the copy has come are one
+//! write of the store, so nothing is left out and nothing is done that is not known to be done.
 
 use std::path::Path;
 
@@ -32,7 +32,7 @@ pub struct Copy<'a> {
     pub scratch: &'a Path,
 }
 
-/// What the caller says between two batches.
+/// What the caller says between two groups of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
     /// Go on.
@@ -116,7 +116,8 @@ pub struct Copied {
 }
 
 impl Copy<'_> {
-    /// Copies, or goes on with what an earlier try began. `between` is asked after each batch, with the cursor.
+    /// Copies, or goes on with what an earlier try began. `between` is asked behind each group of some thousand
+    /// records, with the cursor, before they are written: a batch is one group, a load is many.
     ///
     /// A copy that is done is not done again; one of another source or from another version on begins anew, over what is
     /// there: records are put by key and version.
@@ -144,7 +145,7 @@ impl Copy<'_> {
         });
         let before = cursor.records;
         let mut reading = Reading::new(records, next.transpose()?, cursor, between);
-        let mut writing = Writing { store, note: Cursor::note(self.name), written: 0, undurable: 0 };
+        let mut writing = Writing::new(store, Cursor::note(self.name));
         // Once at least: that there was nothing to copy is written, too.
         loop {
             writing.some(&mut reading)?;

@@ -4,6 +4,7 @@
 
 use std::{iter, mem};
 
+use cutover_core::fault;
 use serde_json::json;
 
 use super::reading::Reading;
@@ -13,26 +14,37 @@ use crate::store::{Batch, Loaded, VersionedStore};
 /// Bytes after which what was written is made durable, so that a power cut does not cost the whole copy.
 const DURABLE_AFTER: usize = 16 << 20;
 /// Bytes that a copy writes in batches before it loads: so much they do in no time.
-const LOAD_AFTER: usize = 8 << 20;
+const LOAD_AFTER: usize = 1 << 20;
 /// Bytes of a load, which whoever is killed in the middle of it writes again.
 const LOAD: usize = 64 << 20;
+/// What a record takes beside its bytes, and its place in the index of what expires, which waits in memory.
+const BESIDE: usize = 64;
 
 /// The store that records go into.
 pub(super) struct Writing<'s> {
     pub(super) store: &'s dyn VersionedStore,
     /// The name that it keeps the cursor under.
     pub(super) note: String,
-    /// Bytes that this try wrote in batches.
-    pub(super) written: usize,
-    /// Those of them that may not be on the disk.
-    pub(super) undurable: usize,
+    /// Bytes that this try wrote in batches; none where the store takes no loads.
+    batched: Option<usize>,
+    /// Bytes of batches that may not be on the disk.
+    undurable: usize,
 }
 
-impl Writing<'_> {
+impl<'s> Writing<'s> {
+    pub(super) fn new(store: &'s dyn VersionedStore, note: String) -> Self {
+        Self { store, note, batched: Some(0), undurable: 0 }
+    }
+
     /// Writes some of what is to be read, and how far that is.
     pub(super) fn some(&mut self, reading: &mut Reading<'_>) -> Result<()> {
-        if self.written >= LOAD_AFTER && self.load(reading)? {
-            return Ok(());
+        if self.batched.is_some_and(|bytes| bytes >= LOAD_AFTER) {
+            if self.load(reading)? {
+                fault::point(fault::KV_COPY_LOADED);
+                self.undurable = 0;
+                return Ok(());
+            }
+            self.batched = None;
         }
         self.batch(reading)
     }
@@ -46,7 +58,7 @@ impl Writing<'_> {
             }
         }
         batch.note(&self.note, json!(reading.cursor()));
-        self.written += batch.bytes();
+        self.batched = self.batched.map(|bytes| bytes + batch.bytes());
         self.undurable += batch.bytes();
         let durable = reading.ended() || self.undurable >= DURABLE_AFTER;
         self.undurable = if durable { 0 } else { self.undurable };
@@ -60,12 +72,14 @@ impl Writing<'_> {
             if (bytes < LOAD || !reading.at_place())
                 && let Some(record) = reading.next()
             {
-                // What expires is in an index as well, which waits in memory.
                 let copies = 1 + usize::from(record.expires_at != 0);
-                bytes += copies * record.key.len() + record.value.len();
+                bytes += copies * (record.key.len() + BESIDE) + record.value.len();
                 return Some(Loaded::Record(record));
             }
-            let cursor = || Loaded::Note(self.note.clone(), json!(reading.cursor()));
+            let cursor = || {
+                fault::point(fault::KV_COPY_LOAD);
+                Loaded::Note(self.note.clone(), json!(reading.cursor()))
+            };
             (!mem::replace(&mut ended, true)).then(cursor)
         });
         self.store.load(&mut loaded)

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::{iter, mem};
 
 use super::highest::Noted;
-use super::{Engine, Keyed, Loaded, MAX_VERSION};
+use super::{Engine, FORMAT, Keyed, Loaded, MAX_VERSION};
 use crate::encoding::{DATA, EXPIRY, NOTE, data_key, expiry_key, note_key, value};
 use crate::error::Result;
 
@@ -32,6 +32,7 @@ impl<E: Engine> Keyed<E> {
                         return Some((data_key(&record.key, record.version), value(&record)));
                     }
                     Some(Loaded::Note(name, note)) => {
+                        debug_assert!(![FORMAT, MAX_VERSION].contains(&name.as_str()), "`{name}` is the store's own");
                         notes.insert(note_key(&name), note.to_string().into_bytes());
                     }
                     None => {
@@ -51,10 +52,15 @@ impl<E: Engine> Keyed<E> {
         });
         let done = self.engine.ingest(&mut entries);
         drop(entries);
-        if let Some(noted) = &mut noted {
-            // Where it failed nobody knows which note the store has now.
-            **noted = if done.is_ok() { Noted::Exactly } else { Noted::Crashed };
+        let Some(mut noted) = noted else { return done };
+        if done.is_ok() {
+            *noted = Noted::Exactly;
             self.highest.raise(highest);
+            drop(noted);
+        } else {
+            drop(noted);
+            // Whether it is in the store only the store can say. Where it cannot, the copy's error is what counts.
+            let _ = self.find_highest();
         }
         self.newest.forget_all();
         done

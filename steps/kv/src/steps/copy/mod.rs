@@ -71,6 +71,8 @@ with = { backups = ["data/backups/phl-memory-backup-20251201_020000.bak"], into 
             fault::KV_COPY_INTENDED,
             fault::KV_COPY_ASKED,
             fault::KV_COPY_BATCH,
+            fault::KV_COPY_LOAD,
+            fault::KV_COPY_LOADED,
             fault::KV_COPY_PASS,
             fault::KV_COPY_STOPPING,
             fault::KV_COPY_STOPPED,
