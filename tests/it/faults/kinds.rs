@@ -87,7 +87,7 @@ impl Row {
             kind: s.kind,
             name: s.kind,
             example: s.example,
-            faults: s.faults,
+            faults: faults_of(s.kind).unwrap_or(s.faults),
             forth: "k",
             back: "k",
         });
