@@ -4,55 +4,23 @@
 //! spaces, so that an engine takes all of it in one go.
 
 use std::collections::BTreeMap;
-use std::{iter, mem};
+use std::sync::RwLockWriteGuard;
 
-use super::highest::Noted;
+use super::highest::{Highest, Noted};
 use super::{Engine, FORMAT, Keyed, Loaded, MAX_VERSION};
 use crate::encoding::{DATA, EXPIRY, NOTE, data_key, expiry_key, note_key, value};
 use crate::error::Result;
+use crate::record::Record;
 
 const _: () = assert!(DATA < NOTE && NOTE < EXPIRY, "a load writes the spaces in this order");
 
 impl<E: Engine> Keyed<E> {
     /// Has the engine take them, if it can.
     pub(super) fn ingest(&self, loaded: &mut dyn Iterator<Item = Loaded>) -> Result<bool> {
-        let mut highest = 0;
-        let (mut notes, mut index) = (BTreeMap::new(), Vec::new());
-        // From when the records have ended: whoever writes then would note another version as the highest.
-        let mut noted = None;
-        let mut behind: Option<Box<dyn Iterator<Item = (Vec<u8>, Vec<u8>)>>> = None;
-        let mut entries = iter::from_fn(|| {
-            while behind.is_none() {
-                match loaded.next() {
-                    Some(Loaded::Record(record)) => {
-                        highest = highest.max(record.version);
-                        if record.expires_at != 0 {
-                            index.push(expiry_key(record.expires_at, &record.key, record.version));
-                        }
-                        return Some((data_key(&record.key, record.version), value(&record)));
-                    }
-                    Some(Loaded::Note(name, note)) => {
-                        debug_assert!(![FORMAT, MAX_VERSION].contains(&name.as_str()), "`{name}` is the store's own");
-                        notes.insert(note_key(&name), note.to_string().into_bytes());
-                    }
-                    None => {
-                        noted = Some(self.highest.alone());
-                        highest = highest.max(self.highest.get());
-                        if highest > 0 {
-                            let note = Noted::Exactly.note(highest).to_string();
-                            notes.insert(note_key(MAX_VERSION), note.into_bytes());
-                        }
-                        index.sort_unstable();
-                        let index = mem::take(&mut index).into_iter().map(|key| (key, Vec::new()));
-                        behind = Some(Box::new(mem::take(&mut notes).into_iter().chain(index)));
-                    }
-                }
-            }
-            behind.as_mut()?.next()
-        });
+        let mut entries = Entries::of(loaded, &self.highest);
         let done = self.engine.ingest(&mut entries);
-        drop(entries);
-        let Some(mut noted) = noted else { return done };
+        let highest = entries.version;
+        let Some(mut noted) = entries.noted else { return done };
         if done.is_ok() {
             *noted = Noted::Exactly;
             self.highest.raise(highest);
@@ -64,5 +32,60 @@ impl<E: Engine> Keyed<E> {
         }
         self.newest.forget_all();
         done
+    }
+}
+
+/// Keys of the tree and what comes under them, in order.
+struct Entries<'a> {
+    loaded: &'a mut dyn Iterator<Item = Loaded>,
+    highest: &'a Highest,
+    /// The highest version of all.
+    version: u64,
+    notes: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Keys of the index of what expires; when the records have ended the last of them is the least.
+    index: Vec<Vec<u8>>,
+    /// From when the records have ended: whoever writes then would note another version as the highest.
+    noted: Option<RwLockWriteGuard<'a, Noted>>,
+}
+
+impl<'a> Entries<'a> {
+    fn of(loaded: &'a mut dyn Iterator<Item = Loaded>, highest: &'a Highest) -> Self {
+        Self { loaded, highest, version: 0, notes: BTreeMap::new(), index: Vec::new(), noted: None }
+    }
+
+    fn record(&mut self, record: &Record) -> (Vec<u8>, Vec<u8>) {
+        self.version = self.version.max(record.version);
+        if record.expires_at != 0 {
+            self.index.push(expiry_key(record.expires_at, &record.key, record.version));
+        }
+        (data_key(&record.key, record.version), value(record))
+    }
+
+    fn records_have_ended(&mut self) {
+        self.noted = Some(self.highest.alone());
+        self.version = self.version.max(self.highest.get());
+        if self.version > 0 {
+            let note = Noted::Exactly.note(self.version).to_string();
+            self.notes.insert(note_key(MAX_VERSION), note.into_bytes());
+        }
+        self.index.sort_unstable_by(|a, b| b.cmp(a));
+    }
+}
+
+impl Iterator for Entries<'_> {
+    type Item = (Vec<u8>, Vec<u8>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.noted.is_none() {
+            match self.loaded.next() {
+                Some(Loaded::Record(record)) => return Some(self.record(&record)),
+                Some(Loaded::Note(name, note)) => {
+                    debug_assert!(![FORMAT, MAX_VERSION].contains(&name.as_str()), "`{name}` is the store's own");
+                    self.notes.insert(note_key(&name), note.to_string().into_bytes());
+                }
+                None => self.records_have_ended(),
+            }
+        }
+        self.notes.pop_first().or_else(|| Some((self.index.pop()?, Vec::new())))
     }
 }
