@@ -90,6 +90,9 @@ impl std::fmt::Display for Tally {
     }
 }
 
+/// A backfill that leaves nothing out.
+const WHOLE: u64 = 2;
+
 /// One database and its random statements.
 struct Episode {
     seed: u64,
@@ -139,7 +142,10 @@ impl Episode {
     fn run(mut self, tally: &mut Tally) {
         for _ in 0..EPISODE {
             match self.random.below(40) {
-                0 => self.backfill(tally),
+                0 => {
+                    let half = self.random.below(4);
+                    self.backfill(half, tally);
+                }
                 1 if self.world.conn.is_autocommit() => self.move_stage(tally),
                 2..=5 => self.transaction(tally),
                 _ => self.write(tally),
@@ -147,8 +153,7 @@ impl Episode {
             self.check();
         }
         let _ = self.world.conn.execute_batch("COMMIT");
-        self.backfill(tally);
-        self.behind = false;
+        self.backfill(WHOLE, tally);
         self.check();
         tally.quarantined += self.world.list("SELECT count(*) FROM _cutover_quarantine").parse::<u64>().unwrap();
     }
@@ -160,10 +165,9 @@ impl Episode {
         )
     }
 
-    /// What the backfill does with one range of keys.
-    fn backfill(&mut self, tally: &mut Tally) {
-        let half = self.random.below(4);
-        let whole = half > 1;
+    /// What the backfill does with one range of keys: a half of them, or from `WHOLE` on all.
+    fn backfill(&mut self, half: u64, tally: &mut Tally) {
+        let whole = half >= WHOLE;
         for weave in &self.world.weaves {
             // Every second key: a query of a backfill asks for a range of them.
             let range = if whole {
