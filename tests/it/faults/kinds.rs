@@ -87,7 +87,7 @@ impl Row {
             kind: s.kind,
             name: s.kind,
             example: s.example,
-            faults: faults_of(s.kind).unwrap_or(s.faults),
+            faults: faults_of(s.kind, s.faults),
             forth: "k",
             back: "k",
         });
@@ -103,7 +103,7 @@ impl Row {
         let mut all: Vec<Self> = steps.chain(targets).collect();
         for (kind, name) in VARIANTS {
             let plain = all.iter().find(|row| row.kind == kind).copied();
-            all.extend(plain.map(|row| Self { name, faults: faults_of(name).unwrap_or(row.faults), ..row }));
+            all.extend(plain.map(|row| Self { name, faults: faults_of(name, row.faults), ..row }));
         }
         // A flag is in one store, and passes the points of whoever writes there.
         for (name, writer) in [("flag.set", "config.map"), ("flag.set+table", "sqlite.rows")] {
@@ -324,24 +324,15 @@ const LIVE: &str = "use = \"kv.copy\"\nwith = { into = \"memory\", back-into = \
     undo-start-command = [\"rm\", \"-f\", \"data/new-program\"] }";
 
 /// The points of a way that passes not all of its kind's.
-fn faults_of(name: &str) -> Option<Faults> {
+fn faults_of(name: &str, all: Faults) -> Faults {
     let back = &[fault::KV_COPY_BACK, fault::KV_COPY_EMPTIED];
-    Some(match name {
+    match name {
         // sled takes no loads.
-        "kv.copy" => Faults {
-            apply: &[
-                fault::KV_COPY_INTENDED,
-                fault::KV_COPY_ASKED,
-                fault::KV_COPY_BATCH,
-                fault::KV_COPY_PASS,
-                fault::KV_COPY_STOPPING,
-                fault::KV_COPY_STOPPED,
-                fault::KV_COPY_DONE,
-                fault::KV_COPY_STARTING,
-                fault::KV_COPY_STARTED,
-            ],
-            rollback: &[fault::KV_COPY_BACKED, fault::KV_COPY_BACK, fault::KV_COPY_EMPTIED],
-        },
+        "kv.copy" => {
+            let loads = [fault::KV_COPY_LOAD, fault::KV_COPY_LOADED];
+            let apply: Vec<_> = all.apply.iter().copied().filter(|point| !loads.contains(point)).collect();
+            Faults { apply: apply.leak(), ..all }
+        }
         "kv.copy+backups" => {
             Faults { apply: &[fault::KV_COPY_INTENDED, fault::KV_COPY_BATCH, fault::KV_COPY_DONE], rollback: back }
         }
@@ -355,8 +346,8 @@ fn faults_of(name: &str) -> Option<Faults> {
             ],
             rollback: back,
         },
-        _ => return None,
-    })
+        _ => all,
+    }
 }
 
 /// A command that writes past the target, and is undone by restoring it.
