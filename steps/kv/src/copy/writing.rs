@@ -22,9 +22,9 @@ const BESIDE: usize = 64;
 
 /// The store that records go into.
 pub(super) struct Writing<'s> {
-    pub(super) store: &'s dyn VersionedStore,
+    store: &'s dyn VersionedStore,
     /// The name that it keeps the cursor under.
-    pub(super) note: String,
+    note: String,
     /// Bytes that this try wrote in batches; none where the store takes no loads.
     batched: Option<usize>,
     /// Bytes of batches that may not be on the disk.
