@@ -47,10 +47,10 @@ deny:
 faults *settings:
     .ci/faults {{ settings }}
 
-# Every combination of the matrix, of two kills in two commands three times the sample: an hour or more. (`.ci/faults
-# KILLS=pairs` meets every pair of kills: weeks.)
-faults-all:
-    .ci/faults KILLS=all
+# Every combination of the matrix, of two kills in two commands three times the sample: hours. `just faults-all
+# KIND=sqlite.expand,sqlite.backfill`: for these kinds alone. (`.ci/faults KILLS=pairs` meets every pair of kills: weeks.)
+faults-all *settings:
+    .ci/faults KILLS=all {{ settings }}
 
 # That many kills at random times: `just faults-random 10000`.
 faults-random kills:

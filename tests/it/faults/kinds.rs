@@ -113,6 +113,22 @@ impl Row {
         all
     }
 
+    /// Those to be met: all, or those whose kind or name is among `CUTOVER_KIND=NAME,NAME`.
+    pub(super) fn asked_for() -> Vec<Self> {
+        let mut all = Self::all();
+        if let Ok(asked) = std::env::var("CUTOVER_KIND") {
+            let asked: Vec<&str> = asked.split(',').collect();
+            let unknown = asked.iter().find(|name| !all.iter().any(|row| row.is(name)));
+            assert_eq!(unknown, None, "CUTOVER_KIND names a kind that is not registered");
+            all.retain(|row| asked.iter().any(|name| row.is(name)));
+        }
+        all
+    }
+
+    fn is(&self, name: &str) -> bool {
+        self.kind == name || self.name == name
+    }
+
     /// Whether a command ends with 103 until a person approved: parts that count the calls or the bytes of one undisturbed
     /// command do not meet it.
     pub(super) fn asks(&self) -> bool {
