@@ -20,7 +20,7 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 #[derive(Debug)]
 struct Asked {
     rounds: usize,
-    /// Rows that a backfill has to fill in.
+    /// Rows that a backfill has to fill in, and that the longer of the moves have.
     rows: u32,
     place: PathBuf,
     only: Option<String>,
