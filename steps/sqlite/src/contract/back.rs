@@ -14,7 +14,7 @@ use super::portion::Portion;
 use super::raw::Raw;
 use super::rebuild::{self, Rebuilt, Unfit};
 use super::schema::{OldTable, run};
-use super::{Contract, Gone};
+use super::{Contract, Gone, view};
 use crate::SqliteTarget;
 use crate::cutover::expect;
 use crate::declared;
@@ -27,8 +27,8 @@ use crate::sql::{quote_ident, sqlite_error};
 impl Contract {
     pub(super) async fn back(&self, cx: &StepContext, target: &SqliteTarget, gone: Gone) -> Result<(), StepError> {
         let began = Instant::now();
-        let (step, old) = (self.clone(), gone.clone());
-        target.aside(cx, move |conn| step.begin(conn, &old)).await?;
+        let (step, inner, old) = (self.clone(), cx.clone(), gone.clone());
+        target.aside(cx, move |conn| step.begin(conn, &inner, &old)).await?;
         let mut made = self.fill(cx, target, &gone).await?;
         let step = self.clone();
         target.before_reversal(cx, move |conn| step.compile(conn)).await;
@@ -60,7 +60,7 @@ impl Contract {
     }
 
     /// Makes the tables: empty, with their indexes, and closed to others.
-    fn begin(&self, conn: &Connection, gone: &Gone) -> Result<(), StepError> {
+    fn begin(&self, conn: &Connection, cx: &StepContext, gone: &Gone) -> Result<(), StepError> {
         expect(conn, &self.mapping, Stage::Contracted, Stage::NewOnly)?;
         if gone.taken.tables.is_empty() {
             return Err(StepError::failed("nothing says what the old tables were: this step did not drop them")
@@ -68,12 +68,16 @@ impl Contract {
         }
         let ours = log::is_open(conn, &self.mapping)?;
         for table in &gone.taken.tables {
-            if declared::object(conn, &table.name)?.is_some() {
-                if !ours {
-                    return Err(StepError::conflict(format!("`{}` is there again, made by others", table.name))
-                        .with_help("rename it, then roll back again"));
+            match declared::object(conn, &table.name)? {
+                None => {}
+                Some(found) if found.kind == "view" => view::make_room(cx, conn, &found)?,
+                Some(_) if ours => {
+                    run(conn, &format!("DROP TABLE {}", quote_ident(&table.name)), "making an old table anew")?;
                 }
-                run(conn, &format!("DROP TABLE {}", quote_ident(&table.name)), "making an old table anew")?;
+                Some(found) => {
+                    let error = format!("{} `{}` is there again, made by others", found.kind, found.name);
+                    return Err(StepError::conflict(error).with_help("rename it, then roll back again"));
+                }
             }
         }
         for table in &gone.taken.tables {

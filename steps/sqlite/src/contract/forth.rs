@@ -3,7 +3,7 @@
 //! Owns the order. Everything is compared and kept while programs write; the last transaction does it again for what they
 //! wrote meanwhile, drops the old tables and moves the stage.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cutover_core::{Applied, Checkpoint, Receipt, StepContext, StepError};
 use rusqlite::Connection;
@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use super::portion::Portion;
 use super::raw::Raw;
 use super::schema::{STAYS, Seen};
-use super::{Contract, Gone, time_back};
+use super::{Contract, Gone, WAYS_THERE, least_time_back};
 use crate::SqliteTarget;
 use crate::cutover::{expect, rto};
 use crate::mapping::names::raw;
@@ -32,9 +32,10 @@ impl Contract {
         let ready = move |conn: &Connection| {
             expect(conn, &mapping, Stage::NewOnly, Stage::Contracted)?;
             Seen::of(conn, &mapping)?;
-            rto::within(&mapping, time_back(rows(conn, &mapping, |pair| pair.old.clone())?), rto)
+            rto::within(&mapping, least_time_back(rows(conn, &mapping, |pair| pair.old.clone())?), rto)
         };
         target.read(cx, ready).await?;
+        let began = Instant::now();
         let stopped = || Applied::Stopped(Checkpoint { at: "the old tables are all there".to_owned() });
         let Some(report) = settle(cx, target, &self.mapping, &self.asked, true).await? else { return Ok(stopped()) };
         if let Some(error) = report.error(STAYS) {
@@ -44,12 +45,21 @@ impl Contract {
             self.tidy(cx, target).await?;
             return Ok(stopped());
         }
+        // The way back does as much, and writes besides: only now is it known how long that takes here.
+        let back = began.elapsed() * WAYS_THERE;
+        if let Err(error) = rto::within(&self.mapping, back, self.rto) {
+            self.tidy(cx, target).await?;
+            return Err(error);
+        }
         let mapping = self.mapping.clone();
         let seen = target.read_moment(cx, move |conn| Seen::of(conn, &mapping)).await?;
         let (mapping, asked) = (self.mapping.clone(), self.asked.clone());
         target.before_change(cx, move |conn| compile(conn, &mapping, &asked)).await;
         let (step, inner) = (self.clone(), cx.clone());
-        target.change(cx, move |conn| step.drop_old(conn, &inner, &copy, (report, seen))).await.map(Applied::Changed)
+        target
+            .change(cx, move |conn| step.drop_old(conn, &inner, &copy, (report, seen), back))
+            .await
+            .map(Applied::Changed)
     }
 
     /// Keeps aside what the new tables do not hold, range by range, then of what was written meanwhile, until little is
@@ -103,6 +113,7 @@ impl Contract {
         cx: &StepContext,
         copy: &str,
         (report, seen): (Report, Seen),
+        back: Duration,
     ) -> Result<Receipt, StepError> {
         let (began, name) = (Instant::now(), &self.mapping.name);
         expect(conn, &self.mapping, Stage::NewOnly, Stage::Contracted)?;
@@ -118,11 +129,11 @@ impl Contract {
         stage::set(conn, name, Stage::Contracted, cx.info(), cx.now())?;
         let (rows, held) = (report.rows, rows(conn, &self.mapping, |pair| raw(&pair.name))?);
         let note = format!(
-            "{name} is contracted; writers waited {:.3} s. The way back makes {rows} rows anew in about {:.1} s (RTO) and \
+            "{name} is contracted; writers waited {:.3} s. The way back makes {rows} rows anew in at most about {} (RTO) and \
              loses 0 rows (RPO): for {held} of them values are kept that the new tables do not hold; the snapshot of `{copy}` \
              is there besides",
             began.elapsed().as_secs_f64(),
-            time_back(rows).as_secs_f64(),
+            rto::said(back),
         );
         let mut receipt = Receipt::of(&Gone { taken, rows })?.with_note(note);
         receipt.notes.extend(report.notes);

@@ -140,7 +140,7 @@ impl Cutover {
         report.error(&format!("mapping `{}` stays where it is", self.mapping.name)).map_or(Ok(report.rows), Err)
     }
 
-    fn forth(&self, conn: &Connection, cx: &StepContext, rows: u64) -> Result<Receipt, StepError> {
+    fn forth(&self, conn: &Connection, cx: &StepContext, rows: u64, back: Duration) -> Result<Receipt, StepError> {
         let began = Instant::now();
         let (from, to) = (self.to.from(), self.to.stage());
         expect(conn, &self.mapping, from, to)?;
@@ -150,11 +150,12 @@ impl Cutover {
         }
         stage::set(conn, &self.mapping.name, to, cx.info(), cx.now())?;
         let note = format!(
-            "{} is at stage {}: {rows} rows were compared, and writers waited {:.3} s {rest}; the way back takes about as \
-             long (RTO), and loses 0 rows (RPO)",
+            "{} is at stage {}: {rows} rows were compared, and writers waited {:.3} s {rest}; the way back takes \
+             about {} (RTO), and loses 0 rows (RPO)",
             self.mapping.name,
             to.name(),
-            began.elapsed().as_secs_f64()
+            began.elapsed().as_secs_f64(),
+            rto::said(back)
         );
         Ok(Receipt::of(&Moved { to: self.to, rows })?.with_note(note))
     }
@@ -262,14 +263,16 @@ impl MigrationStep for Cutover {
             return Ok(Applied::Stopped(Checkpoint { at: "the comparison begins anew".to_owned() }));
         };
         // The way back compares as much.
-        if let Err(error) = rto::within(&self.mapping, begun.elapsed(), self.rto) {
+        let back = begun.elapsed();
+        if let Err(error) = rto::within(&self.mapping, back, self.rto) {
             tidy(cx, &target, &self.mapping).await?;
             return Err(error);
         }
         let step = self.clone();
         target.before_change(cx, move |conn| step.compile(conn, &step.asked)).await;
         let (step, inner) = (self.clone(), cx.clone());
-        let moved = target.change(cx, move |conn| step.forth(conn, &inner, report.rows)).await.map(Applied::Changed);
+        let moved =
+            target.change(cx, move |conn| step.forth(conn, &inner, report.rows, back)).await.map(Applied::Changed);
         if moved.is_err() {
             tidy(cx, &target, &self.mapping).await?;
         }

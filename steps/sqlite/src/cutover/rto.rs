@@ -34,8 +34,8 @@ pub(crate) fn within(mapping: &Mapping, estimate: Duration, allowed: Duration) -
     Err(StepError::failed(format!(
         "mapping `{}` stays where it is: the way back would take about {} (RTO), and {} are allowed",
         mapping.name,
-        said(estimate),
-        said(allowed)
+        words(estimate),
+        words(allowed)
     ))
     .with_help(format!(
         "allow it with `rto = \"{}\"`, or let fewer rows or a faster disk come first",
@@ -43,7 +43,12 @@ pub(crate) fn within(mapping: &Mapping, estimate: Duration, allowed: Duration) -
     )))
 }
 
-fn said(time: Duration) -> String {
+/// An estimate, as a person reads it.
+pub(crate) fn said(estimate: Duration) -> String {
+    words(estimate.max(LEAST))
+}
+
+fn words(time: Duration) -> String {
     if time.as_secs() < 120 { format!("{:.1} s", time.as_secs_f64()) } else { format!("{} min", minutes(time)) }
 }
 
