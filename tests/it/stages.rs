@@ -145,7 +145,9 @@ fn what_new_programs_write_at_any_stage_is_in_the_old_tables_after_the_way_back(
             assert_eq!(system.ask(UNLIKE), "0 0", "at {step}");
         }
         let said = ends_well(&system, "rollback", &["--to", "start", "--yes"]);
-        let ways = STEPS[..=last].iter().filter(|step| ["expand", "readers", "writers", "contract"].contains(step));
+        let ways = STEPS[..=last]
+            .iter()
+            .filter(|step| ["expand", "backfill", "readers", "writers", "contract"].contains(step));
         let told = |line: &&str| line.contains("(RTO), with 0 ") && line.contains("rows lost (RPO)");
         assert_eq!(said.lines().filter(told).count(), ways.count(), "from {step}\n{said}");
         if *step == "expand" {

@@ -26,6 +26,7 @@ mod undo;
 
 use crate::SqliteTarget;
 use crate::expand::Weave;
+use crate::mapping::Pair;
 use mapped::Mapped;
 use queried::Queried;
 use query::Source;
@@ -175,15 +176,18 @@ impl MigrationStep for Backfill {
                 let detail = format!("filled from a query by {}, at most {most} rows a batch{skipped}", s.key);
                 vec![Change::new(Action::Alter, format!("rows of table {}", s.into)).with_detail(detail)]
             }
-            Work::Mapping(mapped) => mapped
-                .mapping
-                .pairs
-                .iter()
-                .map(|pair| {
-                    Change::new(Action::Alter, format!("rows of table {}", pair.new))
-                        .with_detail(format!("filled from {}, at most {most} rows a batch", pair.old))
-                })
-                .collect(),
+            Work::Mapping(mapped) => {
+                let filled = |table: &str| Change::new(Action::Alter, format!("rows of table {table}"));
+                let of_pair = |pair: &Pair| {
+                    let rows =
+                        filled(&pair.new).with_detail(format!("filled from {}, at most {most} rows a batch", pair.old));
+                    let parents = pair.parent.as_ref().map(|parent| {
+                        filled(&parent.new).with_detail(format!("made for the rows of {} that have none", pair.new))
+                    });
+                    parents.into_iter().chain([rows])
+                };
+                mapped.pairs().flat_map(of_pair).collect()
+            }
         }
     }
 

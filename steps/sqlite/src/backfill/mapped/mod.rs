@@ -124,9 +124,18 @@ impl Mapped {
     }
 
     /// The pairs that are to be filled.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = &Pair> {
+        self.mapping.pairs.iter().filter(|pair| self.fills(pair))
+    }
+
+    fn fills(&self, pair: &Pair) -> bool {
+        self.only.as_ref().is_none_or(|only| *only == pair.name)
+    }
+
+    /// The same with their tables.
     fn all(&self, conn: &Connection) -> Result<Vec<Weave>, StepError> {
         let mut weaves = crate::expand::weaves(conn, &self.mapping)?;
-        weaves.retain(|weave| self.only.as_ref().is_none_or(|only| *only == weave.pair.name));
+        weaves.retain(|weave| self.fills(&weave.pair));
         Ok(weaves)
     }
 

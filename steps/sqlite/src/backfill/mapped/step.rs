@@ -1,6 +1,7 @@
 //! What the step asks and does when it has a mapping.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use cutover_core::{Receipt, Standing, StepContext, StepError, Verdict};
 use rusqlite::Connection;
@@ -71,7 +72,10 @@ impl Mapped {
                 receipt = receipt.with_note(format!("{rows} had a new row, or {verb} not mapped: skipped"));
             }
             if come.aside > 0 {
-                receipt = receipt.with_note(format!("{} old rows do not fit and are in quarantine", come.aside));
+                receipt = receipt.with_note(match come.aside {
+                    1 => "1 old row does not fit and is in quarantine".to_owned(),
+                    rows => format!("{rows} old rows do not fit and are in quarantine"),
+                });
             }
             Ok(receipt)
         };
@@ -104,16 +108,23 @@ impl Mapped {
             Some(come) => come,
             None => target.to_undo(cx, receipt).await?.map(|r| done::body::<Come>(&r)).transpose()?.unwrap_or_default(),
         };
+        let began = Instant::now();
         let mut turns = Turns::default();
         loop {
             let (this, info, state) = (self.clone(), cx.info().clone(), state.clone());
-            let began = std::time::Instant::now();
+            let batch = Instant::now();
             if !target.reverse_part(cx, move |conn| this.undo_batch(conn, &info, &state)).await? {
                 break;
             }
-            throttle::rest(cx, turns.after(began.elapsed())).await?;
+            throttle::rest(cx, turns.after(batch.elapsed())).await?;
         }
         let info = cx.info().clone();
-        target.reverse(cx, move |conn| kept::forget(conn, &info)).await
+        target.reverse(cx, move |conn| kept::forget(conn, &info)).await?;
+        cx.note(&format!(
+            "{}: what was filled in is taken back in {:.3} s (RTO), with 0 rows lost (RPO): the old tables have all of it",
+            self.mapping.name,
+            began.elapsed().as_secs_f64()
+        ));
+        Ok(())
     }
 }
