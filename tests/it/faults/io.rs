@@ -49,7 +49,8 @@ fn when_a_system_call_fails_the_same_command_again_ends() {
     let choice = Choice::of_environment();
     // sled and fjall do not survive all of them (RELIABILITY.md, Known defects): met where they are asked for.
     let asked = choice.all() || choice.name().is_some();
-    let rows: Vec<Row> = Row::asked_for().into_iter().filter(|row| (asked || !row.has_store()) && !row.asks()).collect();
+    let rows: Vec<Row> =
+        Row::asked_for().into_iter().filter(|row| (asked || !row.has_store()) && !row.asks()).collect();
     let met = Tally::of(WORKERS, &rows, |row| tell(row, &choice));
     met.end("C", "EIO at the Nth system call", &choice);
 }

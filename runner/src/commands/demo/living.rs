@@ -24,6 +24,8 @@ use crate::session::{Place, Session};
 /// The plan that has one.
 pub(super) const PLAN: &str = "consensus-read-path";
 const DATABASE: &str = ".code/consensus_artifacts.db";
+/// What a move may keep a writer waiting, on a quiet machine.
+const PROMISED: Duration = Duration::from_millis(100);
 /// How long the programs run before and after each move.
 const BESIDE: Duration = Duration::from_millis(400);
 
@@ -230,14 +232,18 @@ impl System {
         let (lost, more) = differences(wanted, &found);
         let failed: u64 = moves.iter().map(|seen| seen.failed).sum();
         let written: usize = moves.iter().map(|seen| seen.writes).sum();
-        let longest = |seen: &[Move]| millis(seen.iter().map(|seen| seen.longest_write).max().unwrap_or(0));
+        let longest = |seen: &[Move]| seen.iter().map(|seen| seen.longest_write).max().unwrap_or(0);
         let (before, beside) = moves.split_at(1.min(moves.len()));
         out.print(&format!(
             "\n{begun_with} rows before, {written} written meanwhile, {} found: {lost} lost, {more} that nobody wrote; \
-             {failed} failed reads and writes; the longest write took {} ({} before all moves; {} in the twin that nobody moves)\n",
+             {failed} failed reads and writes; the longest write took {}, {} ({} before all moves; {} in the twin that nobody moves)\n",
             found.len(),
-            longest(beside),
-            longest(before),
+            millis(longest(beside)),
+            match longest(beside) < PROMISED.as_micros().try_into().unwrap_or(u64::MAX) {
+                true => format!("less than the {} ms that are promised", PROMISED.as_millis()),
+                false => out.style.bad(&format!("more than the {} ms that are promised on a quiet machine", PROMISED.as_millis())),
+            },
+            millis(longest(before)),
             millis(beside.iter().map(|seen| seen.longest_twin).max().unwrap_or(0)),
         ));
         Ok(if lost + more == 0 && failed == 0 { Exit::Done } else { Exit::Drift })

@@ -43,8 +43,10 @@ pub(crate) struct Report {
 const MISSING: &str = "run `sqlite.backfill` to its end for rows that are missing";
 const UNLIKE: &str = "mend the rows that are named, on the side that is wrong";
 const ORPHANS: &str = "give the rows without a parent one, or delete them";
-const HELD_OLD: &str = "mend or delete the old rows in quarantine, or allow them with `quarantined`";
-const HELD_NEW: &str = "mend or delete the new rows in quarantine, or allow them with `quarantined`";
+const HELD_OLD: &str =
+    "mend or delete the old rows in quarantine (`_cutover_quarantine` has them all), or allow them with `quarantined`";
+const HELD_NEW: &str =
+    "mend or delete the new rows in quarantine (`_cutover_quarantine` has them all), or allow them with `quarantined`";
 
 impl Report {
     /// Adds what came of rows that were written since.

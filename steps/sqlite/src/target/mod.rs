@@ -33,6 +33,7 @@ mod folding;
 pub(crate) mod frozen;
 mod heard;
 mod held;
+mod held_back;
 mod keeper;
 mod kept;
 mod keyed;
@@ -307,7 +308,8 @@ impl Target for SqliteTarget {
     }
 
     async fn remarks(&self, cx: &StepContext) -> Result<Vec<String>, StepError> {
-        self.read_moment(cx, counted::remarks).await
+        let read = |conn: &Connection| Ok([counted::remarks(conn)?, held_back::remarks(conn)?].concat());
+        self.read_moment(cx, read).await
     }
 
     async fn holds(&self, cx: &StepContext, fact: &str) -> Result<bool, StepError> {
