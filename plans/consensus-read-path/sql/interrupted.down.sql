@@ -1,10 +1,9 @@
--- The rows that were taken into the old tables leave them, and the new tables are there again as they were.
+-- The rows that were taken into the old tables leave them, and the new tables are there again as they were. A row that a
+-- program has written since stays where it wrote it.
 DELETE FROM consensus_artifacts
-WHERE id > (SELECT above FROM interrupted_taken WHERE name = 'consensus_artifacts')
-    AND id <= (SELECT upto FROM interrupted_taken WHERE name = 'consensus_artifacts');
+WHERE id IN (SELECT id FROM (SELECT * FROM consensus_artifacts INTERSECT SELECT * FROM interrupted_artifacts));
 DELETE FROM consensus_synthesis
-WHERE id > (SELECT above FROM interrupted_taken WHERE name = 'consensus_synthesis')
-    AND id <= (SELECT upto FROM interrupted_taken WHERE name = 'consensus_synthesis');
+WHERE id IN (SELECT id FROM (SELECT * FROM consensus_synthesis INTERSECT SELECT * FROM interrupted_synthesis));
 
 CREATE TABLE consensus_runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -43,7 +42,8 @@ UPDATE sqlite_sequence SET seq = max(
     END)
 WHERE name IN (SELECT name FROM interrupted_sequences);
 
-DROP TABLE interrupted_taken;
+DROP TABLE interrupted_synthesis;
+DROP TABLE interrupted_artifacts;
 DROP TABLE interrupted_sequences;
 DROP TABLE interrupted_outputs;
 DROP TABLE interrupted_runs;

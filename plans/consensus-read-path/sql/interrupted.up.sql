@@ -58,11 +58,13 @@ LEFT JOIN there
 WHERE written.time > COALESCE(there.times, 0)
 ORDER BY written.id;
 
--- Which rows those were: ids are handed out upwards, and nobody else writes in this transaction.
-CREATE TABLE interrupted_taken AS
-SELECT before.name, before.seq AS above, now.seq AS upto
-FROM interrupted_sequences AS before
-JOIN sqlite_sequence AS now ON now.name = before.name AND now.seq > before.seq;
+-- Which rows those were, as they are now: ids are handed out upwards, and nobody else writes in this transaction.
+CREATE TABLE interrupted_artifacts AS
+SELECT * FROM consensus_artifacts
+WHERE id > COALESCE((SELECT seq FROM interrupted_sequences WHERE name = 'consensus_artifacts'), 0);
+CREATE TABLE interrupted_synthesis AS
+SELECT * FROM consensus_synthesis
+WHERE id > COALESCE((SELECT seq FROM interrupted_sequences WHERE name = 'consensus_synthesis'), 0);
 
 DROP TABLE agent_outputs;
 DROP TABLE consensus_runs;

@@ -55,6 +55,19 @@ fn what_an_interrupted_move_left_in_the_new_tables_alone_is_not_lost() {
 }
 
 #[test]
+fn what_was_taken_out_of_an_interrupted_move_and_written_since_stays_where_it_was_written() {
+    let consensus = Consensus::of("interrupted");
+    let before = consensus.ask("SELECT count(*) FROM consensus_artifacts");
+    consensus.cutover("apply", &["--to", "expand"]).expect_code(0);
+    let taken = consensus.ask("SELECT count(*) FROM consensus_artifacts");
+    assert_ne!(taken, before);
+    consensus.ask("UPDATE consensus_artifacts SET content_json = 'mended by hand' WHERE id = (SELECT max(id) FROM consensus_artifacts)");
+    consensus.cutover("rollback", &["--to", "start"]).expect_code(0);
+    assert_eq!(consensus.ask("SELECT count(*) FROM consensus_artifacts WHERE content_json = 'mended by hand'"), "1");
+    assert_eq!(consensus.ask("SELECT count(*) - 1 FROM consensus_artifacts"), before);
+}
+
+#[test]
 fn a_database_of_a_newer_application_is_refused_before_a_write() {
     let consensus = Consensus::of("newer");
     let before = std::fs::read(consensus.database()).unwrap();

@@ -115,9 +115,10 @@ impl Cutover {
         }
     }
 
-    /// What the way back asks: rows in quarantine stay where programs wrote them, and are told; none is in its way.
+    /// What the way back asks: rows in quarantine, and figures that no clock has shown, stay where programs wrote them, and
+    /// are told; none is in its way.
     fn asked_back(&self) -> Asked {
-        Asked { quarantined: u64::MAX, ..self.asked.clone() }
+        Asked { quarantined: u64::MAX, any_figure: true, ..self.asked.clone() }
     }
 
     /// Compares what is left, in the transaction that is open, and says what that was.

@@ -71,5 +71,5 @@ pub(crate) fn asked(
             }
         }
     }
-    Ok((mapping, Asked { quarantined, groups, quick }))
+    Ok((mapping, Asked { quarantined, groups, quick, any_figure: false }))
 }

@@ -25,6 +25,8 @@ pub(crate) struct Asked {
     pub(crate) groups: BTreeMap<String, Vec<String>>,
     /// Writers wait: only what decides is asked, the quickest way.
     pub(crate) quick: bool,
+    /// Figures out of their range are told, and in nobody's way.
+    pub(crate) any_figure: bool,
 }
 
 /// What came of it.
@@ -164,8 +166,12 @@ fn beside(
     report.helps.extend(orphans.is_some().then_some(ORPHANS));
     report.failures.extend(orphans);
     let outside = values::out_of_range(conn, pair, sides, part)?;
-    report.helps.extend((!outside.is_empty()).then_some(UNLIKE));
-    report.failures.extend(outside);
+    if asked.any_figure {
+        report.notes.extend(outside);
+    } else {
+        report.helps.extend((!outside.is_empty()).then_some(UNLIKE));
+        report.failures.extend(outside);
+    }
     let held = quarantine::of(conn, pair)?;
     if held.count > 0 {
         let rows = if held.count == 1 { "1 row is".to_owned() } else { format!("{} rows are", held.count) };

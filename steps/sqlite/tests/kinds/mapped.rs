@@ -210,6 +210,8 @@ fn a_way_back_that_is_broken_off_goes_on_and_the_ledger_does_not_claim_the_step_
     let next = fixture.open(root.path());
     assert!(matches!(next.inspect("it"), Ok(Standing::Partial(_))));
     next.rollback("it", receipt.as_ref()).expect("goes on");
+    let told = next.host().notes("it").join("\n");
+    assert!(told.contains("is taken back in ") && told.contains("(RTO), with 0 rows lost (RPO)"), "{told}");
     let after = next.fingerprints().expect("fingerprints");
     assert_eq!(before["brain"].changes(&after["brain"]), Vec::<String>::new());
     assert_eq!(
@@ -253,6 +255,11 @@ fn one_table_of_a_mapping_can_be_filled_and_what_is_not_expanded_is_told() {
     let (root, _fixture, bench) = expanded(", table = \"words\"");
     bench.apply("it").expect("applies");
     assert_eq!(counts(root.path()), "0 0 20 0");
+    // A plan tells of what it fills, and of no other table.
+    let told =
+        |bench: &Bench| bench.step("it").step.describe().into_iter().map(|c| c.object).collect::<Vec<_>>().join(", ");
+    assert_snapshot!(told(&bench), @"rows of table terms");
+    assert_snapshot!(told(&expanded("").2), @"rows of table runs, rows of table outputs, rows of table terms");
 
     let bare = TempDir::new().expect("a temporary folder");
     system(bare.path());
