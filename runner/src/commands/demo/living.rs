@@ -232,19 +232,23 @@ impl System {
         let (lost, more) = differences(wanted, &found);
         let failed: u64 = moves.iter().map(|seen| seen.failed).sum();
         let written: usize = moves.iter().map(|seen| seen.writes).sum();
-        let longest = |seen: &[Move]| seen.iter().map(|seen| seen.longest_write).max().unwrap_or(0);
+        let longest =
+            |seen: &[Move]| Duration::from_micros(seen.iter().map(|seen| seen.longest_write).max().unwrap_or(0));
         let (before, beside) = moves.split_at(1.min(moves.len()));
+        let (promised, worst) = (PROMISED.as_millis(), longest(beside));
+        let kept = if worst < PROMISED {
+            format!("less than the {promised} ms that are promised")
+        } else {
+            out.style.bad(&format!("more than the {promised} ms that are promised on a quiet machine"))
+        };
+        let twin = Duration::from_micros(beside.iter().map(|seen| seen.longest_twin).max().unwrap_or(0));
         out.print(&format!(
             "\n{begun_with} rows before, {written} written meanwhile, {} found: {lost} lost, {more} that nobody wrote; \
-             {failed} failed reads and writes; the longest write took {}, {} ({} before all moves; {} in the twin that nobody moves)\n",
+             {failed} failed reads and writes\n\
+             the longest write took {:.1?}, {kept} ({:.1?} before all moves; {twin:.1?} in the twin that nobody moves)\n",
             found.len(),
-            millis(longest(beside)),
-            match longest(beside) < PROMISED.as_micros().try_into().unwrap_or(u64::MAX) {
-                true => format!("less than the {} ms that are promised", PROMISED.as_millis()),
-                false => out.style.bad(&format!("more than the {} ms that are promised on a quiet machine", PROMISED.as_millis())),
-            },
-            millis(longest(before)),
-            millis(beside.iter().map(|seen| seen.longest_twin).max().unwrap_or(0)),
+            worst,
+            longest(before),
         ));
         Ok(if lost + more == 0 && failed == 0 { Exit::Done } else { Exit::Drift })
     }
