@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use cutover_core::sql::spans;
+use rusqlite::Connection;
 
 use crate::sql::Statement;
 
@@ -53,26 +54,131 @@ impl<'s> Tokens<'s> {
 
     /// The first token from `i` on that is `word` outside of parentheses.
     pub(super) fn top(&self, i: usize, word: &str) -> Option<usize> {
+        self.top_of(i..self.len(), &[word])
+    }
+
+    /// The first token of `range` that is one of `words` outside of parentheses.
+    fn top_of(&self, range: Range<usize>, words: &[&str]) -> Option<usize> {
         let mut depth = 0usize;
-        for at in i..self.len() {
+        for at in range {
             match self.text(at) {
                 "(" => depth += 1,
                 ")" => depth = depth.saturating_sub(1),
-                _ if depth == 0 && self.is(at, word) => return Some(at),
+                _ if depth == 0 && words.iter().any(|word| self.is(at, word)) => return Some(at),
                 _ => {}
             }
         }
         None
     }
 
-    /// Whether a WHERE at the top from `i` on leaves any row out. `WHERE true` does not.
-    pub(super) fn chooses(&self, i: usize) -> bool {
-        self.top(i, "WHERE").is_some_and(|at| {
-            let all = ["true", "1"].iter().any(|all| self.is(at + 1, all));
-            let ends =
-                |word: &str| ["", "ON", "RETURNING", "ORDER", "LIMIT"].iter().any(|w| w.eq_ignore_ascii_case(word));
-            !(all && ends(self.text(at + 2)))
+    /// The token that closes the parenthesis at `open`.
+    fn closing(&self, open: usize, end: usize) -> usize {
+        let mut depth = 0usize;
+        for at in open..end {
+            match self.text(at) {
+                "(" => depth += 1,
+                ")" if depth <= 1 => return at,
+                ")" => depth -= 1,
+                _ => {}
+            }
+        }
+        end
+    }
+
+    /// Whether a WHERE at the top of `range` leaves any row out. `WHERE true` does not, nor does `WHERE 1 = 1`.
+    fn chooses(&self, range: Range<usize>) -> bool {
+        const BEHIND: [&str; 7] = ["GROUP", "HAVING", "WINDOW", "ORDER", "LIMIT", "RETURNING", "ON"];
+        self.top_of(range.clone(), &["WHERE"]).is_some_and(|at| {
+            let end = self.top_of(at + 1..range.end, &BEHIND).unwrap_or(range.end);
+            !self.always(at + 1..end)
         })
+    }
+
+    /// Whether a condition names nothing, and holds.
+    fn always(&self, range: Range<usize>) -> bool {
+        const WORDS: [&str; 8] = ["TRUE", "FALSE", "NULL", "AND", "OR", "NOT", "IS", "IN"];
+        let constant = |at: usize| {
+            let text = self.text(at);
+            let sign = text.len() == 1 && "()=<>!+-*/%|&~.,".contains(text);
+            sign || text.starts_with(|c: char| c == '\'' || c.is_ascii_digit()) || WORDS.iter().any(|w| self.is(at, w))
+        };
+        // SQLite knows best what its constants come to; what it cannot read is nothing that always holds.
+        !range.is_empty()
+            && range.clone().all(constant)
+            && self.spans.get(range.start).zip(self.spans.get(range.end - 1)).is_some_and(|(first, last)| {
+                let asked = format!("SELECT ({}) IS TRUE", &self.statement.sql[first.0..last.1]);
+                let answer = |conn: Connection| conn.query_row(&asked, [], |row| row.get::<_, bool>(0));
+                Connection::open_in_memory().and_then(answer).unwrap_or(false)
+            })
+    }
+
+    /// A table of which the query in `range` gives every row, and the token behind its name.
+    fn whole(&self, range: Range<usize>) -> Option<(String, usize)> {
+        // The limit of a compound stands at its end, and is the limit of all of it.
+        if self.top_of(range.clone(), &["LIMIT"]).is_some() {
+            return None;
+        }
+        let mut found = None;
+        let mut from = range.start;
+        let mut narrows = false;
+        while from < range.end {
+            let end = self.top_of(from..range.end, &["UNION", "EXCEPT", "INTERSECT"]).unwrap_or(range.end);
+            if !narrows && found.is_none() {
+                found = self.whole_of_one(from..end);
+            }
+            narrows = end < range.end && !self.is(end, "UNION");
+            if narrows {
+                found = None;
+            }
+            from = end + 1;
+        }
+        found
+    }
+
+    /// The same of one SELECT.
+    fn whole_of_one(&self, range: Range<usize>) -> Option<(String, usize)> {
+        let select = self.top_of(range.clone(), &["SELECT"])?;
+        let from = self.top_of(select..range.end, &["FROM"])?;
+        if self.chooses(from..range.end) || self.is_one_row(select..from, from..range.end) {
+            return None;
+        }
+        if self.text(from + 1) == "(" {
+            return self.whole(from + 2..self.closing(from + 1, range.end));
+        }
+        let (source, behind) = self.name(from + 1);
+        // A function that gives rows is no table, and SQLite's own tables are small.
+        let internal = source.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("sqlite_"));
+        let other = source.is_empty() || self.text(behind) == "(" || internal;
+        (!other).then_some((source, behind))
+    }
+
+    /// Whether a query with these columns makes one row of all: it counts or sums up, and does not group.
+    fn is_one_row(&self, columns: Range<usize>, rest: Range<usize>) -> bool {
+        const SUMS: [&str; 8] = ["count", "sum", "total", "avg", "min", "max", "group_concat", "json_group_array"];
+        if self.top_of(rest, &["GROUP"]).is_some() {
+            return false;
+        }
+        let mut at = columns.start;
+        while at < columns.end {
+            let opens = self.text(at + 1) == "(";
+            // What a query within it counts is of other rows.
+            if opens && self.is(at + 2, "SELECT") {
+                at = self.closing(at + 1, columns.end);
+            } else if opens && SUMS.iter().any(|sum| self.is(at, sum)) {
+                let mut close = self.closing(at + 1, columns.end);
+                // Of several values, min and max give the one that is the least or the greatest in its row.
+                let extreme = self.is(at, "min") || self.is(at, "max");
+                let of_row = extreme && self.top_of(at + 2..close, &[","]).is_some();
+                if self.is(close + 1, "FILTER") {
+                    close = self.closing(close + 2, columns.end);
+                }
+                if !of_row && !self.is(close + 1, "OVER") {
+                    return true;
+                }
+            }
+            at += 1;
+        }
+        false
     }
 
     /// Where the verb stands: behind `WITH … AS (…)`, or at the start.
@@ -88,8 +194,9 @@ impl<'s> Tokens<'s> {
 /// A statement, as far as the lints tell it from others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// CREATE of this sort ("table", "index", "view", "trigger") and name; `lenient`: IF NOT EXISTS.
-    Create { sort: &'static str, name: String, lenient: bool },
+    /// CREATE of this sort ("table", "index", "view", "trigger") and name; `lenient`: IF NOT EXISTS; `filled`: with all
+    /// rows of that table.
+    Create { sort: &'static str, name: String, lenient: bool, filled: Option<String> },
     /// DROP TABLE.
     DropTable(String),
     /// ALTER TABLE … RENAME TO.
@@ -126,7 +233,7 @@ impl Shape {
             "ALTER" if tokens.is(1, "TABLE") => alter(tokens),
             "DELETE" => {
                 let (name, end) = tokens.name(verb + 2);
-                let shape = if tokens.chooses(end) || tokens.top(end, "LIMIT").is_some() {
+                let shape = if tokens.chooses(end..tokens.len()) || tokens.top(end, "LIMIT").is_some() {
                     Self::Other
                 } else {
                     Self::DeleteAll(name)
@@ -135,7 +242,7 @@ impl Shape {
             }
             "UPDATE" => {
                 let (name, end) = tokens.name(if tokens.is(verb + 1, "OR") { verb + 3 } else { verb + 1 });
-                let shape = if tokens.chooses(end) || tokens.top(end, "LIMIT").is_some() {
+                let shape = if tokens.chooses(end..tokens.len()) || tokens.top(end, "LIMIT").is_some() {
                     Self::Other
                 } else {
                     Self::UpdateAll(name)
@@ -156,10 +263,16 @@ fn create(tokens: &Tokens<'_>) -> (Shape, Range<usize>) {
     const SORTS: [&str; 4] = ["table", "index", "view", "trigger"];
     let found = (1..4).find_map(|at| SORTS.iter().find(|sort| tokens.is(at, sort)).map(|sort| (at, *sort)));
     let temporary = tokens.is(1, "TEMP") || tokens.is(1, "TEMPORARY");
-    let Some((at, sort)) = found.filter(|_| !temporary) else { return (Shape::Other, 0..0) };
+    let Some((at, sort)) = found else { return (Shape::Other, 0..0) };
     let lenient = tokens.are(at + 1, &["IF", "NOT", "EXISTS"]);
     let (name, end) = tokens.name(if lenient { at + 4 } else { at + 1 });
-    (Shape::Create { sort, name, lenient }, tokens.place(0, end - 1))
+    let filled = if sort == "table" && tokens.is(end, "AS") { tokens.whole(end + 1..tokens.len()) } else { None };
+    let place = tokens.place(0, filled.as_ref().map_or(end, |(_, behind)| *behind) - 1);
+    match filled {
+        Some((source, _)) if temporary => (Shape::CopyAll(name, source), place),
+        _ if temporary => (Shape::Other, 0..0),
+        filled => (Shape::Create { sort, name, lenient, filled: filled.map(|(source, _)| source) }, place),
+    }
 }
 
 fn alter(tokens: &Tokens<'_>) -> (Shape, Range<usize>) {
@@ -187,15 +300,13 @@ fn alter(tokens: &Tokens<'_>) -> (Shape, Range<usize>) {
 fn insert(tokens: &Tokens<'_>, verb: usize) -> (Shape, Range<usize>) {
     let into = tokens.top(verb, "INTO").map_or(verb, |at| at);
     let (table, end) = tokens.name(into + 1);
-    let from = tokens.top(end, "SELECT").and_then(|at| tokens.top(at, "FROM"));
-    let Some(from) = from else { return (Shape::Other, 0..0) };
-    let (source, behind) = tokens.name(from + 1);
-    // A subquery chooses by itself, and a function that gives rows is no table.
-    let other = tokens.text(from + 1) == "(" || tokens.text(behind) == "(";
-    if other || tokens.chooses(from) || tokens.top(from, "LIMIT").is_some() {
-        return (Shape::Other, 0..0);
+    // What stands behind the query: an upsert has a WHERE of its own.
+    let upsert = (end..tokens.len()).find(|at| tokens.are(*at, &["ON", "CONFLICT"]));
+    let behind = upsert.or_else(|| tokens.top(end, "RETURNING")).unwrap_or(tokens.len());
+    match tokens.whole(end..behind) {
+        Some((source, last)) => (Shape::CopyAll(table, source), tokens.place(verb, last - 1)),
+        None => (Shape::Other, 0..0),
     }
-    (Shape::CopyAll(table, source), tokens.place(verb, behind - 1))
 }
 
 #[cfg(test)]
@@ -205,6 +316,10 @@ mod tests {
 
     fn shape(sql: &str) -> Shape {
         Shape::of(&Tokens::of(&split(sql)[0])).0
+    }
+
+    fn created(sort: &'static str, name: &str, lenient: bool, filled: Option<&str>) -> Shape {
+        Shape::Create { sort, name: name.to_owned(), lenient, filled: filled.map(str::to_owned) }
     }
 
     #[test]
@@ -232,15 +347,9 @@ mod tests {
             ("INSERT INTO t SELECT value FROM json_each('[1]')", Shape::Other),
             ("INSERT INTO t VALUES (1)", Shape::Other),
             ("REPLACE INTO t SELECT * FROM u AS x", Shape::CopyAll(name("t"), name("u"))),
-            (
-                "CREATE UNIQUE INDEX IF NOT EXISTS i ON t(a)",
-                Shape::Create { sort: "index", name: name("i"), lenient: true },
-            ),
+            ("CREATE UNIQUE INDEX IF NOT EXISTS i ON t(a)", created("index", "i", true, None)),
             ("CREATE TEMP TABLE t(a)", Shape::Other),
-            (
-                "CREATE TRIGGER g AFTER INSERT ON t BEGIN DELETE FROM t; END",
-                Shape::Create { sort: "trigger", name: name("g"), lenient: false },
-            ),
+            ("CREATE TRIGGER g AFTER INSERT ON t BEGIN DELETE FROM t; END", created("trigger", "g", false, None)),
             ("PRAGMA optimize", Shape::Analyze),
             ("PRAGMA user_version = 3", Shape::Other),
             ("PRAGMA user_version", Shape::Look),
@@ -250,8 +359,72 @@ mod tests {
     }
 
     #[test]
+    fn a_condition_of_constants_leaves_out_every_row_or_none() {
+        for all in
+            ["1=1", "true AND NOT 0", "('a' = 'a')", "1 IN (1, 2) OR false", "2.5 > 1 ORDER BY a", "1=1 RETURNING a"]
+        {
+            assert_eq!(shape(&format!("DELETE FROM t WHERE {all}")), Shape::DeleteAll("t".into()), "{all}");
+            assert_eq!(shape(&format!("UPDATE t SET a = 1 WHERE {all}")), Shape::UpdateAll("t".into()), "{all}");
+        }
+        for some in
+            ["1=0", "false", "NULL", "a", "1 = a", "\"a\" = 1", ":n = 1", "1=1 AND a > 2", "1=1 LIMIT 5", "1 = ", ""]
+        {
+            assert_eq!(shape(&format!("DELETE FROM t WHERE {some}")), Shape::Other, "{some}");
+            assert_eq!(shape(&format!("UPDATE t SET a = 1 WHERE {some}")), Shape::Other, "{some}");
+        }
+    }
+
+    #[test]
+    fn a_copy_of_a_whole_table_is_seen_in_every_part_of_its_query() {
+        for (query, source) in [
+            ("SELECT * FROM u", Some("u")),
+            ("SELECT * FROM u WHERE 1 = 1", Some("u")),
+            ("SELECT * FROM (SELECT * FROM u)", Some("u")),
+            ("SELECT * FROM (SELECT a FROM (SELECT * FROM main.\"u\") AS x) AS y ORDER BY a", Some("u")),
+            ("SELECT * FROM v WHERE a > 1 UNION ALL SELECT * FROM u", Some("u")),
+            ("SELECT * FROM (SELECT * FROM v WHERE a > 1 UNION SELECT * FROM u)", Some("u")),
+            ("VALUES (1) UNION ALL SELECT a FROM u", Some("u")),
+            ("SELECT a, max(b, 1) FROM u", Some("u")),
+            ("SELECT a, count(*) OVER () FROM u", Some("u")),
+            ("SELECT a, count(*) FILTER (WHERE a > 1) OVER () FROM u", Some("u")),
+            ("SELECT a, (SELECT count(*) FROM v) FROM u", Some("u")),
+            ("SELECT a, count(*) FROM u GROUP BY a", Some("u")),
+            ("SELECT * FROM v EXCEPT SELECT * FROM w UNION ALL SELECT * FROM u", Some("u")),
+            ("SELECT * FROM u WHERE a > 1", None),
+            ("SELECT * FROM (SELECT * FROM u) WHERE a > 1", None),
+            ("SELECT * FROM (SELECT * FROM u WHERE a > 1)", None),
+            ("SELECT * FROM (SELECT * FROM u LIMIT 5)", None),
+            ("SELECT * FROM v WHERE a > 1 UNION ALL SELECT * FROM u LIMIT 5", None),
+            ("SELECT * FROM u EXCEPT SELECT * FROM v", None),
+            ("SELECT * FROM u INTERSECT SELECT * FROM v", None),
+            ("SELECT count(*), max(a) FROM u", None),
+            ("SELECT coalesce(sum(a) FILTER (WHERE a > 1), 0) FROM u", None),
+            ("SELECT * FROM (SELECT sum(a) FROM u)", None),
+            ("SELECT value FROM json_each('[1]') UNION ALL SELECT 2", None),
+            ("SELECT * FROM main.sqlite_sequence", None),
+            ("SELECT * FROM u WHERE 1=0", None),
+        ] {
+            let copied = source.map_or(Shape::Other, |source| Shape::CopyAll("t".into(), source.into()));
+            assert_eq!(shape(&format!("INSERT INTO t (a) {query}")), copied, "{query}");
+            assert_eq!(shape(&format!("CREATE TABLE t AS {query}")), created("table", "t", false, source), "{query}");
+            assert_eq!(shape(&format!("CREATE TEMP TABLE t AS {query}")), copied, "{query}");
+        }
+        let upsert = "INSERT INTO t SELECT a FROM u WHERE true ON CONFLICT (a) DO UPDATE SET b = 1 WHERE a > 1";
+        assert_eq!(shape(upsert), Shape::CopyAll("t".into(), "u".into()));
+        assert_eq!(shape("CREATE TABLE IF NOT EXISTS t AS SELECT * FROM u"), created("table", "t", true, Some("u")));
+        assert_eq!(shape("CREATE VIEW t AS SELECT * FROM u"), created("view", "t", false, None));
+    }
+
+    #[test]
     fn no_text_at_all_is_too_strange() {
         for sql in [
+            "CREATE TABLE t AS",
+            "CREATE TABLE t AS SELECT * FROM (",
+            "CREATE TABLE t AS SELECT * FROM (SELECT * FROM",
+            "INSERT INTO t SELECT count( FROM u UNION",
+            "INSERT INTO t SELECT 1) UNION SELECT (",
+            "DELETE FROM t WHERE (",
+            "DELETE FROM t WHERE 1)",
             "DROP TABLE",
             "ALTER TABLE",
             "DELETE",

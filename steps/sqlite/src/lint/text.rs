@@ -20,7 +20,11 @@ pub(crate) fn of_up(file: &str, statements: &[Statement], moves: bool) -> Vec<Fi
         let finding = |lint, message: String| Finding::at(lint, file, place.clone(), message);
         let ours = |name: &str| own.contains(&key(name));
         match shape {
-            Shape::Create { sort: "table", name, .. } => {
+            Shape::Create { sort: "table", name, filled, .. } => {
+                let source = filled.filter(|source| !ours(source) && !rebuilds.copies(source));
+                found.extend(source.map(|source| {
+                    finding(&UNBOUNDED, copied(&source, &name)).label(ALL_ROWS).help(BATCHES)
+                }));
                 own.insert(key(&name));
             }
             Shape::Rename { from, to } => {
@@ -49,19 +53,17 @@ pub(crate) fn of_up(file: &str, statements: &[Statement], moves: bool) -> Vec<Fi
             ),
             Shape::DeleteAll(table) if !ours(&table) => found.push(
                 finding(&DELETES_ALL, format!("every row of `{table}` is deleted"))
-                    .label("no WHERE")
+                    .label(ALL_ROWS)
                     .help("name the rows by a WHERE; a snapshot before it is the only way back"),
             ),
             Shape::UpdateAll(table) if !ours(&table) => found.push(
                 finding(&UNBOUNDED, format!("every row of `{table}` is written in one transaction"))
-                    .label("no WHERE")
+                    .label(ALL_ROWS)
                     .help(BATCHES),
             ),
-            Shape::CopyAll(table, source) if !ours(&source) && !rebuilds.copies(&source) => found.push(
-                finding(&UNBOUNDED, format!("every row of `{source}` is copied into `{table}` in one transaction"))
-                    .label("no WHERE, no LIMIT")
-                    .help(BATCHES),
-            ),
+            Shape::CopyAll(table, source) if !ours(&source) && !rebuilds.copies(&source) => {
+                found.push(finding(&UNBOUNDED, copied(&source, &table)).label(ALL_ROWS).help(BATCHES));
+            }
             Shape::Analyze if moves => found.push(
                 finding(&ANALYZE, "statistics are gathered before readers are cut over".to_owned()).help(
                     "a program whose SQLite is built with STAT4 then prepares a statement again whenever another value is bound, \
@@ -74,6 +76,8 @@ pub(crate) fn of_up(file: &str, statements: &[Statement], moves: bool) -> Vec<Fi
     }
     found
 }
+
+const ALL_ROWS: &str = "no row is left out";
 
 const BATCHES: &str =
     "other writers wait for all of it: use `sqlite.backfill`, which goes in short batches and can stop";
@@ -91,6 +95,10 @@ pub(crate) fn of_down(file: &str, statements: &[Statement], up: &[Statement]) ->
             "write the statements that undo the script, or take `down` away: the step is then undone by restoring the target",
         ),
     ]
+}
+
+fn copied(source: &str, table: &str) -> String {
+    format!("every row of `{source}` is copied into `{table}` in one transaction")
 }
 
 fn said(table: &str) -> String {
@@ -180,6 +188,12 @@ mod tests {
         assert_eq!(codes("DELETE FROM b"), ["W403 DELETE FROM b"]);
         assert_eq!(codes("ALTER TABLE b ADD c INT; UPDATE b SET c = 1"), ["W404 UPDATE b"]);
         assert_eq!(codes("INSERT INTO a SELECT x FROM b ORDER BY x"), ["W404 INSERT INTO a SELECT x FROM b"]);
+        assert_eq!(codes("CREATE TABLE a AS SELECT * FROM b"), ["W404 CREATE TABLE a AS SELECT * FROM b"]);
+        assert_eq!(
+            codes("INSERT INTO a SELECT x FROM (SELECT * FROM b)"),
+            ["W404 INSERT INTO a SELECT x FROM (SELECT * FROM b"]
+        );
+        assert_eq!(codes("UPDATE b SET c = 1 WHERE 1=1"), ["W404 UPDATE b"]);
         assert_eq!(codes("ALTER TABLE b ADD c INT NOT NULL"), ["W406 c INT NOT NULL"]);
         assert_eq!(codes("ANALYZE b"), ["W407 ANALYZE b"]);
     }
@@ -187,7 +201,7 @@ mod tests {
     #[test]
     fn what_a_script_does_to_its_own_tables_is_nobodys_loss() {
         let own = "CREATE TABLE a(x); INSERT INTO a VALUES (1); CREATE TABLE b(x); INSERT INTO b SELECT x FROM a; \
-                   UPDATE a SET x = 2; DELETE FROM a; ALTER TABLE a ADD y NOT NULL; DROP TABLE A";
+                   CREATE TABLE c AS SELECT * FROM a; INSERT INTO b SELECT * FROM c; UPDATE a SET x = 2; DELETE FROM a; ALTER TABLE a ADD y NOT NULL; DROP TABLE A";
         assert_eq!(codes(own), [""; 0]);
     }
 
@@ -195,6 +209,8 @@ mod tests {
     fn a_rebuild_is_one_warning_however_it_is_danced() {
         let one = "CREATE TABLE n(x); INSERT INTO n SELECT x FROM t; DROP TABLE t; ALTER TABLE n RENAME TO t";
         assert_eq!(codes(one), ["W405 DROP TABLE t"]);
+        let filled = "CREATE TABLE n AS SELECT x FROM t; DROP TABLE t; ALTER TABLE n RENAME TO t";
+        assert_eq!(codes(filled), ["W405 DROP TABLE t"]);
         let other = "ALTER TABLE t RENAME TO o; CREATE TABLE t(x); INSERT INTO t SELECT x FROM o; DROP TABLE o";
         assert_eq!(codes(other), ["W405 ALTER TABLE t RENAME TO o"]);
     }

@@ -142,7 +142,7 @@ fn run(conn: &Connection, statement: &Statement, vars: &BTreeMap<String, Value>)
 
 /// What IF NOT EXISTS would keep though it is another thing.
 fn hidden(conn: &Connection, file: &str, statement: &Statement) -> Result<Option<Finding>, StepError> {
-    let (Shape::Create { sort, name, lenient: true }, place) = Shape::of(&Tokens::of(statement)) else {
+    let (Shape::Create { sort, name, lenient: true, .. }, place) = Shape::of(&Tokens::of(statement)) else {
         return Ok(None);
     };
     let Some((kind, sql)) = there(conn, &name)? else { return Ok(None) };
