@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 
 use cutover_core::{
     Action, Applied, BuildContext, BuildError, Change, Checkpoint, Finding, Layer, MigrationStep, Receipt, Standing,
-    StepContext, StepError, StepErrorKind, StepKind, Target as _, Use, Verdict, async_trait, duration, fault::Faults,
-    register_step,
+    StepContext, StepError, StepErrorKind, StepKind, Target as _, Use, Verdict, async_trait, closest, duration,
+    fault::Faults, register_step,
 };
+use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::SqliteTarget;
 use crate::done;
+use crate::sql::sqlite_error;
 use crate::target::frozen;
 
 /// Between two looks at the operator's wishes while it waits for a writer.
@@ -101,13 +103,26 @@ impl FreezeStep {
                     return Err(StepError::conflict(format!("step `{}` has frozen it already", other.step))
                         .with_help("one freeze of a database at a time: thaw it first, or leave this step out"));
                 }
-                if let Some(text) = open_to_others(&frozen::virtual_tables(conn, &ledger, &leave)?) {
-                    return Err(StepError::conflict(text).with_help(LEAVE));
+                if let Some(text) = not_virtual(conn, &leave)? {
+                    return Err(StepError::conflict(text).with_help(ONLY_VIRTUAL));
+                }
+                let open = frozen::virtual_tables(conn, &ledger, &leave)?;
+                let absent = absent(conn, &leave, &open)?;
+                if let Some(text) = open_to_others(&open) {
+                    let help = absent.iter().find_map(Absent::meant).unwrap_or(LEAVE.to_owned());
+                    return Err(StepError::conflict(text).with_help(help));
+                }
+                if let Some(name) = absent.iter().find(|name| name.near.is_some()) {
+                    let text = format!("`leave` names `{}`, which is not there", name.name);
+                    return Err(StepError::conflict(text).with_help(name.meant().unwrap_or_default()));
                 }
                 frozen::install(conn, &ledger, &step, lease, now)?;
                 let tables = frozen::covered(conn)?;
-                Ok(Receipt::of(&Frozen { tables })?
-                    .with_note(format!("nobody else writes: {tables} tables are frozen, for reading all are open")))
+                let receipt = Receipt::of(&Frozen { tables })?
+                    .with_note(format!("nobody else writes: {tables} tables are frozen, for reading all are open"));
+                Ok(absent.iter().fold(receipt, |receipt, name| {
+                    receipt.with_note(format!("`leave` names `{}`, which is not there", name.name))
+                }))
             })
             .await
     }
@@ -115,12 +130,77 @@ impl FreezeStep {
 
 const LEAVE: &str = "name it in `leave` if only triggers of plain tables write it; else stop the programs that do";
 
+const ONLY_VIRTUAL: &str = "take the name out of `leave`: only virtual tables can be left out of a freeze";
+
 fn open_to_others(tables: &[String]) -> Option<String> {
     if tables.is_empty() {
         return None;
     }
-    let names: Vec<String> = tables.iter().map(|name| format!("`{name}`")).collect();
-    Some(format!("virtual tables cannot be frozen: {}", names.join(", ")))
+    Some(format!("virtual tables cannot be frozen: {}", listed(tables)))
+}
+
+fn listed(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// What `leave` names that is there and is no virtual table: it would be frozen all the same.
+fn not_virtual(conn: &Connection, leave: &[String]) -> Result<Option<String>, StepError> {
+    let there = relations(conn)?;
+    let others = leave.iter().filter_map(|name| {
+        let (name, kind) = there.iter().find(|(there, _)| there.eq_ignore_ascii_case(name))?;
+        let what = match kind.as_str() {
+            "virtual" => return None,
+            "view" => "a view",
+            "shadow" => "the inner table of a virtual one",
+            _ => "an ordinary table",
+        };
+        Some(format!("`{name}` is {what}"))
+    });
+    let found: Vec<String> = others.collect();
+    Ok((!found.is_empty()).then(|| format!("`leave` names what is no virtual table: {}", found.join(", "))))
+}
+
+/// What `leave` names that is not there: a plan may be for databases of several shapes, so this alone is no mistake.
+struct Absent {
+    name: String,
+    /// A name that is there and that nothing in `leave` says.
+    near: Option<String>,
+    /// Whether that one is a virtual table.
+    is_virtual: bool,
+}
+
+impl Absent {
+    fn meant(&self) -> Option<String> {
+        let near = self.near.as_ref()?;
+        Some(match self.is_virtual {
+            true => format!("`leave` names `{}`, which is not there: did you mean `{near}`?", self.name),
+            false => format!(
+                "did you mean `{near}`? That is no virtual table: it is frozen whatever `leave` says. Else take the name out"
+            ),
+        })
+    }
+}
+
+fn absent(conn: &Connection, leave: &[String], open: &[String]) -> Result<Vec<Absent>, StepError> {
+    let there = relations(conn)?;
+    let is_there = |name: &str| there.iter().any(|(there, _)| there.eq_ignore_ascii_case(name));
+    let unsaid = |name: &str| !leave.iter().any(|said| said.eq_ignore_ascii_case(name));
+    let others = there.iter().filter(|(name, kind)| kind != "shadow" && unsaid(name)).map(|(name, _)| name.as_str());
+    let missing = leave.iter().filter(|name| !is_there(name)).map(|name| {
+        // The table `notes` does not speak of `notes_fts`, which another shape may have.
+        let as_long = others.clone().filter(|other| other.len().abs_diff(name.len()) <= 1);
+        let near = closest(name, open.iter().map(String::as_str)).or_else(|| closest(name, as_long));
+        let is_virtual = near.is_some_and(|near| open.iter().any(|name| name == near));
+        Absent { name: name.clone(), near: near.map(str::to_owned), is_virtual }
+    });
+    Ok(missing.collect())
+}
+
+/// The tables and views of the database, with what each is.
+fn relations(conn: &Connection) -> Result<Vec<(String, String)>, StepError> {
+    conn.prepare_cached("SELECT name, type FROM pragma_table_list WHERE schema = 'main' ORDER BY name")
+        .and_then(|mut s| s.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
+        .map_err(|e| sqlite_error(e, "while listing the tables"))
 }
 
 #[async_trait]
@@ -150,6 +230,9 @@ impl MigrationStep for FreezeStep {
         let (ledger, leave, step) = (target.ledger_name().to_owned(), self.leave.clone(), cx.info().clone());
         target
             .read(cx, move |conn| {
+                if let Some(text) = not_virtual(conn, &leave)? {
+                    return Ok(Standing::Conflict(format!("{text}; {ONLY_VIRTUAL}")));
+                }
                 if let Some(text) = open_to_others(&frozen::virtual_tables(conn, &ledger, &leave)?) {
                     return Ok(Standing::Conflict(format!("{text}; {LEAVE}")));
                 }

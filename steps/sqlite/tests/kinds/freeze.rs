@@ -216,6 +216,35 @@ fn virtual_tables_are_refused_by_name_unless_the_plan_says_who_writes_them() {
 }
 
 #[test]
+fn a_name_to_leave_that_is_no_virtual_table_is_refused_by_name() {
+    let root = brain_root();
+    sql(root.path(), "CREATE VIRTUAL TABLE search USING fts5(content); CREATE VIEW seen AS SELECT 1");
+    let leaving = |names: &str| opened(&root, &[("freeze", "freeze", &format!("{{ leave = [{names}] }}")), THAW]);
+    let bench = leaving(r#""search", "Messages", "seen", "search_content""#);
+    let why = "`leave` names what is no virtual table: `messages` is an ordinary table, `seen` is a view, \
+               `search_content` is the inner table of a virtual one";
+    assert_eq!(bench.apply("freeze").expect_err("a plain table is named").to_string(), why);
+    let Ok(Standing::Conflict(told)) = bench.inspect("freeze") else { panic!("it is refused before anything is done") };
+    assert!(told.starts_with(why), "{told}");
+
+    let error = leaving(r#""serach""#).apply("freeze").expect_err("a full-text table is open");
+    assert_eq!(error.to_string(), "virtual tables cannot be frozen: `search`");
+    assert_eq!(error.help(), Some("`leave` names `serach`, which is not there: did you mean `search`?"));
+    let error = leaving(r#""search", "mesages""#).apply("freeze").expect_err("no table is called so");
+    assert_eq!(error.to_string(), "`leave` names `mesages`, which is not there");
+    assert!(error.help().is_some_and(|help| help.starts_with("did you mean `messages`? That is no virtual table")));
+    assert_eq!(ask(root.path(), "SELECT count(*) FROM sqlite_master WHERE name LIKE '%freeze%'"), "0");
+
+    // A plan for several shapes of database may name what this one never had, and is told.
+    let bench = leaving(r#""search", "messages_fts", "searches""#);
+    applied(&bench, "freeze");
+    let notes = bench.host().receipt("freeze").expect("a receipt").notes;
+    let absent = ["messages_fts", "searches"].map(|name| format!("`leave` names `{name}`, which is not there"));
+    assert_eq!(notes[1..], absent);
+    applied(&bench, "thaw");
+}
+
+#[test]
 fn ddl_of_others_under_a_freeze_is_refused_by_name_at_the_next_step() {
     let root = brain_root();
     let bench = opened(&root, &[FREEZE, ROWS]);
