@@ -89,7 +89,14 @@ impl File {
     fn read(field: &str, path: String, cx: &BuildContext<'_>) -> Result<Self, BuildError> {
         let statements = sql::split(&cx.read_text(field, &path)?);
         if statements.is_empty() {
-            return Err(BuildError::at(field, format!("`{path}` holds no statement")));
+            return Err(BuildError::at(field, format!("`{path}` holds no statement")).with_help(match field {
+                "down" => {
+                    "write the statements that undo the script, or leave `down` out: the step is then undone by restoring the \
+                     target from a snapshot before it; if nothing can undo it, write `one-way = true` instead, and why it is \
+                     accepted in the step's `irreversible`"
+                }
+                _ => "write the statements that the step runs, or leave the step out",
+            }));
         }
         let ledger = cx.target.and_then(|name| cx.targets.get(name)?.ledger.as_deref()).unwrap_or(DEFAULT_LEDGER);
         for statement in &statements {
@@ -98,11 +105,12 @@ impl File {
             let why = sql::refusal(statement)
                 .or_else(|| ours.map(|table| format!("it would run whenever Cutover itself writes `{table}`")));
             if let Some(why) = why {
+                let out = "take the statement out of the script";
                 return Err(BuildError::at(
                     field,
                     format!("`{path}` line {}: `{}` is refused: {why}", statement.line, statement.excerpt()),
                 )
-                .with_help("take the statement out of the script"));
+                .with_help(sql::instead(statement).map_or(out.to_owned(), |instead| format!("{out}; {instead}"))));
             }
         }
         Ok(Self { path, statements })

@@ -19,9 +19,10 @@ pub(super) fn cleaned(file: &str, text: &str) -> Result<(Script, bool), StepErro
         };
         let Some(why) = needless(&statement) else {
             let message = format!("`{file}`: `{}` cannot be in a step: {refused}", statement.excerpt());
-            return Err(StepError::failed(message).with_help(
-                "take the statement out of the file, or the migration out of the folder and write its step by hand",
-            ));
+            let own =
+                "take the statement out of the file, or the migration out of the folder and write its step by hand";
+            let help = sql::instead(&statement).map_or(own.to_owned(), |instead| format!("{own}: {instead}"));
+            return Err(StepError::failed(message).with_help(help));
         };
         let end = statement.at + statement.sql.len();
         script.text.push_str(&text[done..statement.at]);
@@ -82,6 +83,8 @@ mod tests {
             let refused = cleaned("x.sql", sql).unwrap_err();
             assert!(refused.to_string().contains("`x.sql`: `") && refused.help().is_some(), "{refused}");
         }
+        let refused = cleaned("x.sql", "ATTACH 'x' AS y").unwrap_err();
+        assert!(refused.help().is_some_and(|help| help.contains("a target of its own")), "{:?}", refused.help());
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub use cutover_core::sql::tokens;
 pub(crate) use json::row_json;
 pub(crate) use literal::{read_literals, write_literal};
 pub(crate) use statements::trigger_table;
-pub use statements::{Statement, refusal, split};
+pub use statements::{Statement, instead, refusal, split};
 pub use tokens::{joined, normalised, same_sql};
 
 /// `name` as an SQL identifier, whatever it holds.

@@ -123,6 +123,17 @@ pub fn refusal(statement: &Statement) -> Option<String> {
     }
 }
 
+/// What to do instead of a statement that is refused, where that is not plain.
+pub fn instead(statement: &Statement) -> Option<&'static str> {
+    match statement.words(1).first().map(String::as_str) {
+        Some("ATTACH" | "DETACH") => Some(
+            "declare the other file as a target of its own (`[targets.NAME]`), and give what is done in it a step of its own \
+             with that `target`",
+        ),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

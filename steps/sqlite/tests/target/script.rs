@@ -99,8 +99,31 @@ fn variables_are_bound_as_values_and_a_failing_statement_undoes_the_script() {
 fn a_statement_that_leaves_the_transaction_is_refused_with_its_line_and_reason() {
     let fixture =
         Fixture::new(plan(r#"{ up = "up.sql" }"#)).file("up.sql", "CREATE TABLE t(a);\n\nATTACH 'x.db' AS x;");
-    let text = fixture.try_compile().unwrap_err().to_string();
+    let errors = fixture.try_compile().unwrap_err();
+    let text = errors.to_string();
     assert!(text.contains("`up.sql` line 3: `ATTACH 'x.db' AS x` is refused: it reaches another database"), "{text}");
+    let help = errors.diagnostics[0].help.as_deref().unwrap_or_default();
+    assert!(help.contains("declare the other file as a target of its own (`[targets.NAME]`)"), "{help}");
+}
+
+#[test]
+fn an_empty_script_is_refused_with_what_to_write_instead() {
+    let told = |field: &str| {
+        let files = plan(r#"{ up = "up.sql", down = "down.sql" }"#);
+        let empty = |name: &str| if name == field { "-- later\n" } else { "CREATE TABLE t(a);" };
+        let fixture = Fixture::new(files).file("up.sql", empty("up")).file("down.sql", empty("down"));
+        let mut errors = fixture.try_compile().unwrap_err().diagnostics;
+        let first = errors.remove(0);
+        (first.message, first.help.unwrap_or_default())
+    };
+    let (message, help) = told("down");
+    assert_eq!(message, "`down.sql` holds no statement");
+    for way in ["write the statements that undo", "leave `down` out", "`one-way = true`", "`irreversible`"] {
+        assert!(help.contains(way), "{way}: {help}");
+    }
+    let (message, help) = told("up");
+    assert_eq!(message, "`up.sql` holds no statement");
+    assert!(help.starts_with("write the statements that the step runs"), "{help}");
 }
 
 #[test]
