@@ -278,6 +278,11 @@ fn a_history_that_is_broken_off_edited_or_of_other_files_is_refused_and_nothing_
     assert!(case.refused(&[], 65).contains("`01_b.sql` and `1_a.sql` are of one version, 1"));
     case = Case::new(&[("1_a.down.sql", NO_USERS.to_owned())], "");
     assert!(case.refused(&["--from", "sqlx"], 65).contains("`1_a.down.sql` has no file that it would undo"));
+    case = Case::new(
+        &[("1_a.sql", marked(USERS, ["-- +goose Up", "-- +goose Down"], NO_USERS)), ("2_b.go", String::new())],
+        "",
+    );
+    assert!(case.refused(&[], 65).contains("`2_b.go` is a program: "));
 }
 
 #[test]
@@ -303,6 +308,23 @@ fn what_an_import_says() {
         insta::assert_snapshot!("import-without-a-database", without.seen(&without.import(&[])));
         insta::assert_snapshot!("import-without-a-table", without.seen(&without.adopt(&[])));
     });
+}
+
+#[test]
+fn a_mark_that_asks_for_no_transaction_is_said_not_to_hold() {
+    let up = "-- +goose NO TRANSACTION\n-- +goose Up";
+    let case = Case::new(&[("1_a.sql", marked(USERS, [up, "-- +goose Down"], NO_USERS))], "");
+    let said = case.import(&[]).expect_code(0).stdout;
+    assert!(said.contains("in a transaction: `-- +goose NO TRANSACTION` in `1_a` does not hold"), "{said}");
+    assert_eq!(case.document(&[])["steps"][0]["no-transaction"], "-- +goose NO TRANSACTION");
+}
+
+#[test]
+fn the_help_names_the_tools_that_an_import_is_from() {
+    let help = run(cutover().args(["import", "--help"])).expect_code(0).stdout;
+    for (tool, ..) in tools() {
+        assert!(help.contains(tool), "{tool}: {help}");
+    }
 }
 
 #[test]

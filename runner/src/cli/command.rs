@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -210,7 +211,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "FILE")]
         database: Option<PathBuf>,
         /// Whose they are, where names and marks do not tell
-        #[arg(long, value_name = "TOOL", value_parser = tool)]
+        #[arg(long, value_name = "TOOL", value_parser = tool())]
         from: Option<Tool>,
         /// The plan's name (default: that of its folder)
         #[arg(long)]
@@ -317,10 +318,7 @@ pub(crate) enum Claim {
     RolledBack,
 }
 
-fn tool(text: &str) -> Result<Tool, String> {
-    let names = || Tool::ALL.map(Tool::name);
-    Tool::ALL.into_iter().find(|tool| tool.name() == text).ok_or_else(|| match cutover_core::closest(text, names()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("known are {}", names().join(", ")),
-    })
+fn tool() -> impl TypedValueParser<Value = Tool> {
+    let named = |name: String| Tool::ALL.into_iter().find(|tool| tool.name() == name).ok_or("no such tool");
+    PossibleValuesParser::new(Tool::ALL.map(Tool::name)).try_map(named)
 }

@@ -1,5 +1,6 @@
 //! What an import says of itself.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -76,6 +77,19 @@ impl Said<'_> {
                 }
             }
         }
+        let untied: BTreeMap<&str, Vec<&str>> = self.steps.iter().fold(BTreeMap::new(), |mut by_mark, step| {
+            if let Some(mark) = step.migration.untied {
+                by_mark.entry(mark).or_insert_with(Vec::new).push(step.id.as_str());
+            }
+            by_mark
+        });
+        for (mark, ids) in untied {
+            text.push_str(&format!(
+                "  {}: `{mark}` in {} does not hold; a step is one transaction, and other writers wait for all of it\n",
+                style.warn("in a transaction"),
+                listed(&ids)
+            ));
+        }
         let one_way = self.one_way();
         if !one_way.is_empty() {
             let list = listed(&one_way);
@@ -145,6 +159,7 @@ impl Said<'_> {
             json!({
                 "id": step.id, "file": step.migration.file, "version": step.migration.version.to_string(),
                 "applied": self.is_applied(step), "one-way": step.migration.one_way, "taken-out": taken_out,
+                "no-transaction": step.migration.untied,
             })
         };
         let database = self.database.as_ref().map(|d| {

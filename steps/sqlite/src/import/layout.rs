@@ -22,7 +22,15 @@ pub(super) enum Entry {
     Sql(String),
     /// A folder with an `up.sql`.
     Folder(String),
+    /// A program: a file with the ending of one, or a folder with such an `up`.
+    Program(String),
 }
+
+/// The endings of programs that people write migrations in.
+const PROGRAMS: [&str; 21] = [
+    "bash", "cjs", "cs", "ex", "exs", "go", "java", "js", "kt", "lua", "mjs", "php", "pl", "ps1", "py", "rb", "rs",
+    "scala", "sh", "swift", "ts",
+];
 
 /// What is in the folder, sorted; other names are none of ours.
 pub(super) fn entries(dir: &Path) -> Result<Vec<Entry>, StepError> {
@@ -40,20 +48,74 @@ pub(super) fn entries(dir: &Path) -> Result<Vec<Entry>, StepError> {
     names.sort();
     let known = names.into_iter().filter_map(|(name, is_folder)| {
         if is_folder {
-            return dir.join(&name).join("up.sql").is_file().then_some(Entry::Folder(name));
+            let holds = |file: &str| dir.join(&name).join(file).is_file();
+            if holds("up.sql") {
+                return Some(Entry::Folder(name));
+            }
+            let program = PROGRAMS.iter().map(|ending| format!("up.{ending}")).find(|file| holds(file));
+            return program.map(|file| Entry::Program(format!("{name}/{file}")));
         }
-        name.ends_with(".sql").then_some(Entry::Sql(name))
+        if name.ends_with(".sql") {
+            return Some(Entry::Sql(name));
+        }
+        is_program(&name).then_some(Entry::Program(name))
     });
     Ok(known.collect())
+}
+
+fn is_program(name: &str) -> bool {
+    // Go keeps its tests beside what they test.
+    !name.ends_with("_test.go")
+        && name.rsplit_once('.').is_some_and(|(_, ending)| PROGRAMS.iter().any(|p| ending.eq_ignore_ascii_case(p)))
+}
+
+/// Refuses a folder in which programs are named as `tool` names its migrations (of any tool, where it is not known whose
+/// the folder is): without them the history would have holes.
+pub(super) fn refuse_programs(entries: &[Entry], tool: Option<Tool>) -> Result<(), StepError> {
+    let in_order = |name: &str| numbered(name).is_some_and(|digits| name[digits.len()..].starts_with(['_', '-']));
+    let named = |name: &str| match (tool, name.split_once('/')) {
+        (Some(Tool::Diesel) | None, Some((folder, _))) => in_order(folder),
+        (Some(Tool::Refinery), None) => versioned(name).is_some(),
+        (Some(Tool::Diesel), None) | (Some(_), Some(_)) => false,
+        (Some(_), None) => in_order(name),
+        (None, None) => in_order(name) || versioned(name).is_some(),
+    };
+    let programs: Vec<String> = entries
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::Program(name) if named(name) => Some(format!("`{name}`")),
+            _ => None,
+        })
+        .collect();
+    let (list, one) = (programs.join(", "), programs.len() == 1);
+    if programs.is_empty() {
+        return Ok(());
+    }
+    let is = if one { "is a program" } else { "are programs" };
+    let text = match tool {
+        // Its table keeps a checksum of the text that the program returned.
+        Some(Tool::Refinery) => ", with the very text that the program returns",
+        _ => "",
+    };
+    let message =
+        format!("{list} {is}: what a program does cannot become a step of SQL, and the plan would leave it out");
+    Err(StepError::failed(message).with_help(format!(
+        "write what it does as an SQL migration of the same number in its place{text}; or, where no database has applied it \
+         yet, take it out of the folder and write a step of your own for it. Then import again; nothing was written"
+    )))
 }
 
 /// Whose the folder is.
 pub(super) fn tool(dir: &Path, entries: &[Entry], database: Option<&Path>) -> Result<Tool, StepError> {
     let mut found: BTreeSet<Tool> = BTreeSet::new();
     for entry in entries {
-        let Entry::Sql(name) = entry else {
-            found.insert(Tool::Diesel);
-            continue;
+        let name = match entry {
+            Entry::Sql(name) => name,
+            Entry::Folder(_) => {
+                found.insert(Tool::Diesel);
+                continue;
+            }
+            Entry::Program(_) => continue,
         };
         if refinery(name).is_some() {
             found.insert(Tool::Refinery);
@@ -76,7 +138,9 @@ pub(super) fn tool(dir: &Path, entries: &[Entry], database: Option<&Path>) -> Re
     let shown = dir.display();
     match candidates.as_slice() {
         [one] => Ok(*one),
-        [] => Err(StepError::failed(format!("nothing in `{shown}` is named like a migration")).with_help(FORMS)),
+        [] => refuse_programs(entries, None).and_then(|()| {
+            Err(StepError::failed(format!("nothing in `{shown}` is named like a migration")).with_help(FORMS))
+        }),
         many => {
             let names: Vec<&str> = many.iter().map(|tool| tool.name()).collect();
             let help = format!("say whose they are: `--from {}`", names.join("` or `--from "));
@@ -153,9 +217,15 @@ fn pair(
 ) -> Result<Migration, StepError> {
     let source = read(dir, &file)?;
     let (up, _) = cleaned(&file, &source)?;
-    let back = match down {
-        Some(path) => Some(cleaned(path, &read(dir, path)?)?),
-        None => None,
+    let down_source = down.map(|path| read(dir, path)).transpose()?;
+    let back = match (down, &down_source) {
+        (Some(path), Some(text)) => Some(cleaned(path, text)?),
+        _ => None,
+    };
+    let untied = match tool {
+        Tool::Diesel => untied_folder(&dir.join(name))?,
+        Tool::Sqlx => [Some(&source), down_source.as_ref()].into_iter().flatten().find_map(|text| untied_file(text)),
+        _ => None,
     };
     let one_way = match (&back, down) {
         (None, _) if tool == Tool::Refinery => Some("is of refinery, which has no down scripts".to_owned()),
@@ -164,7 +234,7 @@ fn pair(
         _ => None,
     };
     let down = back.and_then(|(script, empty)| (!empty).then_some(script));
-    Ok(Migration { version, name: name.to_owned(), file, up, down, one_way, source: source.into_bytes() })
+    Ok(Migration { version, name: name.to_owned(), file, up, down, one_way, untied, source: source.into_bytes() })
 }
 
 /// A migration of one file with marks.
@@ -181,7 +251,27 @@ fn marked(dir: &Path, tool: Tool, version: u128, file: &str) -> Result<Migration
     };
     let down: Option<Script> = down.and_then(|(script, empty)| (!empty).then_some(script));
     let name = file.strip_suffix(".sql").unwrap_or(file).to_owned();
-    Ok(Migration { version, name, file: file.to_owned(), up, down, one_way, source: source.into_bytes() })
+    let untied = marks.untied(&source);
+    Ok(Migration { version, name, file: file.to_owned(), up, down, one_way, untied, source: source.into_bytes() })
+}
+
+/// sqlx looks at the very beginning of a file.
+fn untied_file(text: &str) -> Option<&'static str> {
+    const MARK: &str = "-- no-transaction";
+    text.starts_with(MARK).then_some(MARK)
+}
+
+/// diesel keeps it beside the scripts.
+fn untied_folder(dir: &Path) -> Result<Option<&'static str>, StepError> {
+    const FILE: &str = "metadata.toml";
+    if !dir.join(FILE).is_file() {
+        return Ok(None);
+    }
+    let text = read(dir, FILE)?;
+    // The one key that it has; a comment is no key.
+    let said = text.lines().filter_map(|line| line.split('#').next()?.split_once('='));
+    let mut said = said.filter(|(key, value)| key.trim() == "run_in_transaction" && value.trim() == "false");
+    Ok(said.next().map(|_| "run_in_transaction = false"))
 }
 
 fn read(dir: &Path, file: &str) -> Result<String, StepError> {
@@ -199,9 +289,14 @@ fn numbered(name: &str) -> Option<&str> {
 
 /// The digits of `V1__name.sql`.
 fn refinery(name: &str) -> Option<&str> {
+    let (digits, rest) = versioned(name)?;
+    (rest.len() > ".sql".len() && rest.ends_with(".sql")).then_some(digits)
+}
+
+/// The digits of `V1__name`, and what is behind the lines.
+fn versioned(name: &str) -> Option<(&str, &str)> {
     let (digits, rest) = name.strip_prefix(['V', 'U'])?.split_once("__")?;
-    let number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-    (number && rest.len() > ".sql".len() && rest.ends_with(".sql")).then_some(digits)
+    (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then_some((digits, rest))
 }
 
 fn version(digits: &str, name: &str) -> Result<u128, StepError> {
@@ -209,4 +304,108 @@ fn version(digits: &str, name: &str) -> Result<u128, StepError> {
         StepError::failed(format!("`{name}` begins with no version that is a number"))
             .with_help("rename it as the tool would have named it, or take it out of the folder")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::Folder;
+
+    /// A folder with these files, read as that of `from`.
+    fn folder(files: &[(&str, &str)], from: Option<Tool>) -> Result<Folder, StepError> {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        Folder::read(dir.path(), from, None)
+    }
+
+    const GOOSE: (&str, &str) = ("00001_a.sql", "-- +goose Up\nCREATE TABLE a (x);\n");
+    const DBMATE: (&str, &str) = ("1_a.sql", "-- migrate:up\nCREATE TABLE a (x);\n");
+    const PLAIN: (&str, &str) = ("1_a.sql", "CREATE TABLE a (x);\n");
+    const REFINERY: (&str, &str) = ("V1__a.sql", "CREATE TABLE a (x);\n");
+    const DIESEL: (&str, &str) = ("2024-01-01-000001_a/up.sql", "CREATE TABLE a (x);\n");
+    const GOLANG: (&str, &str) = ("1_a.up.sql", "CREATE TABLE a (x);\n");
+
+    #[test]
+    fn a_migration_that_is_a_program_is_refused_by_name() {
+        for (tool, sql, program) in [
+            (Tool::Goose, GOOSE, "00002_b.go"),
+            (Tool::Refinery, REFINERY, "V2__b.rs"),
+            (Tool::Dbmate, DBMATE, "2_b.sh"),
+            (Tool::Sqlx, PLAIN, "2_b.py"),
+            (Tool::GolangMigrate, GOLANG, "2_b.up.js"),
+            (Tool::Diesel, DIESEL, "2024-01-02-000001_b/up.ts"),
+        ] {
+            for from in [None, Some(tool)].into_iter().filter(|from| from.is_some() || tool != Tool::GolangMigrate) {
+                let refused = folder(&[sql, (program, "")], from).unwrap_err();
+                assert!(refused.to_string().starts_with(&format!("`{program}` is a program: ")), "{tool}: {refused}");
+                assert!(refused.help().is_some_and(|help| help.contains("of the same number")), "{tool}");
+            }
+            // Alone they tell of no tool, and are no less left out.
+            let refused = folder(&[(program, "")], None).unwrap_err();
+            assert!(refused.to_string().starts_with(&format!("`{program}` is a program: ")), "{tool}: {refused}");
+        }
+        let both = folder(&[GOOSE, ("00002_b.go", ""), ("00003_c.go", "")], None).unwrap_err();
+        assert!(both.to_string().starts_with("`00002_b.go`, `00003_c.go` are programs: "), "{both}");
+        assert!(folder(&[REFINERY, ("V2__b.rs", "")], None).unwrap_err().help().unwrap().contains("the very text"));
+    }
+
+    #[test]
+    fn other_files_are_no_migrations() {
+        let others = [
+            ("README.md", ""),
+            ("schema.sql", ""),
+            ("diesel.toml", ""),
+            ("mod.rs", ""),
+            ("main.go", ""),
+            ("embed.go", ""),
+            ("00001_a_test.go", ""),
+            ("migrate.sh", ""),
+            ("2_notes.md", ""),
+            ("3d.py", ""),
+            (".keep", ""),
+            ("scripts/00002_b.go", ""),
+        ];
+        for sql in [GOOSE, DBMATE, PLAIN, REFINERY, DIESEL] {
+            let found = folder(&[&[sql], others.as_slice()].concat(), None).unwrap();
+            assert_eq!(found.migrations.len(), 1, "{}", found.tool);
+        }
+        // What one tool names so is no migration of another.
+        assert!(folder(&[REFINERY, ("00002_b.go", "")], None).is_ok());
+        assert!(folder(&[GOOSE, ("V2__b.rs", "")], None).is_ok());
+    }
+
+    #[test]
+    fn a_mark_that_asks_for_no_transaction_is_known() {
+        let mark = |files: &[(&str, &str)], tool: Tool| folder(files, Some(tool)).unwrap().migrations[0].untied;
+        let goose = "-- +goose no transaction\n-- +goose Up\nCREATE TABLE a (x);\n";
+        assert_eq!(mark(&[("1_a.sql", goose)], Tool::Goose), Some("-- +goose NO TRANSACTION"));
+        assert_eq!(mark(&[GOOSE], Tool::Goose), None);
+        for text in [
+            "-- migrate:up transaction:false\nCREATE TABLE a (x);\n",
+            "-- migrate:up\nCREATE TABLE a (x);\n-- migrate:down foo:1 transaction:false\nDROP TABLE a;\n",
+        ] {
+            assert_eq!(mark(&[("1_a.sql", text)], Tool::Dbmate), Some("transaction:false"), "{text}");
+        }
+        let own = "-- migrate:up transaction:true\nCREATE TABLE a (x); -- transaction:false\n";
+        assert_eq!(mark(&[("1_a.sql", own)], Tool::Dbmate), None);
+        let first = "-- no-transaction\nCREATE TABLE a (x);\n";
+        assert_eq!(mark(&[("1_a.sql", first)], Tool::Sqlx), Some("-- no-transaction"));
+        let down = ("1_a.down.sql", "-- no-transaction\nDROP TABLE a;\n");
+        assert_eq!(mark(&[GOLANG, down], Tool::Sqlx), Some("-- no-transaction"));
+        assert_eq!(mark(&[GOLANG, down], Tool::GolangMigrate), None);
+        assert_eq!(mark(&[("1_a.sql", "CREATE TABLE a (x);\n-- no-transaction\n")], Tool::Sqlx), None);
+        for (text, untied) in [
+            ("run_in_transaction = false\n", Some("run_in_transaction = false")),
+            ("run_in_transaction=false # it vacuums\n", Some("run_in_transaction = false")),
+            ("run_in_transaction = true\n", None),
+            ("# run_in_transaction = false\n", None),
+        ] {
+            let metadata = ("2024-01-01-000001_a/metadata.toml", text);
+            assert_eq!(mark(&[DIESEL, metadata], Tool::Diesel), untied, "{text}");
+        }
+    }
 }

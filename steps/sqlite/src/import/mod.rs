@@ -84,6 +84,8 @@ pub struct Migration {
     pub down: Option<Script>,
     /// Why there is none: "has no down script".
     pub one_way: Option<String>,
+    /// The mark by which its tool runs it in no transaction. A step has one all the same.
+    pub untied: Option<&'static str>,
     /// The file as it is, for checksums.
     source: Vec<u8>,
 }
@@ -131,6 +133,7 @@ impl Folder {
             Some(tool) => tool,
             None => layout::tool(dir, &entries, database)?,
         };
+        layout::refuse_programs(&entries, Some(tool))?;
         let mut migrations = layout::migrations(dir, tool, &entries)?;
         migrations.sort_by(|a, b| (a.version, &a.name).cmp(&(b.version, &b.name)));
         if migrations.is_empty() {

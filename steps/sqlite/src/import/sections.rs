@@ -29,6 +29,20 @@ impl Marks {
         })
     }
 
+    /// The mark in `text` that asks for no transaction.
+    pub(super) fn untied(self, text: &str) -> Option<&'static str> {
+        let asks = |line: &str| match self {
+            Self::Dbmate => {
+                self.mark(line).is_some() && line.split_whitespace().any(|word| word == "transaction:false")
+            }
+            Self::Goose => is_goose(line, "no transaction"),
+        };
+        text.lines().any(asks).then_some(match self {
+            Self::Dbmate => "transaction:false",
+            Self::Goose => "-- +goose NO TRANSACTION",
+        })
+    }
+
     fn mark(self, line: &str) -> Option<Mark> {
         let line = line.trim();
         match self {
