@@ -430,14 +430,22 @@ fn status_tells_the_stage_of_a_mapping_and_what_programs_counted_in_text_and_in_
         told("text")
     );
     ends_well(&system, "apply", &["--to", "readers"]);
-    // As the library `cutover-dual` writes them; what is 0 and the distribution of times is left out.
+    // As the library `cutover-dual` writes them, and as it did before it told times apart.
     system.ask("INSERT INTO _cutover_counters VALUES ('consensus', 'reads.new', 900), ('consensus', 'reads.fallback', 7),
-        ('consensus', 'reads.mismatched', 0), ('consensus', 'reads.below-us.16', 800), ('consensus', 'reads.longest-us', 412), ('other', 'reads.new', 1)");
-    let line =
-        "app: mapping consensus is at stage prefer-new; counted: reads.fallback 7, reads.longest-us 412, reads.new 900";
-    assert!(told("text").lines().any(|found| found == line), "{}", told("text"));
+        ('consensus', 'reads.mismatched', 0), ('consensus', 'reads.new.below-us.16', 800), ('consensus', 'reads.new.below-us.32', 95),
+        ('consensus', 'reads.new.below-us.more', 5), ('consensus', 'reads.new.longest-us', 700412), ('consensus', 'reads.fallback.below-us.64', 7),
+        ('consensus', 'reads.fallback.longest-us', 41), ('consensus', 'writes.below-us.16', 1), ('consensus', 'writes.longest-us', 12),
+        ('other', 'reads.new', 1)");
+    let lines = [
+        "app: mapping consensus is at stage prefer-new; counted: reads.fallback 7, reads.new 900",
+        "app: mapping consensus, µs (p50, p99, longest): reads.fallback 41, 41, 41; reads.new 16, 32, 700412; writes 12, 12, 12",
+    ];
+    for line in lines {
+        assert!(told("text").lines().any(|found| found == line), "{}", told("text"));
+    }
     let document: serde_json::Value = serde_json::from_str(&told("json")).unwrap();
-    assert!(document["remarks"].as_array().unwrap().contains(&line.into()), "{document}");
+    let remarks = document["remarks"].as_array().unwrap();
+    assert!(lines.iter().all(|line| remarks.contains(&(*line).into())), "{document}");
     // Who only looks leaves no trace.
-    assert_eq!(system.ask("SELECT sum(value) FROM _cutover_counters"), "2120");
+    assert_eq!(system.ask("SELECT count(*), sum(value) FROM _cutover_counters"), "12|702281");
 }

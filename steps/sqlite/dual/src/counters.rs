@@ -1,12 +1,12 @@
 //! What readers and writers did, in memory and in the database.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 
-use crate::latency::{Histogram, Latencies, upper_bound};
+use crate::latency::{Histograms, Times, upper_bound};
 use crate::stage::STAGE_TABLE;
 
 /// The table with the sums of all programs: `name` of the mapping, `counter`, `value`.
@@ -18,38 +18,34 @@ pub(crate) const PACE: Duration = Duration::from_secs(5);
 /// What the readers and writers of a program did. They share one behind an [`std::sync::Arc`].
 #[derive(Debug, Default)]
 pub struct Counters {
-    pub(crate) reads_new: AtomicU64,
-    pub(crate) reads_old: AtomicU64,
-    pub(crate) reads_fallback: AtomicU64,
+    pub(crate) reads: Histograms,
+    pub(crate) writes: Histograms,
     pub(crate) reads_failed_new: AtomicU64,
     pub(crate) reads_compared: AtomicU64,
     pub(crate) reads_mismatched: AtomicU64,
-    pub(crate) writes_new: AtomicU64,
-    pub(crate) writes_old: AtomicU64,
-    pub(crate) writes_fallback: AtomicU64,
-    pub(crate) writes_failed: AtomicU64,
-    pub(crate) read_times: Histogram,
-    pub(crate) write_times: Histogram,
-    /// What the database has of ours, and since when.
     flushed: Mutex<Flushed>,
 }
 
+/// What the database has of ours, and when it was tried last to write there.
 #[derive(Debug, Default)]
-struct Flushed {
+pub(crate) struct Flushed {
     counts: Counts,
-    at: Option<Instant>,
+    tried: Option<Instant>,
 }
 
-/// What was counted.
+/// What was counted. A read or a write is counted once, when it has ended, by where it was answered or as failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Reads that the new schema served.
+    /// Reads that the new schema answered.
     pub reads_new: u64,
-    /// Reads that the old schema served because the stage says so.
+    /// Reads that the old schema answered because the stage says so.
     pub reads_old: u64,
-    /// Reads that the old schema served because the new one had nothing or failed.
+    /// Reads that the old schema answered because the new one had nothing or failed; also those for which neither had
+    /// anything.
     pub reads_fallback: u64,
-    /// Reads of the new schema that failed and were served by the old one.
+    /// Reads that failed: the application was told.
+    pub reads_failed: u64,
+    /// Of those that the old schema answered after the new one, those for which the new one failed.
     pub reads_failed_new: u64,
     /// Reads of both schemas that were compared.
     pub reads_compared: u64,
@@ -63,29 +59,31 @@ pub struct Counts {
     pub writes_fallback: u64,
     /// Writes that failed: the application was told.
     pub writes_failed: u64,
-    /// How long reads took, both schemas together.
-    pub read_times: Latencies,
+    /// How long reads took, without what is read only to be compared.
+    pub read_times: Times,
     /// How long writes took, with the time for which they waited and the commit.
-    pub write_times: Latencies,
+    pub write_times: Times,
 }
 
 impl Counters {
     /// What was counted since the program began.
     pub fn counts(&self) -> Counts {
         let seen = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (read_times, write_times) = (self.reads.seen(), self.writes.seen());
         Counts {
-            reads_new: seen(&self.reads_new),
-            reads_old: seen(&self.reads_old),
-            reads_fallback: seen(&self.reads_fallback),
+            reads_new: read_times.new.count(),
+            reads_old: read_times.old.count(),
+            reads_fallback: read_times.fallback.count(),
+            reads_failed: read_times.failed.count(),
             reads_failed_new: seen(&self.reads_failed_new),
             reads_compared: seen(&self.reads_compared),
             reads_mismatched: seen(&self.reads_mismatched),
-            writes_new: seen(&self.writes_new),
-            writes_old: seen(&self.writes_old),
-            writes_fallback: seen(&self.writes_fallback),
-            writes_failed: seen(&self.writes_failed),
-            read_times: self.read_times.seen(),
-            write_times: self.write_times.seen(),
+            writes_new: write_times.new.count(),
+            writes_old: write_times.old.count(),
+            writes_fallback: write_times.fallback.count(),
+            writes_failed: write_times.failed.count(),
+            read_times,
+            write_times,
         }
     }
 
@@ -93,48 +91,71 @@ impl Counters {
     /// own or in the one that `conn` has open. Does nothing when no migration is under way.
     ///
     /// A [`crate::DualWriter`] does this with one of its writes every few seconds. A program that only reads does it
-    /// itself, on a connection that may write: a read never writes by itself.
+    /// itself, on a connection that may write: a read never writes by itself. A program that ends does it once more.
     ///
     /// # Errors
     /// Those of SQLite. What could not be written is written the next time. Where the caller's transaction is rolled
     /// back after all, these counts are lost.
     pub fn flush(&self, conn: &Connection, mapping: &str) -> rusqlite::Result<()> {
-        let mut flushed = self.flushed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let now = self.counts();
-        let under_way = conn
-            .prepare_cached("SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = ?1")?
-            .exists([STAGE_TABLE])?;
-        if !under_way {
+        let lock = || self.flushed.lock().unwrap_or_else(PoisonError::into_inner);
+        if !conn.is_autocommit() {
+            return self.flush_within(&mut lock(), conn, mapping);
+        }
+        if !under_way(conn)? {
             return Ok(());
         }
-        if conn.is_autocommit() {
-            conn.execute_batch("BEGIN IMMEDIATE")?;
-            let wrote = add(conn, mapping, &flushed.counts, &now).and_then(|()| conn.execute_batch("COMMIT"));
-            if wrote.is_err() {
-                let _ = conn.execute_batch("ROLLBACK");
-            }
-            wrote?;
-        } else {
-            add(conn, mapping, &flushed.counts, &now)?;
+        // First the database's lock, then ours: a writer that has the one looks whether it can have the other.
+        conn.execute_batch("BEGIN IMMEDIATE")?;
+        let mut flushed = lock();
+        let now = self.counts();
+        let wrote = add(conn, mapping, &flushed.counts, &now).and_then(|()| conn.execute_batch("COMMIT"));
+        if wrote.is_err() {
+            let _ = conn.execute_batch("ROLLBACK");
         }
-        *flushed = Flushed { counts: now, at: Some(Instant::now()) };
+        wrote?;
+        *flushed = Flushed { counts: now, tried: Some(Instant::now()) };
         Ok(())
     }
 
-    /// Whether it is time to write them.
-    pub(crate) fn due(&self) -> bool {
-        let flushed = self.flushed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        flushed.at.is_none_or(|at| at.elapsed() >= PACE)
+    /// The same in the transaction that `conn` has open.
+    pub(crate) fn flush_within(&self, flushed: &mut Flushed, conn: &Connection, mapping: &str) -> rusqlite::Result<()> {
+        if under_way(conn)? {
+            let now = self.counts();
+            add(conn, mapping, &flushed.counts, &now)?;
+            *flushed = Flushed { counts: now, tried: Some(Instant::now()) };
+        }
+        Ok(())
     }
+
+    /// Whether a writer is to write them: where that was not tried for a while, and nobody else is at it.
+    pub(crate) fn due(&self) -> Option<MutexGuard<'_, Flushed>> {
+        let mut flushed = match self.flushed.try_lock() {
+            Ok(flushed) => flushed,
+            Err(TryLockError::Poisoned(e)) => e.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        let now = Instant::now();
+        let due = flushed.tried.is_none_or(|at| now.duration_since(at) >= PACE);
+        due.then(|| {
+            flushed.tried = Some(now);
+            flushed
+        })
+    }
+}
+
+/// Whether there is a stage in the database.
+fn under_way(conn: &Connection) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = ?1")?.exists([STAGE_TABLE])
 }
 
 impl Counts {
     /// The counters by their names in the database.
-    pub fn named(&self) -> [(&'static str, u64); 10] {
+    pub fn named(&self) -> [(&'static str, u64); 11] {
         [
             ("reads.new", self.reads_new),
             ("reads.old", self.reads_old),
             ("reads.fallback", self.reads_fallback),
+            ("reads.failed", self.reads_failed),
             ("reads.failed-new", self.reads_failed_new),
             ("reads.compared", self.reads_compared),
             ("reads.mismatched", self.reads_mismatched),
@@ -166,21 +187,30 @@ fn add(conn: &Connection, mapping: &str, before: &Counts, now: &Counts) -> rusql
             sum.execute(params![mapping, counter, stored(now - before)])?;
         }
     }
+    let mut longest = conn.prepare_cached(
+        "INSERT INTO main._cutover_counters (name, counter, value) VALUES (?1, ?2, ?3) \
+         ON CONFLICT (name, counter) DO UPDATE SET value = max(value, excluded.value)",
+    )?;
     let times = [("reads", &before.read_times, &now.read_times), ("writes", &before.write_times, &now.write_times)];
     for (what, before, now) in times {
-        for (bucket, (before, now)) in before.buckets.iter().zip(now.buckets).enumerate() {
-            if now > *before {
-                let bound = upper_bound(bucket).map_or_else(|| "more".to_owned(), |bound| bound.to_string());
-                sum.execute(params![mapping, format!("{what}.below-us.{bound}"), stored(now - before)])?;
+        for ((answer, before), (_, now)) in before.named().into_iter().zip(now.named()) {
+            for (bucket, (before, now)) in before.buckets.iter().zip(now.buckets).enumerate() {
+                if now > *before {
+                    sum.execute(params![mapping, below(what, answer, bucket), stored(now - before)])?;
+                }
+            }
+            if now.longest > before.longest {
+                longest.execute(params![mapping, format!("{what}.{answer}.longest-us"), stored(now.longest)])?;
             }
         }
-        conn.prepare_cached(
-            "INSERT INTO main._cutover_counters (name, counter, value) VALUES (?1, ?2, ?3) \
-             ON CONFLICT (name, counter) DO UPDATE SET value = max(value, excluded.value)",
-        )?
-        .execute(params![mapping, format!("{what}.longest-us"), stored(now.longest)])?;
     }
     Ok(())
+}
+
+/// The name of a bucket: `reads.new.below-us.16`.
+fn below(what: &str, answer: &str, bucket: usize) -> String {
+    let bound = upper_bound(bucket).map_or_else(|| "more".to_owned(), |bound| bound.to_string());
+    format!("{what}.{answer}.below-us.{bound}")
 }
 
 /// As SQLite stores whole numbers.

@@ -74,11 +74,13 @@ mod latency;
 mod plans;
 mod reader;
 mod stage;
+mod sums;
 mod writer;
 
 pub use ahead::Statements;
 pub use counters::{COUNTERS_TABLE, Counters, Counts, create_counters};
-pub use latency::{BUCKETS, Latencies, upper_bound};
+pub use latency::{BUCKETS, Latencies, Times, upper_bound};
 pub use reader::DualReader;
 pub use stage::{STAGE_TABLE, Stage};
+pub use sums::Sums;
 pub use writer::DualWriter;

@@ -7,6 +7,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 
 use crate::counters::Counters;
+use crate::latency::Answer;
 use crate::plans::Plans;
 use crate::stage::{Follow, Stage};
 
@@ -61,11 +62,22 @@ impl DualReader {
     where
         E: From<rusqlite::Error>,
     {
-        let began = Instant::now();
-        self.plans.keep(conn)?;
-        self.stage.at(conn, |stage| self.read_at((stage, began), conn, new, old, found))
+        self.told_if_failed(Instant::now(), |began| {
+            self.plans.keep(conn)?;
+            self.stage.at(conn, |stage| self.read_at((stage, began), conn, new, old, found))
+        })
     }
 
+    /// A read that fails is counted as failed, wherever it did.
+    fn told_if_failed<T, E>(&self, began: Instant, read: impl FnOnce(Instant) -> Result<T, E>) -> Result<T, E> {
+        let result = read(began);
+        if result.is_err() {
+            self.counters.reads.count(Answer::Failed, began);
+        }
+        result
+    }
+
+    /// Reads, and counts the read where it was answered.
     fn read_at<T, E>(
         &self,
         (stage, began): (Stage, Instant),
@@ -74,33 +86,22 @@ impl DualReader {
         old: impl FnOnce(&Connection) -> Result<T, E>,
         found: impl FnOnce(&T) -> bool,
     ) -> Result<T, E> {
-        let counters = &self.counters;
-        let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
-        let result = match stage {
-            Stage::OldOnly | Stage::DualWrite => {
-                count(&counters.reads_old);
-                old(conn)
-            }
-            Stage::NewOnly | Stage::Contracted | Stage::Retired => {
-                count(&counters.reads_new);
-                new(conn)
-            }
+        let (value, answer) = match stage {
+            Stage::OldOnly | Stage::DualWrite => (old(conn)?, Answer::Old),
+            Stage::NewOnly | Stage::Contracted | Stage::Retired => (new(conn)?, Answer::New),
             Stage::PreferNew => match new(conn) {
-                Ok(value) if found(&value) => {
-                    count(&counters.reads_new);
-                    Ok(value)
-                }
+                Ok(value) if found(&value) => (value, Answer::New),
                 other => {
-                    count(&counters.reads_fallback);
+                    let value = old(conn)?;
                     if other.is_err() {
-                        count(&counters.reads_failed_new);
+                        self.counters.reads_failed_new.fetch_add(1, Ordering::Relaxed);
                     }
-                    old(conn)
+                    (value, Answer::Fallback)
                 }
             },
         };
-        counters.read_times.count(began.elapsed());
-        result
+        self.counters.reads.count(answer, began);
+        Ok(value)
     }
 
     /// As [`DualReader::read`]; and every so many times, while there are both schemas, both are read and compared. What
@@ -121,18 +122,19 @@ impl DualReader {
     {
         let turn =
             self.compare_every > 0 && self.turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.compare_every);
-        // Both of one state, else what others write in between were a difference.
-        let began = Instant::now();
-        self.plans.keep(conn)?;
-        self.stage.at(conn, |stage| {
-            let value = self.read_at((stage, began), conn, &new, &old, &found)?;
-            if turn && matches!(stage, Stage::DualWrite | Stage::PreferNew | Stage::NewOnly) {
-                self.counters.reads_compared.fetch_add(1, Ordering::Relaxed);
-                if !matches!((new(conn), old(conn)), (Ok(new), Ok(old)) if new == old) {
-                    self.counters.reads_mismatched.fetch_add(1, Ordering::Relaxed);
+        self.told_if_failed(Instant::now(), |began| {
+            self.plans.keep(conn)?;
+            // Both of one state, else what others write in between were a difference.
+            self.stage.at(conn, |stage| {
+                let value = self.read_at((stage, began), conn, &new, &old, &found)?;
+                if turn && matches!(stage, Stage::DualWrite | Stage::PreferNew | Stage::NewOnly) {
+                    self.counters.reads_compared.fetch_add(1, Ordering::Relaxed);
+                    if !matches!((new(conn), old(conn)), (Ok(new), Ok(old)) if new == old) {
+                        self.counters.reads_mismatched.fetch_add(1, Ordering::Relaxed);
+                    }
                 }
-            }
-            Ok(value)
+                Ok(value)
+            })
         })
     }
 }

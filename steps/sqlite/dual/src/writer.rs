@@ -1,13 +1,13 @@
 //! Writes: into the schema that the stage says; the triggers keep the other one in step.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use rusqlite::Connection;
 
 use crate::ahead::Statements;
 use crate::counters::Counters;
+use crate::latency::Answer;
 use crate::plans::Plans;
 use crate::stage::{Follow, Stage};
 
@@ -90,6 +90,23 @@ impl DualWriter {
         E: From<rusqlite::Error>,
     {
         let began = Instant::now();
+        let written = self.transaction(conn, statements, new, old);
+        let answer = written.as_ref().map_or(Answer::Failed, |(_, answer)| *answer);
+        self.counters.writes.count(answer, began);
+        written.map(|(value, _)| value)
+    }
+
+    /// The write with its transaction, and which way it was.
+    fn transaction<T, E>(
+        &self,
+        conn: &Connection,
+        statements: Statements<'_>,
+        new: impl FnOnce(&Connection) -> Result<T, E>,
+        old: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Result<(T, Answer), E>
+    where
+        E: From<rusqlite::Error>,
+    {
         self.plans.keep(conn)?;
         let outer = if conn.is_autocommit() {
             // Where the schema has just been changed SQLite reads it anew, which takes milliseconds: not while all other
@@ -98,24 +115,19 @@ impl DualWriter {
             Transaction::begin(conn)
         } else {
             Transaction::savepoint(conn)
-        };
-        let result = outer.map_err(E::from).and_then(|outer| {
-            let value = self.as_the_stage_says(conn, new, old)?;
-            if outer.is_whole() && self.counters.due() {
-                // Counters are worth no write: what hinders them does not hinder it.
-                let _ = Transaction::savepoint(conn).and_then(|inner| {
-                    self.counters.flush(conn, self.stage.mapping())?;
-                    inner.end()
-                });
-            }
-            outer.end()?;
-            Ok(value)
-        });
-        if result.is_err() {
-            self.counters.writes_failed.fetch_add(1, Ordering::Relaxed);
+        }?;
+        let written = self.as_the_stage_says(conn, new, old)?;
+        if outer.is_whole()
+            && let Some(mut flushed) = self.counters.due()
+        {
+            // Counters are worth no write: what hinders them does not hinder it.
+            let _ = Transaction::savepoint(conn).and_then(|inner| {
+                self.counters.flush_within(&mut flushed, conn, self.stage.mapping())?;
+                inner.end()
+            });
         }
-        self.counters.write_times.count(began.elapsed());
-        result
+        outer.end()?;
+        Ok(written)
     }
 
     fn as_the_stage_says<T, E>(
@@ -123,24 +135,20 @@ impl DualWriter {
         conn: &Connection,
         new: impl FnOnce(&Connection) -> Result<T, E>,
         old: impl FnOnce(&Connection) -> Result<T, E>,
-    ) -> Result<T, E>
+    ) -> Result<(T, Answer), E>
     where
         E: From<rusqlite::Error>,
     {
-        let counted = |value, counter: &AtomicU64| {
-            counter.fetch_add(1, Ordering::Relaxed);
-            Ok(value)
-        };
         match self.stage.at(conn, Ok::<_, rusqlite::Error>)? {
-            Stage::OldOnly | Stage::DualWrite => counted(old(conn)?, &self.counters.writes_old),
-            Stage::NewOnly | Stage::Contracted | Stage::Retired => counted(new(conn)?, &self.counters.writes_new),
+            Stage::OldOnly | Stage::DualWrite => Ok((old(conn)?, Answer::Old)),
+            Stage::NewOnly | Stage::Contracted | Stage::Retired => Ok((new(conn)?, Answer::New)),
             Stage::PreferNew => {
                 let inner = Transaction::savepoint(conn)?;
                 match new(conn).and_then(|value| inner.end().map(|()| value).map_err(E::from)) {
-                    Ok(value) => counted(value, &self.counters.writes_new),
+                    Ok(value) => Ok((value, Answer::New)),
                     // SQLite has undone the whole transaction: what `old` wrote now would be committed at once.
                     Err(error) if conn.is_autocommit() => Err(error),
-                    Err(_) => counted(old(conn)?, &self.counters.writes_fallback),
+                    Err(_) => Ok((old(conn)?, Answer::Fallback)),
                 }
             }
         }

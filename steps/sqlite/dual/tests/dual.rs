@@ -5,8 +5,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use cutover_dual::{Counters, DualReader, DualWriter, Stage, Statements};
+use cutover_dual::{Counters, Counts, DualReader, DualWriter, Stage, Statements, Sums, Times};
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, Result};
 use tempfile::TempDir;
@@ -86,7 +88,9 @@ fn reads_and_writes_follow_the_stage_without_being_opened_again() {
     let counts = scene.counters.counts();
     assert_eq!((counts.reads_old, counts.reads_fallback, counts.reads_new), (2, 1, 3));
     assert_eq!((counts.writes_old, counts.writes_new, counts.writes_failed), (2, 2, 0));
-    assert_eq!((counts.read_times.count(), counts.write_times.count()), (6, 4));
+    let times = |times: Times| times.named().map(|(answer, times)| (answer, times.count()));
+    assert_eq!(times(counts.read_times), [("new", 3), ("old", 2), ("fallback", 1), ("failed", 0)]);
+    assert_eq!(times(counts.write_times), [("new", 2), ("old", 2), ("fallback", 0), ("failed", 0)]);
 }
 
 #[test]
@@ -129,6 +133,49 @@ fn what_fails_with_nothing_to_fall_back_to_writes_nothing_and_is_told() {
     let said = scene.read().unwrap_err().to_string();
     assert!(said.contains("some-later-stage"), "{said}");
     assert!(scene.conn.is_autocommit());
+}
+
+/// The counters that are not 0.
+fn counted(counts: &Counts) -> Vec<(&'static str, u64)> {
+    counts.named().into_iter().filter(|(_, count)| *count > 0).collect()
+}
+
+#[test]
+fn a_read_that_fails_is_counted_as_failed_and_as_nothing_else() {
+    let scene = Scene::new();
+    scene.conn.execute_batch("DROP TABLE old; DROP TABLE new").unwrap();
+    let compared = DualReader::new("m", scene.counters.clone()).compare_every(1);
+    for stage in ["dual-write", "prefer-new", "new-only", "some-later-stage"] {
+        scene.stage(stage);
+        scene.read().unwrap_err();
+        compared.read_compared(&scene.conn, |c| all(c, "new"), |c| all(c, "old"), |f| !f.is_empty()).unwrap_err();
+    }
+    let counts = scene.counters.counts();
+    assert_eq!(counted(&counts), [("reads.failed", 8)]);
+    let times = counts.read_times.named().map(|(answer, times)| (answer, times.count()));
+    assert_eq!(times, [("new", 0), ("old", 0), ("fallback", 0), ("failed", 8)]);
+}
+
+#[test]
+fn a_write_that_cannot_be_committed_or_begun_is_counted_as_failed_and_as_nothing_else() {
+    let scene = Scene::new();
+    scene.stage("dual-write");
+    scene
+        .conn
+        .execute_batch(
+            "PRAGMA foreign_keys = ON; CREATE TABLE child (v REFERENCES parent(v) DEFERRABLE INITIALLY DEFERRED);
+             CREATE TABLE parent (v PRIMARY KEY)",
+        )
+        .unwrap();
+    let orphan = |conn: &Connection| conn.execute("INSERT INTO child VALUES (1)", []);
+    scene.writer.write(&scene.conn, orphan, orphan).unwrap_err();
+    assert_eq!(counted(&scene.counters.counts()), [("writes.failed", 1)]);
+    scene.conn.busy_timeout(Duration::ZERO).unwrap();
+    let other = Connection::open(scene.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    scene.write(Some("a")).unwrap_err();
+    assert_eq!(counted(&scene.counters.counts()), [("writes.failed", 2)]);
+    assert_eq!(scene.counters.counts().write_times.failed.count(), 2);
 }
 
 const INSERT: &str = "INSERT INTO old VALUES ('a')";
@@ -254,6 +301,107 @@ fn the_sums_of_several_programs_are_in_the_database_and_none_is_counted_twice() 
         other.flush(&scene.conn, "m").unwrap();
     }
     assert_eq!((sum("reads.new"), sum("writes.new")), (6, 1));
+}
+
+#[test]
+fn times_of_the_new_schema_the_old_one_and_fallbacks_are_apart_in_the_database_too() {
+    let scene = Scene::new();
+    for stage in ["dual-write", "prefer-new", "new-only"] {
+        scene.stage(stage);
+        scene.read().unwrap();
+    }
+    scene.write(Some("a")).unwrap();
+    scene.conn.execute_batch("DROP TABLE new").unwrap();
+    scene.read().unwrap_err();
+    // A read that fell back took the time of both.
+    scene.stage("prefer-new");
+    let mut spent = Duration::ZERO;
+    let new = |conn: &Connection| {
+        let began = Instant::now();
+        let numbers =
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 10000) SELECT sum(i) FROM n";
+        let sum: i64 = conn.query_row(numbers, [], |row| row.get(0))?;
+        spent = began.elapsed();
+        Ok(sum)
+    };
+    scene.reader.read(&scene.conn, new, |_| Ok::<_, rusqlite::Error>(0), |_| false).unwrap();
+    scene.counters.flush(&scene.conn, "m").unwrap();
+    let sums = Sums::of(&scene.conn, "m").unwrap();
+    assert_eq!(sums.times.len(), 5, "{sums:?}");
+    let counts =
+        ["reads.new", "reads.old", "reads.fallback", "reads.failed", "writes.new"].map(|what| sums.times[what].count());
+    assert_eq!(counts, [1, 1, 2, 1, 1]);
+    assert!(u128::from(sums.times["reads.fallback"].longest) >= spent.as_micros(), "{sums:?}");
+    let expected = [("reads.failed", 1), ("reads.fallback", 2), ("reads.new", 1), ("reads.old", 1), ("writes.new", 1)];
+    assert_eq!(sums.counted, expected.map(|(what, count)| (what.to_owned(), count)).into());
+}
+
+#[test]
+fn a_table_of_an_older_version_is_read_and_counted_on_and_a_strange_one_hinders_no_write() {
+    let scene = Scene::new();
+    scene.stage("new-only");
+    scene
+        .conn
+        .execute_batch(
+            "CREATE TABLE _cutover_counters (name TEXT NOT NULL, counter TEXT NOT NULL, value INTEGER NOT NULL,
+               PRIMARY KEY (name, counter)) WITHOUT ROWID;
+             INSERT INTO _cutover_counters VALUES ('m', 'reads.new', 2), ('m', 'reads.below-us.16', 1),
+               ('m', 'reads.below-us.more', 1), ('m', 'reads.below-us.17', 1), ('m', 'reads.longest-us', 400000),
+               ('m', 'reads.old', 0)",
+        )
+        .unwrap();
+    scene.read().unwrap();
+    scene.counters.flush(&scene.conn, "m").unwrap();
+    let sums = Sums::of(&scene.conn, "m").unwrap();
+    assert_eq!(sums.counted, [("reads.new".to_owned(), 3)].into());
+    assert_eq!(sums.times.keys().collect::<Vec<_>>(), ["reads", "reads.new"]);
+    let before = sums.times["reads"];
+    assert_eq!((before.count(), before.percentile(1), before.percentile(99)), (3, 16, 400_000));
+    let strange = ["CREATE TABLE _cutover_counters (what TEXT)", "CREATE VIEW _cutover_counters AS SELECT 1 AS one"];
+    for made in strange {
+        let scene = Scene::new();
+        scene.stage("new-only");
+        scene.conn.execute_batch(made).unwrap();
+        scene.write(Some("kept")).unwrap();
+        assert_eq!(scene.read().unwrap(), ["kept"], "{made}");
+        assert_eq!(counted(&scene.counters.counts()), [("reads.new", 1), ("writes.new", 1)]);
+    }
+}
+
+static WAITED: AtomicBool = AtomicBool::new(false);
+
+/// Waits for a lock that another connection has, and says that it does.
+fn wait(times: i32) -> bool {
+    WAITED.store(true, SeqCst);
+    thread::sleep(Duration::from_millis(1));
+    times < 5_000
+}
+
+#[test]
+fn a_writer_does_not_wait_for_one_that_wants_to_write_the_counters() {
+    let scene = Scene::new();
+    scene.stage("dual-write");
+    let (path, counters) = (scene.path(), scene.counters.clone());
+    let flushed = thread::scope(|scope| {
+        let mut flush = None;
+        let write = |conn: &Connection| {
+            let flushing = scope.spawn(|| {
+                let mut other = Connection::open(&path).unwrap();
+                other.busy_handler(Some(wait)).unwrap();
+                counters.flush(&other, "m")
+            });
+            while !WAITED.load(SeqCst) && !flushing.is_finished() {
+                thread::yield_now();
+            }
+            flush = Some(flushing);
+            conn.execute("INSERT INTO old VALUES ('a')", [])
+        };
+        let nothing = |_: &Connection| Ok(0);
+        scene.writer.write(&scene.conn, nothing, write).unwrap();
+        flush.take().map(|flushing| flushing.join().unwrap())
+    });
+    assert_eq!(flushed, Some(Ok(())));
+    assert_eq!(scene.counters.counts().writes_old, 1);
 }
 
 #[test]

@@ -1,40 +1,42 @@
 //! The stage of each mapping in a database, and what programs that link `cutover-dual` counted there: for `status`.
 
 use cutover_core::StepError;
+use cutover_dual::{Latencies, Sums};
 use rusqlite::Connection;
 
 use super::bookkeeping::has_table;
 use crate::mapping::names::STAGE;
 use crate::sql::sqlite_error;
 
-/// A line for each mapping.
+/// A line for each mapping, and one more where something was timed.
 pub(crate) fn remarks(conn: &Connection) -> Result<Vec<String>, StepError> {
     let failed = |e| sqlite_error(e, "while reading the stage and the counters");
     if !has_table(conn, STAGE)? {
         return Ok(Vec::new());
     }
-    let counted = has_table(conn, cutover_dual::COUNTERS_TABLE)?;
     let mut stages = conn.prepare(&format!("SELECT name, stage FROM {STAGE} ORDER BY name")).map_err(failed)?;
     let stages: Vec<(String, String)> =
         stages.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).and_then(Iterator::collect).map_err(failed)?;
-    stages
-        .into_iter()
-        .map(|(name, stage)| {
-            let counters = if counted { counters(conn, &name).map_err(failed)? } else { Vec::new() };
-            let line = format!("mapping {name} is at stage {stage}");
-            Ok(if counters.is_empty() { line } else { format!("{line}; counted: {}", counters.join(", ")) })
-        })
-        .collect()
+    let mut lines = Vec::new();
+    for (name, stage) in stages {
+        let sums = Sums::of(conn, &name).map_err(failed)?;
+        let mut line = format!("mapping {name} is at stage {stage}");
+        if !sums.counted.is_empty() {
+            let counted: Vec<String> = sums.counted.iter().map(|(what, count)| format!("{what} {count}")).collect();
+            line.push_str(&format!("; counted: {}", counted.join(", ")));
+        }
+        lines.push(line);
+        if !sums.times.is_empty() {
+            let times: Vec<String> = sums.times.iter().map(|(what, times)| took(what, times)).collect();
+            lines.push(format!("mapping {name}, µs (p50, p99, longest): {}", times.join("; ")));
+        }
+    }
+    Ok(lines)
 }
 
-/// The counters of a mapping that are not 0; of latencies only the longest.
-fn counters(conn: &Connection, mapping: &str) -> rusqlite::Result<Vec<String>> {
-    conn.prepare(&format!(
-        "SELECT counter || ' ' || value FROM {} WHERE name = ?1 AND value > 0 AND counter NOT LIKE '%.below-us.%' ORDER BY counter",
-        cutover_dual::COUNTERS_TABLE
-    ))?
-    .query_map([mapping], |row| row.get(0))?
-    .collect()
+/// "reads.new 8, 64, 412": half and 99 of 100 took no longer than that, by the bounds that the times are counted in.
+fn took(what: &str, times: &Latencies) -> String {
+    format!("{what} {}, {}, {}", times.percentile(50), times.percentile(99), times.longest)
 }
 
 #[cfg(test)]
@@ -64,8 +66,10 @@ mod tests {
         let insert = |conn: &Connection| conn.execute("INSERT INTO new VALUES (2)", []);
         DualWriter::new("b", counters.clone()).write(&conn, insert, insert).unwrap();
         counters.flush(&conn, "b").unwrap();
-        let told = remarks(&conn).unwrap().remove(1);
-        assert!(told.starts_with("mapping b is at stage prefer-new; counted: reads.fallback 1, "), "{told}");
-        assert!(told.contains("writes.new 1") && !told.contains("below-us"), "{told}");
+        let told = remarks(&conn).unwrap();
+        let [_, told, took] = &told[..] else { panic!("{told:?}") };
+        assert!(told.ends_with("counted: reads.fallback 1, writes.new 1"), "{told}");
+        let began = "mapping b, µs (p50, p99, longest): reads.fallback ";
+        assert!(took.starts_with(began) && took.contains("; writes.new "), "{took}");
     }
 }
