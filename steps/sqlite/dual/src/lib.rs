@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | [`Stage::OldOnly`], [`Stage::DualWrite`] | old | old |
 //! | [`Stage::PreferNew`] | new, then old | new; old where the new one fails |
-//! | [`Stage::NewOnly`], [`Stage::Contracted`] | new | new |
+//! | [`Stage::NewOnly`], [`Stage::Contracted`], [`Stage::Retired`] | new | new |
 //!
 //! # What holds
 //!
@@ -19,14 +19,13 @@
 //!
 //! # What it costs
 //!
-//! A read of five rows that takes 5.4 to 7.1 µs directly takes 0.6 to 0.8 µs more where it asks one schema, and 1.2 to 1.9 µs
-//! more where it falls back (1.6 µs more before `cutover` begins); a write, the time of a `BEGIN IMMEDIATE` and of one more
-//! read (2 cores, 2026-11-21, WAL; `just bench-dual`).
+//! A read looks up the stage besides, which is one row or a few; one that falls back is two reads. A write costs a `BEGIN IMMEDIATE` and
+//! one more read. `tests/bench/README.md` of the repository, "A dual schema", has the figures of one machine (`just bench-dual`).
 //!
 //! That is with plans kept ([`SQLITE_DBCONFIG_ENABLE_QPSG`][qpsg]), which reader and writer see to on the connections that they
-//! are given, unless [`DualReader::keep_plans`] and [`DualWriter::keep_plans`] say otherwise. Without it, SQLite 3.54 plans a statement anew each time that
-//! `prepare_cached` gives it out, where it compares a column with a parameter (3.53 did not): the same read takes 11.7 µs
-//! directly, and 7 µs more where it falls back, since that plans twice.
+//! are given, unless [`DualReader::keep_plans`] and [`DualWriter::keep_plans`] say otherwise. Without it, SQLite 3.54 plans a
+//! statement anew each time that `prepare_cached` gives it out, where it compares a column with a parameter (3.53 did not):
+//! that doubles what such a read costs, and again where it falls back.
 //!
 //! [qpsg]: rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG
 //!
