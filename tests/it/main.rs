@@ -5,6 +5,7 @@
 mod consensus;
 mod control;
 mod cortex;
+mod counted;
 mod disk;
 mod drift;
 mod explaining;

@@ -83,3 +83,8 @@ pub use reader::DualReader;
 pub use stage::{STAGE_TABLE, Stage};
 pub use sums::Sums;
 pub use writer::DualWriter;
+
+/// Compiles the example of the document.
+#[cfg(doctest)]
+#[doc = include_str!("../../../../docs/mapping.md")]
+struct Mapping;

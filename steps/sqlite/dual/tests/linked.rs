@@ -1,7 +1,5 @@
 //! What an application gets that links this crate: whether SQLite is built into it is the application's to say.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at the first thing that fails")]
-
 use std::process::Command;
 
 #[test]
