@@ -1,9 +1,17 @@
 -- The rows that were taken into the old tables leave them, and the new tables are there again as they were. A row that a
 -- program has written since stays where it wrote it.
 DELETE FROM consensus_artifacts
-WHERE id IN (SELECT id FROM (SELECT * FROM consensus_artifacts INTERSECT SELECT * FROM interrupted_artifacts));
+WHERE id IN (
+    SELECT now.id FROM consensus_artifacts AS now JOIN interrupted_artifacts AS taken ON taken.id = now.id
+    WHERE (now.spec_id, now.stage, now.agent_name, now.content_json, now.response_text, now.run_id, now.created_at)
+        IS (taken.spec_id, taken.stage, taken.agent_name, taken.content_json, taken.response_text, taken.run_id, taken.created_at));
 DELETE FROM consensus_synthesis
-WHERE id IN (SELECT id FROM (SELECT * FROM consensus_synthesis INTERSECT SELECT * FROM interrupted_synthesis));
+WHERE id IN (
+    SELECT now.id FROM consensus_synthesis AS now JOIN interrupted_synthesis AS taken ON taken.id = now.id
+    WHERE (now.spec_id, now.stage, now.output_markdown, now.output_path, now.status, now.artifacts_count, now.agreements,
+            now.conflicts, now.degraded, now.run_id, now.created_at)
+        IS (taken.spec_id, taken.stage, taken.output_markdown, taken.output_path, taken.status, taken.artifacts_count,
+            taken.agreements, taken.conflicts, taken.degraded, taken.run_id, taken.created_at));
 
 CREATE TABLE consensus_runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

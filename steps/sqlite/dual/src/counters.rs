@@ -99,7 +99,11 @@ impl Counters {
     pub fn flush(&self, conn: &Connection, mapping: &str) -> rusqlite::Result<()> {
         let lock = || self.flushed.lock().unwrap_or_else(PoisonError::into_inner);
         if !conn.is_autocommit() {
-            return self.flush_within(&mut lock(), conn, mapping);
+            let mut flushed = lock();
+            if let Some(now) = self.flush_within(&flushed, conn, mapping)? {
+                *flushed = now;
+            }
+            return Ok(());
         }
         if !under_way(conn)? {
             return Ok(());
@@ -117,14 +121,19 @@ impl Counters {
         Ok(())
     }
 
-    /// The same in the transaction that `conn` has open.
-    pub(crate) fn flush_within(&self, flushed: &mut Flushed, conn: &Connection, mapping: &str) -> rusqlite::Result<()> {
-        if under_way(conn)? {
-            let now = self.counts();
-            add(conn, mapping, &flushed.counts, &now)?;
-            *flushed = Flushed { counts: now, tried: Some(Instant::now()) };
+    /// The same in the transaction that `conn` has open: what the database has when that is committed.
+    pub(crate) fn flush_within(
+        &self,
+        flushed: &Flushed,
+        conn: &Connection,
+        mapping: &str,
+    ) -> rusqlite::Result<Option<Flushed>> {
+        if !under_way(conn)? {
+            return Ok(None);
         }
-        Ok(())
+        let now = self.counts();
+        add(conn, mapping, &flushed.counts, &now)?;
+        Ok(Some(Flushed { counts: now, tried: Some(Instant::now()) }))
     }
 
     /// Whether a writer is to write them: where that was not tried for a while, and nobody else is at it.
@@ -199,7 +208,8 @@ fn add(conn: &Connection, mapping: &str, before: &Counts, now: &Counts) -> rusql
                     sum.execute(params![mapping, below(what, answer, bucket), stored(now - before)])?;
                 }
             }
-            if now.longest > before.longest {
+            // Also where it did not grow: somebody may have deleted the sums since.
+            if now.buckets != before.buckets {
                 longest.execute(params![mapping, format!("{what}.{answer}.longest-us"), stored(now.longest)])?;
             }
         }

@@ -104,8 +104,8 @@ impl DualReader {
         Ok(value)
     }
 
-    /// As [`DualReader::read`]; and every so many times, while there are both schemas, both are read and compared. What
-    /// differs is counted, and what the stage says is returned.
+    /// As [`DualReader::read`]; and every so many times, from prefer-new on and while there are both schemas, both are read
+    /// and compared: before, old rows may wait for the backfill. What differs is counted, and what the stage says is returned.
     ///
     /// # Errors
     /// As [`DualReader::read`]. An error of a schema that is only read to be compared is a difference.
@@ -127,7 +127,7 @@ impl DualReader {
             // Both of one state, else what others write in between were a difference.
             self.stage.at(conn, |stage| {
                 let value = self.read_at((stage, began), conn, &new, &old, &found)?;
-                if turn && matches!(stage, Stage::DualWrite | Stage::PreferNew | Stage::NewOnly) {
+                if turn && matches!(stage, Stage::PreferNew | Stage::NewOnly) {
                     self.counters.reads_compared.fetch_add(1, Ordering::Relaxed);
                     if !matches!((new(conn), old(conn)), (Ok(new), Ok(old)) if new == old) {
                         self.counters.reads_mismatched.fetch_add(1, Ordering::Relaxed);

@@ -117,16 +117,17 @@ impl DualWriter {
             Transaction::savepoint(conn)
         }?;
         let written = self.as_the_stage_says(conn, new, old)?;
-        if outer.is_whole()
-            && let Some(mut flushed) = self.counters.due()
-        {
-            // Counters are worth no write: what hinders them does not hinder it.
-            let _ = Transaction::savepoint(conn).and_then(|inner| {
-                self.counters.flush_within(&mut flushed, conn, self.stage.mapping())?;
-                inner.end()
-            });
-        }
+        let mut due = if outer.is_whole() { self.counters.due() } else { None };
+        // Counters are worth no write: what hinders them does not hinder it.
+        let flushed = due.as_ref().and_then(|flushed| {
+            let inner = Transaction::savepoint(conn).ok()?;
+            let now = self.counters.flush_within(flushed, conn, self.stage.mapping()).ok()?;
+            inner.end().ok().and(now)
+        });
         outer.end()?;
+        if let (Some(due), Some(flushed)) = (&mut due, flushed) {
+            **due = flushed;
+        }
         Ok(written)
     }
 

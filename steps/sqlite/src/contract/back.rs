@@ -17,7 +17,7 @@ use super::schema::{OldTable, run};
 use super::{Contract, Gone, view};
 use crate::SqliteTarget;
 use crate::cutover::expect;
-use crate::declared;
+use crate::declared::{self, Object};
 use crate::mapping::Pair;
 use crate::mapping::names::GUARD;
 use crate::mapping::stage::{self, Stage};
@@ -67,17 +67,17 @@ impl Contract {
                 .with_help("take them from a snapshot, then `cutover resolve` the step"));
         }
         let ours = log::is_open(conn, &self.mapping)?;
-        for table in &gone.taken.tables {
-            match declared::object(conn, &table.name)? {
-                None => {}
-                Some(found) if found.kind == "view" => view::make_room(cx, conn, &found)?,
-                Some(_) if ours => {
-                    run(conn, &format!("DROP TABLE {}", quote_ident(&table.name)), "making an old table anew")?;
-                }
-                Some(found) => {
-                    let error = format!("{} `{}` is there again, made by others", found.kind, found.name);
-                    return Err(StepError::conflict(error).with_help("rename it, then roll back again"));
-                }
+        let found = gone.taken.tables.iter().map(|table| declared::object(conn, &table.name));
+        let found: Vec<Object> = found.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+        if let Some(other) = found.iter().find(|found| found.kind != "view" && !ours) {
+            let error = format!("{} `{}` is there again, made by others", other.kind, other.name);
+            return Err(StepError::conflict(error).with_help("rename it, then roll back again"));
+        }
+        for found in &found {
+            if found.kind == "view" {
+                view::make_room(cx, conn, found)?;
+            } else {
+                run(conn, &format!("DROP TABLE {}", quote_ident(&found.name)), "making an old table anew")?;
             }
         }
         for table in &gone.taken.tables {

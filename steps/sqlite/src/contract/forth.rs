@@ -129,7 +129,7 @@ impl Contract {
         stage::set(conn, name, Stage::Contracted, cx.info(), cx.now())?;
         let (rows, held) = (report.rows, rows(conn, &self.mapping, |pair| raw(&pair.name))?);
         let note = format!(
-            "{name} is contracted; writers waited {:.3} s. The way back makes {rows} rows anew in at most about {} (RTO) and \
+            "{name} is contracted; writers waited {:.3} s. The way back makes {rows} rows anew in about {} (RTO) and \
              loses 0 rows (RPO): for {held} of them values are kept that the new tables do not hold; the snapshot of `{copy}` \
              is there besides",
             began.elapsed().as_secs_f64(),

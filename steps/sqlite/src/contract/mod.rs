@@ -38,7 +38,7 @@ use schema::{Seen, Taken};
 /// Rows that a way back makes anew in a second, at most: several times what was measured on two cores for rows of 200 bytes.
 const ROWS_A_SECOND: f64 = 100_000.0;
 
-/// The way back takes so many times as long as the way there, at most: measured, 1.1 to 1.5 times for rows of 100 to 3,000 bytes.
+/// The way back is said to take so many times as long as the way there: measured, 1.1 to 1.5 times for rows of 100 to 3,000 bytes.
 const WAYS_THERE: u32 = 2;
 
 /// The least that the way back of so many rows takes.

@@ -25,7 +25,11 @@ pub(super) fn make_room(cx: &StepContext, conn: &Connection, view: &Object) -> R
     run(conn, &format!("DROP VIEW {}", quote_ident(&view.name)), "making room for an old table")?;
     if let Some((_, path)) = kept {
         let path = aside::shown(cx, &path);
-        cx.note(&format!("view {} made room for the table of its name; its SQL is kept in `{path}`", view.name));
+        cx.note(&format!(
+            "view {} makes room for the table of its name, which fills while programs go on and is closed to writes; the \
+             view's SQL is kept in `{path}`",
+            view.name
+        ));
     }
     Ok(())
 }

@@ -22,15 +22,12 @@ pub(super) enum Entry {
     Sql(String),
     /// A folder with an `up.sql`.
     Folder(String),
-    /// A program: a file with the ending of one, or a folder with such an `up`.
+    /// A program in the language of a tool that runs programs as migrations, too.
     Program(String),
 }
 
-/// The endings of programs that people write migrations in.
-const PROGRAMS: [&str; 21] = [
-    "bash", "cjs", "cs", "ex", "exs", "go", "java", "js", "kt", "lua", "mjs", "php", "pl", "ps1", "py", "rb", "rs",
-    "scala", "sh", "swift", "ts",
-];
+/// The tools that run programs as migrations, with the ending of these. The others run SQL alone.
+const PROGRAMS: [(Tool, &str); 2] = [(Tool::Goose, ".go"), (Tool::Refinery, ".rs")];
 
 /// What is in the folder, sorted; other names are none of ours.
 pub(super) fn entries(dir: &Path) -> Result<Vec<Entry>, StepError> {
@@ -49,11 +46,7 @@ pub(super) fn entries(dir: &Path) -> Result<Vec<Entry>, StepError> {
     let known = names.into_iter().filter_map(|(name, is_folder)| {
         if is_folder {
             let holds = |file: &str| dir.join(&name).join(file).is_file();
-            if holds("up.sql") {
-                return Some(Entry::Folder(name));
-            }
-            let program = PROGRAMS.iter().map(|ending| format!("up.{ending}")).find(|file| holds(file));
-            return program.map(|file| Entry::Program(format!("{name}/{file}")));
+            return holds("up.sql").then_some(Entry::Folder(name));
         }
         if name.ends_with(".sql") {
             return Some(Entry::Sql(name));
@@ -65,20 +58,17 @@ pub(super) fn entries(dir: &Path) -> Result<Vec<Entry>, StepError> {
 
 fn is_program(name: &str) -> bool {
     // Go keeps its tests beside what they test.
-    !name.ends_with("_test.go")
-        && name.rsplit_once('.').is_some_and(|(_, ending)| PROGRAMS.iter().any(|p| ending.eq_ignore_ascii_case(p)))
+    !name.ends_with("_test.go") && PROGRAMS.iter().any(|(_, ending)| name.ends_with(ending))
 }
 
 /// Refuses a folder in which programs are named as `tool` names its migrations (of any tool, where it is not known whose
 /// the folder is): without them the history would have holes.
 pub(super) fn refuse_programs(entries: &[Entry], tool: Option<Tool>) -> Result<(), StepError> {
     let in_order = |name: &str| numbered(name).is_some_and(|digits| name[digits.len()..].starts_with(['_', '-']));
-    let named = |name: &str| match (tool, name.split_once('/')) {
-        (Some(Tool::Diesel) | None, Some((folder, _))) => in_order(folder),
-        (Some(Tool::Refinery), None) => versioned(name).is_some(),
-        (Some(Tool::Diesel), None) | (Some(_), Some(_)) => false,
-        (Some(_), None) => in_order(name),
-        (None, None) => in_order(name) || versioned(name).is_some(),
+    let named = |name: &str| {
+        let mut of =
+            PROGRAMS.iter().filter(|(of, ending)| tool.is_none_or(|tool| tool == *of) && name.ends_with(ending));
+        of.any(|(of, _)| if *of == Tool::Refinery { versioned(name).is_some() } else { in_order(name) })
     };
     let programs: Vec<String> = entries
         .iter()
@@ -331,15 +321,8 @@ mod tests {
 
     #[test]
     fn a_migration_that_is_a_program_is_refused_by_name() {
-        for (tool, sql, program) in [
-            (Tool::Goose, GOOSE, "00002_b.go"),
-            (Tool::Refinery, REFINERY, "V2__b.rs"),
-            (Tool::Dbmate, DBMATE, "2_b.sh"),
-            (Tool::Sqlx, PLAIN, "2_b.py"),
-            (Tool::GolangMigrate, GOLANG, "2_b.up.js"),
-            (Tool::Diesel, DIESEL, "2024-01-02-000001_b/up.ts"),
-        ] {
-            for from in [None, Some(tool)].into_iter().filter(|from| from.is_some() || tool != Tool::GolangMigrate) {
+        for (tool, sql, program) in [(Tool::Goose, GOOSE, "00002_b.go"), (Tool::Refinery, REFINERY, "V2__b.rs")] {
+            for from in [None, Some(tool)] {
                 let refused = folder(&[sql, (program, "")], from).unwrap_err();
                 assert!(refused.to_string().starts_with(&format!("`{program}` is a program: ")), "{tool}: {refused}");
                 assert!(refused.help().is_some_and(|help| help.contains("of the same number")), "{tool}");
@@ -367,11 +350,19 @@ mod tests {
             ("2_notes.md", ""),
             ("3d.py", ""),
             (".keep", ""),
+            ("2_b.sh", ""),
             ("scripts/00002_b.go", ""),
         ];
-        for sql in [GOOSE, DBMATE, PLAIN, REFINERY, DIESEL] {
-            let found = folder(&[&[sql], others.as_slice()].concat(), None).unwrap();
-            assert_eq!(found.migrations.len(), 1, "{}", found.tool);
+        for (tool, sql) in [
+            (Tool::Goose, GOOSE),
+            (Tool::Dbmate, DBMATE),
+            (Tool::Sqlx, PLAIN),
+            (Tool::GolangMigrate, GOLANG),
+            (Tool::Refinery, REFINERY),
+            (Tool::Diesel, DIESEL),
+        ] {
+            let found = folder(&[&[sql], others.as_slice()].concat(), Some(tool)).unwrap();
+            assert_eq!(found.migrations.len(), 1, "{tool}");
         }
         // What one tool names so is no migration of another.
         assert!(folder(&[REFINERY, ("00002_b.go", "")], None).is_ok());

@@ -4,6 +4,7 @@
 mod shape;
 mod sketch;
 mod text;
+mod tokens;
 mod trial;
 
 use cutover_core::Lint;

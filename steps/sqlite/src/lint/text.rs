@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use cutover_core::Finding;
 
-use super::shape::{Shape, Tokens};
+use super::shape::Shape;
+use super::tokens::Tokens;
 use super::{ANALYZE, DELETES_ALL, DROPS_COLUMN, DROPS_TABLE, IDLE_DOWN, NOT_NULL, REBUILD, UNBOUNDED};
 use crate::sql::Statement;
 

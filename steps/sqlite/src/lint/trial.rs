@@ -9,7 +9,8 @@ use cutover_core::{Finding, StepError};
 use rusqlite::{Connection, ErrorCode};
 use serde_json::Value;
 
-use super::shape::{Shape, Tokens};
+use super::shape::Shape;
+use super::tokens::Tokens;
 use super::{FAILS, INEXACT_DOWN, OTHER_INDEX, OTHER_OBJECT, Sketch, UNTRIED};
 use crate::declared::{Index, Table};
 use crate::sql::{Statement, bind_vars, message, quote_ident, same_sql, sqlite_error};
