@@ -17,7 +17,7 @@ const ALONE: &str =
     "INSERT INTO outputs (id, spec_id, stage, agent_name, content, output_timestamp) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
 /// Writes of a block.
-const BLOCK: u32 = 2000;
+const BLOCK: u32 = 4000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -50,11 +50,10 @@ pub(crate) fn measure(asked: &Asked) -> Result<()> {
     );
     for (journal, level, most) in [("wal", "NORMAL", "≤ 2.5"), ("wal", "FULL", "≤ 1.25"), ("delete", "FULL", "")] {
         let mut found: Vec<[Vec<f64>; 3]> = vec![Default::default(); Way::ALL.len()];
-        let block = if level == "FULL" { BLOCK / 4 } else { BLOCK };
         for round in 0..=asked.rounds {
             for at in 0..Way::ALL.len() {
                 let at = (at + round) % Way::ALL.len();
-                let times = run(asked, journal, level, Way::ALL[at].0, block)?;
+                let times = run(asked, journal, level, Way::ALL[at].0)?;
                 if round > 0 {
                     found[at].iter_mut().zip(times).for_each(|(all, one)| all.push(one));
                 }
@@ -82,7 +81,7 @@ pub(crate) fn measure(asked: &Asked) -> Result<()> {
 }
 
 /// Microseconds of a write, those of them on a processor, and milliseconds of the first write.
-fn run(asked: &Asked, journal: &str, level: &str, way: Way, block: u32) -> Result<[f64; 3]> {
+fn run(asked: &Asked, journal: &str, level: &str, way: Way) -> Result<[f64; 3]> {
     let conn = system::old(&asked.place, journal, 0, Order::Far)?;
     conn.execute_batch("PRAGMA foreign_keys = ON")?;
     conn.pragma_update(None, "synchronous", level)?;
@@ -123,7 +122,7 @@ fn run(asked: &Asked, journal: &str, level: &str, way: Way, block: u32) -> Resul
     write(0)?;
     let first = began.elapsed().as_secs_f64() * 1e3;
     let (began, used) = (Instant::now(), thread_cpu()?);
-    (1..=block).try_for_each(write)?;
-    let micros = |all: f64| all / f64::from(block);
+    (1..=BLOCK).try_for_each(write)?;
+    let micros = |all: f64| all / f64::from(BLOCK);
     Ok([micros(began.elapsed().as_secs_f64() * 1e6), micros(thread_cpu()? - used), first])
 }
