@@ -178,6 +178,21 @@ fn a_write_that_cannot_be_committed_or_begun_is_counted_as_failed_and_as_nothing
     assert_eq!(scene.counters.counts().write_times.failed.count(), 2);
 }
 
+#[test]
+fn what_a_write_would_have_added_to_the_sums_is_added_later_where_it_cannot_be_committed() {
+    let scene = Scene::new();
+    scene.stage("dual-write");
+    let tables = "PRAGMA foreign_keys = ON; CREATE TABLE parent (v PRIMARY KEY);
+        CREATE TABLE child (v REFERENCES parent(v) DEFERRABLE INITIALLY DEFERRED)";
+    scene.conn.execute_batch(tables).unwrap();
+    scene.read().unwrap();
+    let orphan = |conn: &Connection| conn.execute("INSERT INTO child VALUES (1)", []);
+    scene.writer.write(&scene.conn, orphan, orphan).unwrap_err();
+    scene.counters.flush(&scene.conn, "m").unwrap();
+    let sum = "SELECT value FROM _cutover_counters WHERE counter = 'reads.old'";
+    assert_eq!(scene.conn.query_row(sum, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+}
+
 const INSERT: &str = "INSERT INTO old VALUES ('a')";
 
 /// Writes by [`INSERT`]; whether it was compiled, and whether that was inside the transaction. SQLite asks the authorizer
